@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU's control socket: just enough to pin vCPU threads and to quit."""
+
+import json
+import os
+
+from .paths import LabError, say
+
+
+class Qmp:
+    """A connected QMP socket; negotiates on construction."""
+
+    def __init__(self, connection):
+        connection.settimeout(20)
+        self._socket = connection
+        self._file = connection.makefile("rw", encoding="utf-8")
+        self._file.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        """Run one command, return its result; events that come between are dropped."""
+        self._file.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+        self._file.flush()
+        while True:
+            line = self._file.readline()
+            if not line:
+                raise LabError(f"QEMU closed its control socket during {name}")
+            answer = json.loads(line)
+            if "error" in answer:
+                raise LabError(f"QMP {name}: {answer['error'].get('desc')}")
+            if "return" in answer:
+                return answer["return"]
+
+    def quit(self):
+        """Ask QEMU to end now; it may be gone already."""
+        try:
+            self.command("quit")
+        except (OSError, ValueError, LabError):
+            pass
+
+    def pin(self):
+        """Give vCPU n the n-th core this process may use."""
+        cores = sorted(os.sched_getaffinity(0))
+        cpus = self.command("query-cpus-fast")
+        if len(cpus) > len(cores):
+            say(f"--pin: {len(cpus)} vCPUs share {len(cores)} cores")
+        for cpu in cpus:
+            core = cores[cpu["cpu-index"] % len(cores)]
+            os.sched_setaffinity(cpu["thread-id"], {core})
