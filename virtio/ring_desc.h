@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Descriptors: decoding one, adding it to a chain, and reading an indirect
+ * table. Shared by all ring formats. Specification: virtio 1.3, section 2.7.5.
+ */
+#ifndef VD_RING_DESC_H
+#define VD_RING_DESC_H
+
+#include "ring.h"
+
+#define VD_DESC_SIZE		16u
+#define VD_DESC_F_NEXT		1u
+#define VD_DESC_F_WRITE		2u
+#define VD_DESC_F_INDIRECT	4u
+
+/* A descriptor in host byte order, private to the device. */
+struct vd_desc {
+	u64 addr;
+	u32 len;
+	u16 flags;
+	u16 next;
+};
+
+static_assert(sizeof(struct vd_desc) == VD_DESC_SIZE);
+
+/*
+ * A descriptor has the layout of struct vd_desc. The union, and not a cast of
+ * @raw, as user space compiles this with strict aliasing.
+ */
+static __always_inline struct vd_desc
+vd_desc_decode(const struct vd_ring *r, const u64 raw[2])
+{
+	union {
+		u64 raw[2];
+		struct vd_desc d;
+	} u = { .raw = { raw[0], raw[1] } };
+
+	u.d.addr = vd_ring64(r, u.d.addr);
+	u.d.len = vd_ring32(r, u.d.len);
+	u.d.flags = vd_ring16(r, u.d.flags);
+	u.d.next = vd_ring16(r, u.d.next);
+	return u.d;
+}
+
+/*
+ * Appends one direct descriptor to @c. @seg is the array in which the chain's
+ * segments live, @room the number of segments that still fit from c->first.
+ */
+static __always_inline int
+vd_chain_add(struct vd_chain *c, struct vd_seg *seg, u32 room,
+	     const struct vd_desc *d)
+{
+	u32 at = c->nr_out + c->nr_in;
+
+	if (!(d->flags & VD_DESC_F_WRITE) && unlikely(c->nr_in))
+		return -VD_BAD_ORDER;
+	if (unlikely(!d->len))
+		return 0;
+	if (unlikely(at >= room))
+		return -VD_BURST_FULL;
+	seg[at].addr = d->addr;
+	seg[at].len = d->len;
+	if (d->flags & VD_DESC_F_WRITE) {
+		c->nr_in++;
+		c->in_len += d->len;
+	} else {
+		c->nr_out++;
+		c->out_len += d->len;
+	}
+	return 0;
+}
+
+/* An indirect table is legal to look at. Section 2.7.5.3. */
+static __always_inline int
+vd_indirect_check(const struct vd_ring *r, const struct vd_desc *d)
+{
+	if (!r->indirect)
+		return -VD_BAD_INDIRECT_OFF;
+	if (d->flags & VD_DESC_F_NEXT)
+		return -VD_BAD_INDIRECT_NEXT;
+	if (!d->len || d->len % VD_DESC_SIZE ||
+	    d->len / VD_DESC_SIZE > 1u << 16)
+		return -VD_BAD_INDIRECT_LEN;
+	return 0;
+}
+
+/* Entries of an indirect table that are fetched in one go. */
+#define VD_TABLE_RUN	32u
+
+/**
+ * struct vd_table_io - how to read an indirect table
+ * @read: copy @len bytes at guest address @gpa to @dst; 0 or non-zero
+ * @ctx: passed to @read
+ */
+struct vd_table_io {
+	int (*read)(void *ctx, u64 gpa, void *dst, u32 len);
+	void *ctx;
+};
+
+/*
+ * Fetches entry @i of a table at @gpa. A table of up to VD_TABLE_RUN entries
+ * was fetched whole into @run, of which @count are valid; a longer one is read
+ * entry by entry. Either way a visit sees one snapshot of the entry.
+ */
+static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
+				 u32 count, u32 i, u64 (*run)[2], u64 raw[2])
+{
+	if (count <= VD_TABLE_RUN) {
+		i = array_index_nospec(i, count);
+		raw[0] = run[i][0];
+		raw[1] = run[i][1];
+		return 0;
+	}
+	return io->read(io->ctx, gpa + (u64)i * VD_DESC_SIZE, raw,
+			VD_DESC_SIZE);
+}
+
+/**
+ * vd_chain_expand - read a chain's indirect table
+ * @r: the ring
+ * @c: a chain with @indirect set; on success complete, @first is 0 and
+ *     @indirect is clear
+ * @from: segments of the burst that @c was popped in
+ * @to: receives the segments of the chain, VD_CHAIN_SEGS of them
+ * @io: reads guest memory; may sleep if it likes
+ *
+ * Return: 0, or minus one of enum vd_reason; @c is then unchanged.
+ * Context: that of @io. Section 2.7.5.3.
+ */
+static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
+				  const struct vd_seg *from, struct vd_seg *to,
+				  const struct vd_table_io *io)
+{
+	u32 i, n = c->nr_out + c->nr_in, seen = 0, count;
+	u64 run[VD_TABLE_RUN][2], raw[2];
+	struct vd_chain x = *c;
+	struct vd_seg table;
+	struct vd_desc d;
+	int err;
+
+	for (i = 0; i < n; i++)
+		to[i] = from[c->first + i];
+	table = from[c->first + n];
+	count = table.len / VD_DESC_SIZE;
+	/* Entry by entry, a table that wraps at 2^64 would seem readable. */
+	if (unlikely(table.addr + (table.len - 1) < table.addr))
+		return -VD_BAD_INDIRECT_READ;
+	if (count <= VD_TABLE_RUN &&
+	    io->read(io->ctx, table.addr, run, table.len))
+		return -VD_BAD_INDIRECT_READ;
+	i = 0;
+	do {
+		if (unlikely(i >= count))
+			return -VD_BAD_NEXT;
+		if (unlikely(seen == count))
+			return -VD_BAD_LOOP;
+		/* Zero-length entries leave no segment but cost a look too. */
+		if (unlikely(seen++ == VD_CHAIN_SEGS))
+			return -VD_BAD_LONG;
+		if (vd_table_entry(io, table.addr, count, i, run, raw))
+			return -VD_BAD_INDIRECT_READ;
+		d = vd_desc_decode(r, raw);
+		if (unlikely(d.flags & VD_DESC_F_INDIRECT))
+			return -VD_BAD_INDIRECT_NEST;
+		err = vd_chain_add(&x, to, VD_CHAIN_SEGS, &d);
+		if (unlikely(err))
+			return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
+		i = d.next;
+	} while (d.flags & VD_DESC_F_NEXT);
+	x.first = 0;
+	x.indirect = false;
+	*c = x;
+	return 0;
+}
+
+#endif /* VD_RING_DESC_H */
