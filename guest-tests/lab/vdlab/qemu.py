@@ -75,7 +75,10 @@ def _shared(index, tag, path, read_only):
 
 
 def share_list(options):
-    """(tag, name, path, mode) of each folder given with --share and --share-rw."""
+    """(tag, name, path, mode) of each folder given with --share and --share-rw.
+
+    The name "image" is taken: the image's own boot parts, for guests inside the VM.
+    """
     found = []
     for mode, items in (("ro", options.share), ("rw", options.share_rw)):
         for item in items:
@@ -83,6 +86,8 @@ def share_list(options):
             name = name or os.path.basename(os.path.abspath(path))
             if not re.fullmatch(r"[\w.-]+", name):
                 raise LabError(f"--share {item}: the name may hold letters, digits, . _ - only")
+            if name == "image" or name in (entry[1] for entry in found):
+                raise LabError(f"--share {item}: the name {name} is taken; add =OTHERNAME")
             found.append((f"vdshare{len(found)}", name, path, mode))
     return found
 
@@ -99,6 +104,13 @@ def _numa(options):
         words += ["-object", f"memory-backend-ram,id=ram{node},size={memory}M",
                   "-numa", f"node,nodeid={node},memdev=ram{node},cpus={first}-{first + part - 1}"]
     return words
+
+
+def _processors(options):
+    # A socket a node: the kernel warns when one package's cores sit in different nodes.
+    if options.numa > 1:
+        return f"{options.smp},sockets={options.numa},cores={options.smp // options.numa},threads=1"
+    return str(options.smp)
 
 
 def _accel(options, accel):
@@ -128,7 +140,7 @@ def base(options, accel):
         raise LabError(f"{options.qemu} is missing: apt-get install qemu-system-x86")
     return [options.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35,smm=off,vmport=off", *_accel(options, accel), "-cpu", options.cpu,
-            "-smp", str(options.smp), "-m", str(size_bytes(options.mem) >> 20) + "M"]
+            "-smp", _processors(options), "-m", str(size_bytes(options.mem) >> 20) + "M"]
 
 
 def command(options, image, accel, run_dir, sockets):
@@ -145,6 +157,7 @@ def command(options, image, accel, run_dir, sockets):
                   "-device", f"virtserialport,chardev={name},name=vd.{name}"]
     shared = [("vdroot", os.path.realpath(image.root), True), ("vdrepo", REPO, True),
               ("vdrun", os.path.join(run_dir, "files"), False)]
+    shared += [("vdimage", image.path, True)]
     shared += [(tag, path, mode == "ro") for tag, _, path, mode in share_list(options)]
     for index, (tag, path, read_only) in enumerate(shared):
         words += _shared(index, tag, path, read_only)

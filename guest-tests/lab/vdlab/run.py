@@ -87,7 +87,7 @@ class Run:
         os.makedirs(job)
         _write(os.path.join(job, "command"),
                "#!/bin/sh\ncd /vd || exit 125\nexec " + shlex.join(self._command) + "\n", 0o755)
-        shares = "".join(f"{tag} {name} {mode}\n"
+        shares = "vdimage image ro\n" + "".join(f"{tag} {name} {mode}\n"
                          for tag, name, _, mode in qemu.share_list(self._options))
         _write(os.path.join(job, "shares"), shares)
         for index, size in enumerate(self._options.disk):
