@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The run: warm-up, the measured window, and coming to rest. */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+
+#include "mark.h"
+#include "vring.h"
+
+#define NSEC 1000000000ULL
+/* How long frames may take from the used ring to the far side's socket. */
+#define REST_NS (2 * NSEC)
+
+bool vr_over(const struct vr_run *r)
+{
+	return vr_stop || r->failure;
+}
+
+static unsigned int each_vq(struct vr_run *r, struct vr_vq *out[])
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < r->npairs; i++) {
+		if (r->o->dir & VR_DIR_TX)
+			out[n++] = &r->pairs[i].tx;
+		if (r->o->dir & VR_DIR_RX)
+			out[n++] = &r->pairs[i].rx;
+	}
+	return n;
+}
+
+/* Sleeps until a queue calls, but not for long: frames come by other ways too. */
+static void wait_calls(struct vr_run *r)
+{
+	struct vr_vq *vqs[2 * VR_MAX_QUEUES];
+	struct pollfd p[2 * VR_MAX_QUEUES];
+	unsigned int i, n = each_vq(r, vqs);
+	bool waiting = false;
+
+	for (i = 0; i < n; i++) {
+		p[i] = (struct pollfd){ .fd = vqs[i]->call_fd, .events = POLLIN };
+		waiting |= vr_ring_arm(vqs[i]);
+	}
+	if (!waiting)
+		poll(p, n, 1);
+	for (i = 0; i < n; i++)
+		vr_ring_count_calls(vqs[i]);
+}
+
+static void stalled(struct vr_run *r)
+{
+	struct vr_vq *vqs[2 * VR_MAX_QUEUES];
+	unsigned int i, n = each_vq(r, vqs);
+
+	for (i = 0; i < n; i++)
+		fprintf(stderr, "vring: %s queue %u: avail idx %u, used idx %u, %u reaped, %u of %u slots free\n",
+			vqs[i]->tx ? "tx" : "rx", i * r->npairs / n, vqs[i]->pub_idx,
+			vr_used_idx(vqs[i]), vqs[i]->last_used, vqs[i]->free_count, vqs[i]->slots);
+	vr_fail(r, "nothing moved for %u s", r->o->timeout);
+}
+
+/*
+ * To be called after each look at the queues. Gives way when nothing @moved,
+ * notices when nothing has for too long. @since is the caller's, at first 0.
+ */
+void vr_idle(struct vr_run *r, uint64_t *since, bool moved)
+{
+	uint64_t now;
+
+	if (moved) {
+		*since = 0;
+		return;
+	}
+	if (r->o->wait == VR_WAIT_CALL)
+		wait_calls(r);
+	else
+		sched_yield();
+	now = vr_now();
+	if (!*since)
+		*since = now;
+	else if (now - *since > r->o->timeout * NSEC)
+		stalled(r);
+}
+
+static bool step(struct vr_run *r, bool more)
+{
+	bool moved = false;
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++) {
+		if (r->o->dir & VR_DIR_TX)
+			moved |= vr_tx_step(r, &r->pairs[i], more);
+		if (r->o->dir & VR_DIR_RX)
+			moved |= vr_rx_step(r, &r->pairs[i], more);
+	}
+	return moved;
+}
+
+static bool resting(const struct vr_run *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++) {
+		if ((r->o->dir & VR_DIR_TX) && !vr_tx_resting(r, &r->pairs[i]))
+			return false;
+		if ((r->o->dir & VR_DIR_RX) && !vr_rx_resting(r, &r->pairs[i]))
+			return false;
+	}
+	return true;
+}
+
+/* Lets everything under way arrive. What doesn't in time is reported as lost. */
+static void come_to_rest(struct vr_run *r)
+{
+	uint64_t quiet = vr_now();
+
+	while (!resting(r) && vr_now() - quiet < REST_NS) {
+		if (step(r, false))
+			quiet = vr_now();
+		else
+			sched_yield();
+	}
+}
+
+static uint64_t count_tx(const struct vr_run *r)
+{
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < r->npairs && (r->o->dir & VR_DIR_TX); i++) {
+		const struct vr_vq *q = &r->pairs[i].tx;
+
+		n += q->completed + (uint16_t)(vr_used_idx(q) - q->last_used);
+	}
+	return n;
+}
+
+static uint64_t count_rx(const struct vr_run *r)
+{
+	uint64_t n = 0;
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++)
+		n += r->pairs[i].rx_got;
+	return n;
+}
+
+/* Whether a window that started at @t0 with these counts has run its length. */
+static bool window_done(const struct vr_run *r, uint64_t t0, uint64_t tx0, uint64_t rx0)
+{
+	if (!r->o->packets)
+		return vr_now() - t0 >= r->o->seconds * NSEC;
+	if ((r->o->dir & VR_DIR_TX) && count_tx(r) - tx0 < r->o->packets)
+		return false;
+	return !(r->o->dir & VR_DIR_RX) || count_rx(r) - rx0 >= r->o->packets;
+}
+
+static void quiet_events(struct vr_run *r)
+{
+	if (!vr_events_quiet_due())
+		return;
+	come_to_rest(r);
+	vr_events_quiet(r);
+}
+
+static void stream(struct vr_run *r, double warmup)
+{
+	uint64_t t0 = vr_now(), w0, tx0, rx0, ns, since = 0;
+
+	while (vr_now() - t0 < warmup * NSEC && !vr_over(r))
+		vr_idle(r, &since, step(r, true));
+	w0 = vr_worker_ns(r);
+	mark_open(r->o->mark);
+	tx0 = count_tx(r);
+	rx0 = count_rx(r);
+	t0 = vr_now();
+	while (!window_done(r, t0, tx0, rx0) && !vr_over(r)) {
+		vr_idle(r, &since, step(r, true));
+		quiet_events(r);
+	}
+	ns = vr_now() - t0;
+	r->tx_win.packets = count_tx(r) - tx0;
+	r->rx_win.packets = count_rx(r) - rx0;
+	mark_close(r->o->mark);
+	r->tx_win.ns = ns;
+	r->rx_win.ns = ns;
+	r->worker_ns = vr_worker_ns(r) - w0;
+}
+
+static void burst(struct vr_run *r, struct vr_window *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++) {
+		if (r->o->dir & VR_DIR_TX)
+			vr_tx_burst(r, &r->pairs[i], w);
+		else
+			vr_rx_burst(r, &r->pairs[i], w);
+	}
+}
+
+static void bursts(struct vr_run *r, double warmup)
+{
+	struct vr_window *w = r->o->dir & VR_DIR_TX ? &r->tx_win : &r->rx_win;
+	uint64_t t0 = vr_now(), w0;
+
+	while (vr_now() - t0 < warmup * NSEC && !vr_over(r))
+		burst(r, NULL);
+	w0 = vr_worker_ns(r);
+	t0 = vr_now();
+	while (!vr_over(r) && (r->o->packets ? w->packets < r->o->packets :
+						vr_now() - t0 < r->o->seconds * NSEC)) {
+		burst(r, w);
+		quiet_events(r);
+	}
+	r->worker_ns = vr_worker_ns(r) - w0;
+}
+
+void vr_drive(struct vr_run *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->npairs && (r->o->dir & VR_DIR_TX); i++)
+		vr_tx_prepare(r, &r->pairs[i]);
+	vr_events_start(r);
+	if (r->o->mode == VR_MODE_BURST)
+		bursts(r, r->o->warmup);
+	else
+		stream(r, r->o->warmup);
+	vr_events_stop();
+	if (!r->failure)
+		come_to_rest(r);
+}

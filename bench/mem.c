@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The guest's memory: which pages back it and how it is announced. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vring.h"
+
+#define HUGE_SIZE (2UL << 20)
+
+/*
+ * Guest addresses are far from the user addresses and start at no power of
+ * two, so that a back end that forgets to translate fails at once.
+ */
+#define GPA_BASE 0x1c0000000ULL
+
+static size_t round_up(size_t v, size_t to)
+{
+	return (v + to - 1) / to * to;
+}
+
+/* Some address space stays free behind it: a neighbour for the memory events. */
+static void *map_aligned(size_t size, int prot_flags, int fd)
+{
+	uint8_t *p = mmap(NULL, size + 2 * HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *at;
+
+	if (p == MAP_FAILED)
+		vr_die_errno("address space for %zu bytes", size);
+	at = (uint8_t *)round_up((uintptr_t)p, HUGE_SIZE);
+	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_FIXED | prot_flags, fd, 0);
+}
+
+static int open_backing(const struct vr_opts *o, size_t size)
+{
+	int fd;
+
+	if (o->mem == VR_MEM_MEMFD) {
+		fd = memfd_create("vring", MFD_CLOEXEC);
+	} else {
+		fd = open(o->mem_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		/* The mapping keeps it; nothing is left behind, whatever ends us. */
+		if (fd >= 0)
+			unlink(o->mem_path);
+	}
+	if (fd < 0)
+		vr_die_errno("--mem %s: %s", vr_mem_names[o->mem], o->mem_path ? o->mem_path : "memfd");
+	if (ftruncate(fd, size))
+		vr_die_errno("--mem %s: %zu bytes", vr_mem_names[o->mem], size);
+	return fd;
+}
+
+/* What the kernel says of huge pages in the mapping that holds @at. */
+static unsigned long huge_kb(const void *at)
+{
+	unsigned long start, end, kb, sum = 0;
+	bool inside = false;
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = (unsigned long)at >= start && (unsigned long)at < end;
+		else if (inside && (sscanf(line, "AnonHugePages: %lu", &kb) == 1 ||
+				    sscanf(line, "Private_Hugetlb: %lu", &kb) == 1))
+			sum += kb;
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o)
+{
+	m->size = round_up(bytes, HUGE_SIZE);
+	m->gpa = GPA_BASE;
+	m->fd = -1;
+	switch (o->mem) {
+	case VR_MEM_HUGETLB:
+		m->base = map_aligned(m->size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+		if (m->base == MAP_FAILED)
+			vr_die_errno("--mem hugetlb: %zu huge pages (see /proc/sys/vm/nr_hugepages)",
+				     m->size / HUGE_SIZE);
+		break;
+	case VR_MEM_MEMFD:
+	case VR_MEM_FILE:
+		m->fd = open_backing(o, m->size);
+		m->base = map_aligned(m->size, MAP_SHARED, m->fd);
+		break;
+	default:
+		m->base = map_aligned(m->size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		break;
+	}
+	if (m->base == MAP_FAILED)
+		vr_die_errno("guest memory of %zu bytes", m->size);
+	if (o->mem == VR_MEM_4K || o->mem == VR_MEM_THP)
+		madvise(m->base, m->size, o->mem == VR_MEM_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	memset(m->base, 0, m->size);
+	m->huge_kb = huge_kb(m->base);
+	if (o->mem == VR_MEM_THP && m->huge_kb < m->size / 1024)
+		fprintf(stderr, "vring: only %lu of %zu KiB are on huge pages\n", m->huge_kb,
+			m->size / 1024);
+}
+
+void *vr_mem_take(struct vr_mem *m, size_t bytes, size_t align, size_t offset)
+{
+	size_t at = round_up(m->used, align) + offset;
+
+	if (at + bytes > m->size)
+		vr_die("guest memory too small: a mistake in vring's own sums");
+	m->used = at + bytes;
+	return m->base + at;
+}
+
+/*
+ * Cuts the pool into @want regions of whole pages, as even as they can be. The
+ * cut falls where it falls: buffers may cross it, and a back end must cope.
+ */
+unsigned int vr_mem_regions(const struct vr_mem *m, unsigned int want, uint64_t start[],
+			    uint64_t len[])
+{
+	uint64_t pages = m->size / 4096, at = 0;
+	unsigned int i;
+
+	if (want > pages)
+		want = pages;
+	for (i = 0; i < want; i++) {
+		uint64_t end = pages * (i + 1) / want;
+
+		start[i] = at * 4096;
+		len[i] = (end - at) * 4096;
+		at = end;
+	}
+	return want;
+}

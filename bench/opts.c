@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The command line: one table serves parsing and --help alike. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vring.h"
+
+const char *const vr_dir_names[] = { "none", "tx", "rx", "both", NULL };
+const char *const vr_mode_names[] = { "stream", "burst", NULL };
+const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "memfd", "file", NULL };
+const char *const vr_xdp_names[] = { "none", "drop", NULL };
+const char *const vr_wait_names[] = { "poll", "call", NULL };
+
+enum opt_kind { OPT_STR, OPT_UINT, OPT_INT, OPT_U64, OPT_REAL, OPT_ON, OPT_OFF, OPT_NAME, OPT_SIZE };
+
+struct opt {
+	const char *name;
+	enum opt_kind kind;
+	size_t field;
+	const char *const *names;
+	const char *arg;
+	const char *help;
+};
+
+#define F(field) offsetof(struct vr_opts, field)
+
+static const struct opt opts[] = {
+	{ "dev", OPT_STR, F(dev), NULL, "NODE", "vhost-net node (/dev/vhost-net)" },
+	{ "dir", OPT_NAME, F(dir), vr_dir_names, "tx|rx|both", "direction as the guest sees it (tx)" },
+	{ "mode", OPT_NAME, F(mode), vr_mode_names, "stream|burst",
+	  "stream: the ring is kept full; burst: --burst frames at a time, timed\n"
+	  "from the kick until all are used (rx: the feeding is not timed)" },
+	{ "size", OPT_SIZE, 0, NULL, "N[:M]", "frame bytes without FCS, or a range (64)" },
+	{ "ring", OPT_UINT, F(ring), NULL, "N", "entries of each ring, a power of two (256)" },
+	{ "burst", OPT_UINT, F(burst), NULL, "N", "frames a burst (as many as the ring holds)" },
+	{ "chain", OPT_UINT, F(chain), NULL, "N",
+	  "descriptors a buffer; 1 = header and frame in one (1)" },
+	{ "buf", OPT_UINT, F(buf), NULL, "N",
+	  "rx buffer bytes, smaller than a frame to make it span buffers (1536+)" },
+	{ "indirect", OPT_ON, F(indirect), NULL, NULL, "indirect descriptor tables" },
+	{ "event-idx", OPT_ON, F(event_idx), NULL, NULL, "negotiate EVENT_IDX (default)" },
+	{ "no-event-idx", OPT_OFF, F(event_idx), NULL, NULL, "don't" },
+	{ "mergeable", OPT_ON, F(mergeable), NULL, NULL, "negotiate MRG_RXBUF (default)" },
+	{ "no-mergeable", OPT_OFF, F(mergeable), NULL, NULL, "don't" },
+	{ "legacy", OPT_ON, F(legacy), NULL, NULL, "no VERSION_1" },
+	{ "mem", OPT_NAME, F(mem), vr_mem_names, "4k|thp|hugetlb|memfd|file",
+	  "what backs rings and buffers (4k)" },
+	{ "mem-path", OPT_STR, F(mem_path), NULL, "FILE", "the file of --mem file (made, then removed)" },
+	{ "offset", OPT_UINT, F(offset), NULL, "N",
+	  "every ring part starts N bytes into a page of its own, rounded up to\n"
+	  "16 (descriptors), 2 (avail) or 4 (used) (0: the parts are packed)" },
+	{ "queues", OPT_UINT, F(queues), NULL, "N", "queue pairs, each with a vhost file of its own (1)" },
+	{ "separate", OPT_ON, F(separate), NULL, NULL, "one tap a queue pair, not one multi-queue tap" },
+	{ "regions", OPT_UINT, F(regions), NULL, "N", "split the memory table into N regions (1)" },
+	{ "seconds", OPT_REAL, F(seconds), NULL, "S", "length of the measured window (1)" },
+	{ "packets", OPT_U64, F(packets), NULL, "N", "measure N frames a direction instead" },
+	{ "warmup", OPT_REAL, F(warmup), NULL, "S", "traffic before the window opens (0.1)" },
+	{ "timeout", OPT_UINT, F(timeout), NULL, "S", "give up when nothing moves for so long (10)" },
+	{ "check", OPT_ON, F(check), NULL, NULL,
+	  "check each frame's contents and order on the far side" },
+	{ "xdp", OPT_NAME, F(xdp), vr_xdp_names, "drop|none", "XDP_DROP on the tap, in driver mode (none)" },
+	{ "wait", OPT_NAME, F(wait), vr_wait_names, "poll|call",
+	  "poll the used index, or sleep until the call eventfd (poll)" },
+	{ "pin-worker", OPT_INT, F(pin_worker), NULL, "CPU", "pin the back end's worker" },
+	{ "pin-driver", OPT_INT, F(pin_driver), NULL, "CPU", "pin this program" },
+	{ "mark", OPT_ON, F(mark), NULL, NULL, "execute tcgcount's markers around the window" },
+	{ "events", OPT_STR, F(events), NULL, "LIST|list",
+	  "memory events while traffic runs, a comma between names; all, or list" },
+	{ "event-us", OPT_UINT, F(event_us), NULL, "US", "pause between events (2000)" },
+	{ "tap", OPT_STR, F(tap), NULL, "NAME", "tap's name (vring<pid>)" },
+};
+
+static void usage(void)
+{
+	unsigned int i;
+
+	puts("usage: vring [options]\n"
+	     "Drives a vhost-net back end as a guest would and measures it. JSON on stdout, a\n"
+	     "readable line on stderr. Exit: 0 all frames accounted for (and their contents\n"
+	     "right, with --check), 1 not, 2 couldn't run.\n");
+	for (i = 0; i < sizeof(opts) / sizeof(opts[0]); i++) {
+		const char *help = opts[i].help, *nl;
+		int width = printf("  --%s%s%s", opts[i].name, opts[i].arg ? " " : "",
+				   opts[i].arg ? opts[i].arg : "");
+
+		if (width > 27) {
+			putchar('\n');
+			width = 0;
+		}
+		while ((nl = strchr(help, '\n'))) {
+			printf("%*s%.*s\n", 28 - width, "", (int)(nl - help), help);
+			width = 0;
+			help = nl + 1;
+		}
+		printf("%*s%s\n", 28 - width, "", help);
+	}
+}
+
+static uint64_t number(const char *name, const char *s)
+{
+	char *end;
+	uint64_t v;
+
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || end == s || *end || *s == '-')
+		vr_die("--%s: not a number: '%s'", name, s);
+	return v;
+}
+
+static void set_size(struct vr_opts *o, const char *s)
+{
+	char *colon = strchr(s, ':');
+
+	if (colon) {
+		char *low = strndup(s, colon - s);
+
+		o->size = number("size", low);
+		o->size_max = number("size", colon + 1);
+		free(low);
+	} else {
+		o->size = number("size", s);
+		o->size_max = o->size;
+	}
+}
+
+static void set(struct vr_opts *o, const struct opt *d, char *arg)
+{
+	char *field = (char *)o + d->field;
+	char *end;
+	int i;
+
+	switch (d->kind) {
+	case OPT_STR: *(char **)field = arg; break;
+	case OPT_UINT: *(unsigned int *)field = number(d->name, arg); break;
+	case OPT_INT: *(int *)field = number(d->name, arg); break;
+	case OPT_U64: *(uint64_t *)field = number(d->name, arg); break;
+	case OPT_ON: *(bool *)field = true; break;
+	case OPT_OFF: *(bool *)field = false; break;
+	case OPT_SIZE: set_size(o, arg); break;
+	case OPT_REAL:
+		*(double *)field = strtod(arg, &end);
+		if (*end || end == arg)
+			vr_die("--%s: not a number: '%s'", d->name, arg);
+		break;
+	case OPT_NAME:
+		for (i = 0; d->names[i]; i++)
+			if (!strcmp(d->names[i], arg))
+				break;
+		if (!d->names[i])
+			vr_die("--%s: '%s' is not one of %s", d->name, arg, d->arg);
+		*(unsigned int *)field = i;
+		break;
+	}
+}
+
+static void check_shape(const struct vr_opts *o)
+{
+	if (!o->ring || o->ring > 32768 || (o->ring & (o->ring - 1)))
+		vr_die("--ring: a power of two up to 32768, not %u", o->ring);
+	if (!o->chain || o->chain > VR_MAX_CHAIN)
+		vr_die("--chain: 1 to %d", VR_MAX_CHAIN);
+	if (!o->indirect && o->chain > o->ring)
+		vr_die("--chain %u doesn't fit a ring of %u", o->chain, o->ring);
+	if (o->size < 14 || o->size_max > VR_MAX_FRAME || o->size > o->size_max)
+		vr_die("--size: 14 to %d bytes", VR_MAX_FRAME);
+	if (o->chain > o->size)
+		vr_die("--chain %u: more descriptors than bytes", o->chain);
+	if (!o->queues || o->queues > VR_MAX_QUEUES)
+		vr_die("--queues: 1 to %d", VR_MAX_QUEUES);
+	if (!o->regions || o->regions > VR_MAX_REGIONS)
+		vr_die("--regions: 1 to %d", VR_MAX_REGIONS);
+	if (o->offset >= 4096)
+		vr_die("--offset: less than a page (4096)");
+}
+
+static void check_sense(struct vr_opts *o)
+{
+	unsigned int frame = o->size_max + sizeof(struct virtio_net_hdr_mrg_rxbuf);
+
+	if (o->check && o->size < VR_FRAME_MIN_CHECK)
+		vr_die("--check needs --size of at least %d", VR_FRAME_MIN_CHECK);
+	if (o->check && o->xdp == VR_XDP_DROP && (o->dir & VR_DIR_TX))
+		vr_die("--check needs the frames that --xdp drop drops; leave one out");
+	if (!o->dir)
+		vr_die("--dir: tx, rx or both");
+	if (o->mode == VR_MODE_BURST && o->dir == (VR_DIR_TX | VR_DIR_RX))
+		vr_die("--mode burst times one direction; use --mode stream for both");
+	if (!o->buf)
+		o->buf = frame > 1536 && !o->mergeable ? frame : frame > 1536 ? 4096 : 1536;
+	if (o->buf < frame && !o->mergeable)
+		vr_die("--buf %u is too small for a frame of %u without --mergeable", o->buf,
+		       o->size_max);
+	if (o->mem == VR_MEM_FILE && !o->mem_path)
+		vr_die("--mem file needs --mem-path");
+	if (o->events)
+		vr_events_check(o->events);
+}
+
+void vr_opts_parse(struct vr_opts *o, int argc, char **argv)
+{
+	const unsigned int n = sizeof(opts) / sizeof(opts[0]);
+	unsigned int i;
+	int a;
+
+	for (a = 1; a < argc; a++) {
+		char *name = argv[a], *arg = NULL, *eq;
+
+		if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+			usage();
+			exit(0);
+		}
+		if (strncmp(name, "--", 2))
+			vr_die("unexpected argument '%s' (see --help)", name);
+		name += 2;
+		eq = strchr(name, '=');
+		if (eq) {
+			*eq = 0;
+			arg = eq + 1;
+		}
+		for (i = 0; i < n && strcmp(opts[i].name, name); i++)
+			;
+		if (i == n)
+			vr_die("no such option --%s (see --help)", name);
+		if (opts[i].arg && !arg && ++a < argc)
+			arg = argv[a];
+		if (opts[i].arg ? !arg : !!arg)
+			vr_die("--%s %s", name, arg ? "takes no value" : "needs a value");
+		set(o, &opts[i], arg);
+	}
+	check_shape(o);
+	check_sense(o);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vring: what its files share. One queue pair is one vhost file and one tap
+ * queue; all pairs share one memory pool, as the queues of one guest do.
+ */
+#ifndef BENCH_VRING_H
+#define BENCH_VRING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+
+#define VR_MAX_QUEUES	16
+#define VR_MAX_CHAIN	64
+#define VR_MAX_REGIONS	512
+#define VR_MAX_FRAME	65536
+#define VR_BATCH	64	/* frames a call of the packet socket */
+
+enum { VR_DIR_TX = 1, VR_DIR_RX = 2 };
+enum { VR_MODE_STREAM, VR_MODE_BURST };
+enum { VR_MEM_4K, VR_MEM_THP, VR_MEM_HUGETLB, VR_MEM_MEMFD, VR_MEM_FILE };
+enum { VR_XDP_NONE, VR_XDP_DROP };
+enum { VR_WAIT_POLL, VR_WAIT_CALL };
+
+struct vr_opts {
+	char *dev;
+	char *tap;
+	char *events;
+	char *mem_path;		/* the file of --mem file */
+	unsigned int dir;
+	unsigned int mode;
+	unsigned int size;
+	unsigned int size_max;
+	unsigned int ring;
+	unsigned int burst;
+	unsigned int chain;
+	unsigned int buf;
+	unsigned int mem;
+	unsigned int offset;
+	unsigned int queues;
+	unsigned int regions;
+	unsigned int xdp;
+	unsigned int wait;
+	unsigned int timeout;
+	unsigned int event_us;
+	int pin_worker;
+	int pin_driver;
+	double seconds;
+	double warmup;
+	uint64_t packets;
+	bool indirect;
+	bool event_idx;
+	bool mergeable;
+	bool legacy;
+	bool check;
+	bool mark;
+	bool separate;
+};
+
+/* The guest's memory: one mapping, announced to vhost as one or more regions. */
+struct vr_mem {
+	uint8_t *base;
+	size_t size;
+	size_t ring_bytes;	/* the rings come first, buffers after */
+	size_t used;
+	uint64_t gpa;
+	int fd;
+	unsigned long huge_kb;	/* how much of it huge pages really back */
+};
+
+/* Which sequence numbers were seen; the window tells a late frame from a twin. */
+#define VR_SEQ_WINDOW 65536
+struct vr_seq {
+	uint64_t next;
+	uint64_t seen;
+	uint64_t dup;
+	uint64_t reordered;
+	uint64_t corrupt;
+	uint64_t map[VR_SEQ_WINDOW / 64];
+};
+
+struct vr_vq {
+	struct vring vr;
+	bool tx;
+	bool event_idx;
+	bool want_calls;
+	unsigned int chain;
+	unsigned int hdr_len;
+	unsigned int slots;
+	unsigned int descs_per_slot;	/* in the ring: 1 with indirect tables */
+	uint8_t *bufs;
+	size_t slot_stride;
+	size_t seg_stride;
+	unsigned int seg_cap[VR_MAX_CHAIN];
+	struct vring_desc *tables;	/* one indirect table a slot, or NULL */
+	const struct vr_mem *mem;
+	int kick_fd;
+	int call_fd;
+	int err_fd;
+	uint16_t avail_idx;	/* ours, not yet published beyond pub_idx */
+	uint16_t pub_idx;
+	uint16_t last_used;
+	uint16_t *free;		/* a first-in first-out queue of slots */
+	unsigned int free_head;
+	unsigned int free_count;
+	uint8_t *busy;
+	uint64_t submitted;	/* buffers handed over */
+	uint64_t completed;	/* buffers that came back */
+	uint64_t kicks;
+	uint64_t calls;
+	uint64_t bad_used;
+};
+
+struct vr_pair {
+	int vhost_fd;
+	int tap_fd;
+	int ifindex;
+	char ifname[16];
+	unsigned int index;
+	struct vr_vq tx, rx;
+	int feed_fd;
+	uint64_t tx_sent;	/* frames put into the ring */
+	uint64_t tx_got;	/* frames the far side took from the tap */
+	uint64_t rx_fed;	/* frames put into the tap */
+	uint64_t rx_got;	/* frames taken out of the ring */
+	struct vr_seq tx_seq, rx_seq;
+};
+
+/* What was measured of a direction: packets, and the time they took. */
+struct vr_window {
+	uint64_t packets;
+	uint64_t ns;
+};
+
+struct vr_run {
+	const struct vr_opts *o;
+	struct vr_mem mem;
+	struct vr_pair *pairs;
+	unsigned int npairs;
+	unsigned int hdr_len;
+	uint64_t offered;
+	uint64_t features;
+	int xdp_link;
+	int steer_prog;
+	int recv_fd[VR_MAX_QUEUES];
+	unsigned int nrecv;
+	int worker[VR_MAX_QUEUES * 2];
+	unsigned int nworkers;
+	struct vr_window tx_win, rx_win;
+	uint64_t worker_ns;
+	uint64_t tap_frames;	/* what the tap says it got from the ring */
+	uint64_t vring_errs;
+	const char *failure;	/* why the run ended early, or NULL */
+	char failure_buf[256];
+};
+
+/* vring.c */
+extern volatile int vr_stop;
+void vr_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void vr_die_errno(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void vr_fail(struct vr_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+uint64_t vr_now(void);
+
+/* opts.c */
+void vr_opts_parse(struct vr_opts *o, int argc, char **argv);
+extern const char *const vr_dir_names[], *const vr_mode_names[];
+extern const char *const vr_mem_names[], *const vr_xdp_names[];
+extern const char *const vr_wait_names[];
+
+/* mem.c */
+void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o);
+void *vr_mem_take(struct vr_mem *m, size_t bytes, size_t align, size_t offset);
+unsigned int vr_mem_regions(const struct vr_mem *m, unsigned int want, uint64_t start[],
+			    uint64_t len[]);
+
+static inline uint64_t vr_gpa(const struct vr_mem *m, const void *p)
+{
+	return m->gpa + (uint64_t)((const uint8_t *)p - m->base);
+}
+
+/* ring.c */
+size_t vr_ring_bytes(const struct vr_opts *o);
+size_t vr_bufs_bytes(const struct vr_opts *o, unsigned int hdr_len);
+void vr_ring_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o);
+void vr_ring_fill(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o,
+		  unsigned int hdr_len, bool tx);
+void vr_ring_set_len(struct vr_vq *q, unsigned int slot, unsigned int frame_len);
+void vr_ring_publish(struct vr_vq *q);
+unsigned int vr_ring_reap(struct vr_vq *q, unsigned int max);
+void vr_ring_scatter(struct vr_vq *q, unsigned int slot, const uint8_t *bytes);
+bool vr_ring_gather(const struct vr_vq *q, unsigned int slot, uint8_t *bytes, unsigned int len);
+bool vr_ring_guards_ok(const struct vr_vq *q, unsigned int slot);
+int vr_ring_used_slot(const struct vr_vq *q, unsigned int ahead, unsigned int *len);
+bool vr_ring_arm(struct vr_vq *q);
+void vr_ring_count_calls(struct vr_vq *q);
+
+static inline uint8_t *vr_seg(const struct vr_vq *q, unsigned int slot, unsigned int seg)
+{
+	return q->bufs + (size_t)slot * q->slot_stride + seg * q->seg_stride;
+}
+
+static inline unsigned int vr_slot_take(struct vr_vq *q)
+{
+	unsigned int slot = q->free[q->free_head];
+
+	if (++q->free_head == q->slots)
+		q->free_head = 0;
+	q->free_count--;
+	return slot;
+}
+
+static inline void vr_slot_give(struct vr_vq *q, unsigned int slot)
+{
+	unsigned int at = q->free_head + q->free_count++;
+
+	q->free[at >= q->slots ? at - q->slots : at] = slot;
+}
+
+/* Puts a slot's chain on the ring; the device sees it at the next publish. */
+static inline void vr_ring_add(struct vr_vq *q, unsigned int slot)
+{
+	q->busy[slot] = 1;
+	q->vr.avail->ring[q->avail_idx & (q->vr.num - 1)] = slot * q->descs_per_slot;
+	q->avail_idx++;
+	q->submitted++;
+}
+
+static inline uint16_t vr_used_idx(const struct vr_vq *q)
+{
+	return __atomic_load_n(&q->vr.used->idx, __ATOMIC_ACQUIRE);
+}
+
+/* backend.c */
+uint64_t vr_backend_features(struct vr_run *r);
+void vr_backend_open(struct vr_run *r, struct vr_pair *p);
+void vr_backend_start(struct vr_run *r, struct vr_pair *p);
+void vr_backend_stop(struct vr_run *r, struct vr_pair *p);
+const char *vr_feature_name(unsigned int bit);
+
+/* tap.c */
+void vr_tap_open(struct vr_run *r, struct vr_pair *p);
+uint64_t vr_tap_stat(const char *ifname, const char *name);
+
+/* xdp.c */
+int vr_xdp_attach_drop(int ifindex);
+int vr_steer_attach(int tap_fd, unsigned int byte);
+
+/* frame.c */
+#define VR_ETHERTYPE	0x88b5	/* IEEE: local experimental */
+#define VR_FRAME_QUEUE	14	/* the byte that holds the queue's number */
+#define VR_FRAME_MIN_CHECK 36
+unsigned int vr_frame_len(const struct vr_opts *o, uint64_t seq);
+void vr_frame_build(uint8_t *f, unsigned int len, unsigned int queue, uint64_t seq);
+bool vr_frame_ok(uint8_t *f, unsigned int len, unsigned int *queue, uint64_t *seq);
+void vr_seq_take(struct vr_seq *s, uint64_t seq);
+
+/* peer.c */
+void vr_peer_open(struct vr_run *r);
+unsigned int vr_peer_feed(struct vr_run *r, struct vr_pair *p, unsigned int n);
+unsigned int vr_peer_recv(struct vr_run *r);
+
+/* worker.c */
+void vr_worker_find(struct vr_run *r);
+void vr_worker_pin(struct vr_run *r, int cpu);
+void vr_driver_pin(int cpu);
+uint64_t vr_worker_ns(const struct vr_run *r);
+bool vr_worker_asleep(const struct vr_run *r);
+
+/* tx.c, rx.c: a step returns whether anything moved */
+void vr_tx_prepare(struct vr_run *r, struct vr_pair *p);
+bool vr_tx_step(struct vr_run *r, struct vr_pair *p, bool more);
+bool vr_tx_resting(const struct vr_run *r, const struct vr_pair *p);
+void vr_tx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w);
+bool vr_rx_step(struct vr_run *r, struct vr_pair *p, bool more);
+bool vr_rx_resting(const struct vr_run *r, const struct vr_pair *p);
+void vr_rx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w);
+
+/* drive.c */
+void vr_drive(struct vr_run *r);
+void vr_idle(struct vr_run *r, uint64_t *since, bool moved);
+bool vr_over(const struct vr_run *r);
+
+/* events.c */
+void vr_events_check(const char *list);
+void vr_events_start(struct vr_run *r);
+bool vr_events_quiet_due(void);
+void vr_events_quiet(struct vr_run *r);
+void vr_events_stop(void);
+unsigned int vr_events_get(unsigned int i, const char **name, uint64_t *done, uint64_t *failed,
+			   const char **why);
+
+/* report.c */
+int vr_report(const struct vr_run *r);
+
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The two BPF programs of a run, written as instructions so that neither a
+ * compiler nor a loader is needed where vring runs.
+ */
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vring.h"
+
+static int sys_bpf(int cmd, union bpf_attr *attr)
+{
+	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
+}
+
+static int load(unsigned int type, const struct bpf_insn *insns, unsigned int n)
+{
+	static char log[4096];
+	union bpf_attr a;
+	int fd;
+
+	memset(&a, 0, sizeof(a));
+	a.prog_type = type;
+	a.insns = (uintptr_t)insns;
+	a.insn_cnt = n;
+	a.license = (uintptr_t)"GPL";
+	a.log_buf = (uintptr_t)log;
+	a.log_size = sizeof(log);
+	a.log_level = 1;
+	fd = sys_bpf(BPF_PROG_LOAD, &a);
+	if (fd < 0)
+		vr_die_errno("BPF program refused (%s)", log);
+	return fd;
+}
+
+/* return XDP_DROP; -- attached by a link, which goes with its file. */
+int vr_xdp_attach_drop(int ifindex)
+{
+	const struct bpf_insn drop[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_DROP },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int prog = load(BPF_PROG_TYPE_XDP, drop, sizeof(drop) / sizeof(drop[0]));
+	union bpf_attr a;
+	int link;
+
+	memset(&a, 0, sizeof(a));
+	a.link_create.prog_fd = prog;
+	a.link_create.target_ifindex = ifindex;
+	a.link_create.attach_type = BPF_XDP;
+	a.link_create.flags = XDP_FLAGS_DRV_MODE;
+	link = sys_bpf(BPF_LINK_CREATE, &a);
+	if (link < 0)
+		vr_die_errno("can't attach XDP_DROP in driver mode");
+	close(prog);
+	return link;
+}
+
+/*
+ * return frame[byte]; -- which queue of a multi-queue tap takes a frame. The
+ * tap's own choice, a hash, would leave queues idle as all our frames look alike.
+ */
+int vr_steer_attach(int tap_fd, unsigned int byte)
+{
+	const struct bpf_insn steer[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 6, .src_reg = 1 },
+		{ .code = BPF_LD | BPF_ABS | BPF_B, .imm = byte },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int prog = load(BPF_PROG_TYPE_SOCKET_FILTER, steer, sizeof(steer) / sizeof(steer[0]));
+
+	if (ioctl(tap_fd, TUNSETSTEERINGEBPF, &prog))
+		vr_die_errno("TUNSETSTEERINGEBPF");
+	return prog;
+}
