@@ -53,16 +53,31 @@ def _pktgen_lines(device, mac, source, target, size):
 def guest_to_host(guest, seconds=3.0, size=64):
     """Frames a second that pktgen in the guest gets out of the host VM's tap."""
     # "start" blocks its writer for the whole run, so it goes to the background.
+    sent = f"cat {_COUNTERS.format('eth0', 'tx_packets')}"
     guest.sh("; ".join(f"echo '{line}' >{path}" for path, line in
                        _pktgen_lines("eth0", _NOWHERE, GUEST_IP, HOST_IP, size)))
+    path = _COUNTERS.format(TAP, "rx_packets")
+    sent_before, received_before = int(guest.sh(sent)), _read(path)
     guest.sh(f"(echo start >{_PKTGEN}/pgctrl) >/dev/null 2>&1 &")
     time.sleep(0.5)
-    path = _COUNTERS.format(TAP, "rx_packets")
     before, began = _read(path), time.monotonic()
     time.sleep(seconds)
     count, spent = _read(path) - before, time.monotonic() - began
-    guest.sh(f"echo stop >{_PKTGEN}/pgctrl; sleep 1", timeout=90)
-    return {"frames": count, "pps": round(count / spent), "size": size}
+    guest.sh(f"echo stop >{_PKTGEN}/pgctrl", timeout=90)
+    lost = _settled(lambda: int(guest.sh(sent)) - sent_before - (_read(path) - received_before))
+    return {"frames": count, "pps": round(count / spent), "size": size, "lost": lost}
+
+
+def _settled(difference, limit=10.0):
+    """What is still missing on the far side once nothing moves any more."""
+    end, last = time.monotonic() + limit, None
+    while time.monotonic() < end:
+        now = difference()
+        if now == 0 or now == last:
+            break
+        last = now
+        time.sleep(0.5)
+    return now
 
 
 def host_to_guest(guest, seconds=3.0, size=64):
@@ -80,6 +95,9 @@ def host_to_guest(guest, seconds=3.0, size=64):
     counter = _COUNTERS.format("eth0", "rx_packets")
     probe = (f"a=$(cat {counter}); read s _ </proc/uptime; sleep {seconds:g}; "
              f"b=$(cat {counter}); read e _ </proc/uptime; echo $a $b $s $e")
+    # The tap counts what the back end took out of its ring: that must all reach the card.
+    taken, received = _COUNTERS.format(TAP, "tx_packets"), f"cat {counter}"
+    taken_before, received_before = _read(taken), int(guest.sh(received))
     sender = threading.Thread(target=start, daemon=True)
     sender.start()
     try:
@@ -90,7 +108,9 @@ def host_to_guest(guest, seconds=3.0, size=64):
             file.write("stop\n")
         sender.join(30)
     count = int(last) - int(first)
-    return {"frames": count, "pps": round(count / (float(ended) - float(began))), "size": size}
+    lost = _settled(lambda: _read(taken) - taken_before - (int(guest.sh(received)) - received_before))
+    return {"frames": count, "pps": round(count / (float(ended) - float(began))), "size": size,
+            "lost": lost}
 
 
 def send_to_guest(guest, size=4 << 20):

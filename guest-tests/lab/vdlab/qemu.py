@@ -19,7 +19,7 @@ PORTS = ("out", "err", "verdict")
 _APPEND = ("console=ttyS0 earlyprintk=ttyS0 quiet loglevel=5 log_buf_len=4M panic=-1 oops=panic "
            "tsc=reliable init_on_alloc=0 random.trust_cpu=on sysctl.kernel.hung_task_panic=1 "
            "sysctl.kernel.hung_task_timeout_secs=60 net.ifnames=0 cryptomgr.notests "
-           "no_timer_check rcupdate.rcu_expedited=1 mitigations=auto")
+           "no_timer_check")
 
 
 @dataclasses.dataclass

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The VM test suites: what each declares about the machine it needs, and who shares a boot.
+
+A suite is an executable in guest-tests/suites that prints KTAP. Near its top it may say
+  # vm: mem=6G disk=1G numa=2 timeout=300 append="numa=fake=2" own-boot
+  # allow-log: REGEX  # reason
+"""
+
+import dataclasses
+import glob
+import os
+import shlex
+
+from . import qemu
+from .paths import REPO, LabError
+
+FOLDER = os.path.join(REPO, "guest-tests", "suites")
+_HEADER_LINES = 40
+_DEFAULT_LIMIT = 120
+
+
+@dataclasses.dataclass
+class Suite:
+    """One suite's declaration."""
+
+    name: str
+    limit: int = _DEFAULT_LIMIT
+    own_boot: bool = False
+    vm: dict = dataclasses.field(default_factory=dict)
+    allow: list = dataclasses.field(default_factory=list)
+
+    def group(self):
+        """Suites with equal keys share a boot."""
+        own = self.name if self.own_boot else ""
+        return (own, tuple(sorted((name, str(value)) for name, value in self.vm.items())))
+
+
+def _declare(suite, word):
+    name, equals, value = word.partition("=")
+    if word == "own-boot":
+        suite.own_boot = True
+    elif equals and name == "timeout":
+        suite.limit = int(value)
+    elif equals and name in ("smp", "numa"):
+        suite.vm[name] = int(value)
+    elif equals and name in ("mem", "cpu", "append"):
+        suite.vm[name] = value
+    elif equals and name == "disk":
+        suite.vm.setdefault("disk", []).append(value)
+    else:
+        raise ValueError(f"unknown word {word} (known: mem= smp= cpu= append= disk= numa= "
+                         "timeout= own-boot)")
+
+
+def parse(name, text):
+    """The Suite that a file's first lines declare."""
+    suite = Suite(name)
+    for number, line in enumerate(text.splitlines()[:_HEADER_LINES], 1):
+        try:
+            if line.startswith("# vm:"):
+                for word in shlex.split(line[5:]):
+                    _declare(suite, word)
+            elif line.startswith("# allow-log:"):
+                pattern, separator, reason = line[12:].partition("  # ")
+                if not separator or not reason.strip():
+                    raise ValueError("an allowed log line needs its reason: REGEX  # why")
+                suite.allow.append(pattern.strip())
+        except ValueError as error:
+            raise LabError(f"guest-tests/suites/{name}:{number}: {error}") from error
+    return suite
+
+
+def find():
+    """All suites, by name."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(FOLDER, "*.sh"))
+                       + glob.glob(os.path.join(FOLDER, "*.py"))):
+        name = os.path.basename(path)
+        if not os.access(path, os.X_OK):
+            raise LabError(f"guest-tests/suites/{name} isn't executable: chmod +x it")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found.append(parse(name, file.read()))
+    return found
+
+
+def boots(suites):
+    """The suites in groups, each to be run in one boot; plain ones first."""
+    groups = {}
+    for suite in suites:
+        groups.setdefault(suite.group(), []).append(suite)
+    return [groups[key] for key in sorted(groups)]
+
+
+def options(suites, image):
+    """The VM for a group: limits add up, with room for the boot and the last words."""
+    return qemu.Options(image=image, timeout=sum(suite.limit + 10 for suite in suites) + 60,
+                        **suites[0].vm)
+
+
+def split_log(text):
+    """The kernel log cut at the suites' marks: {name: lines}; before the first: 'boot'.
+
+    What comes after a suite's end still belongs to it: late reports are its doing.
+    """
+    parts, name = {"boot": []}, "boot"
+    for line in text.splitlines():
+        _, mark, rest = line.partition("vd-suite begin ")
+        if mark:
+            name = rest.strip()
+        parts.setdefault(name, []).append(line)
+    return {name: "\n".join(lines) for name, lines in parts.items()}

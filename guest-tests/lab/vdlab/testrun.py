@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs tests and feeds their KTAP into a report: programs here, suites in VMs."""
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+
+from . import run, scan, suites
+from .paths import LAB, REPO, say, LabError
+
+sys.path.insert(0, LAB)
+# pylint: disable=wrong-import-position
+from ktap import Stream  # noqa: E402
+
+_PROGRAM_LIMIT = 300
+
+
+def run_program(path, report):
+    """One user-space test program of this machine."""
+    name = os.path.basename(path)
+    stream = Stream(name, report)
+    note = ""
+    with subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, cwd=REPO, text=True, errors="replace",
+                          start_new_session=True) as process:
+        timer = threading.Timer(_PROGRAM_LIMIT, process.kill)
+        timer.start()
+        try:
+            for line in process.stdout:
+                stream.feed(line)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if not timer.is_alive():
+                note = f"timeout after {_PROGRAM_LIMIT} s"
+            timer.cancel()
+    if status < 0 and not note:
+        note = f"died of signal {-status}"
+    stream.end(status, note)
+
+
+class Boot:
+    """One boot that runs several suites: cuts its output at the marks."""
+
+    def __init__(self, group, report):
+        self._group, self._report = group, report
+        self._token = "vd-" + secrets.token_hex(8)
+        self._tail, self._stream, self._current = b"", None, None
+        self.ended = {}
+        self._began = 0.0
+
+    def _line(self, line):
+        if not line.startswith(self._token):
+            if self._stream:
+                self._stream.feed(line)
+            return
+        words = line.split()
+        if words[1] == "begin":
+            self._current, self._stream = words[2], Stream(words[2], self._report)
+            self._began = time.monotonic()
+            say(f"suite {self._current}")
+        elif words[1] == "end":
+            status = int(words[3])
+            limit = status in (124, 137)
+            self._stream.end(status, f"timeout (status {status})" if limit else "")
+            self.ended[self._current] = time.monotonic() - self._began
+            self._current = self._stream = None
+
+    def _feed(self, data):
+        lines = (self._tail + data).split(b"\n")
+        self._tail = lines.pop()
+        for line in lines:
+            self._line(line.decode(errors="replace"))
+
+    def _logs(self, result):
+        parts = suites.split_log(result.kernel_log())
+        begun = [suite for suite in self._group if suite.name in parts]
+        for suite in begun:
+            found = scan.scan(parts[suite.name], scan.compile_allowed(suite.allow))
+            self._judge(suite.name, found)
+        found = scan.scan(parts["boot"])
+        if found:
+            self._judge("boot", found)
+        for finding in result.findings:
+            if finding.kind == "kmemleak":
+                self._judge("boot", [finding])
+
+    def _judge(self, name, found):
+        lines = []
+        for finding in found[:4]:
+            lines += [str(finding), *("  " + line for line in finding.context)]
+        self._report.result(name, "kernel log is clean", "fail" if found else "pass", "", lines)
+
+    def go(self, image):
+        """Boot and run; returns the suites that never got to run."""
+        command = ["/vd/guest-tests/lab/guest/run-suites", self._token]
+        command += [f"{suite.name}:{suite.limit}" for suite in self._group]
+        result = run.run_vm(suites.options(self._group, image), command, on_out=self._feed)
+        if self._current:
+            self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
+            self.ended[self._current] = 0
+        self._logs(result)
+        left = [suite for suite in self._group if suite.name not in self.ended]
+        if left and not self.ended:
+            raise LabError(f"the VM ran no suite: {result.reason or result.status}")
+        return left
+
+
+def run_suites(chosen, image, report):
+    """All chosen suites. After a crash the ones that were to follow get a fresh boot."""
+    for group in suites.boots(chosen):
+        while group:
+            group = Boot(group, report).go(image)
+            if group:
+                say(f"booting again for {', '.join(suite.name for suite in group)}")

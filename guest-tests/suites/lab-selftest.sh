@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The host VM is what the other suites take it for.
+# vm: timeout=60
+. /vd/guest-tests/lab/ktap.sh
+
+has_flag() {
+	grep -qw "$1" /proc/cpuinfo
+}
+
+mounted() {
+	grep -q "^[^ ]* $1 $2 " /proc/mounts
+}
+
+can_write() {
+	echo "$$" >/results/selftest && [ "$(cat /results/selftest)" = "$$" ]
+}
+
+check "the kernel is Debian's own" grep -q 'debian-kernel@' /proc/version
+check "the modules are this kernel's" modprobe -n vhost_net
+check "smap" has_flag smap
+check "nested virtualisation" grep -qwE 'svm|vmx' /proc/cpuinfo
+for flag in erms fsrm; do
+	refuse "no $flag: it changes which copy routine is measured" has_flag $flag
+done
+check "the clock is the tsc" grep -qxE 'tsc|kvm-clock' \
+	/sys/devices/system/clocksource/clocksource0/current_clocksource
+check "cgroup v2" mounted /sys/fs/cgroup cgroup2
+check "hugetlbfs" mounted /dev/hugepages hugetlbfs
+check "debugfs" mounted /sys/kernel/debug debugfs
+check "tracefs" mounted /sys/kernel/tracing tracefs
+check "the repository is read-only" mounted /vd 9p
+refuse "no writing to the repository" touch /vd/written-from-a-vm
+check "results can be written" can_write
+check "huge pages" sh -c 'echo 4 >/proc/sys/vm/nr_hugepages &&
+	[ "$(cat /proc/sys/vm/nr_hugepages)" = 4 ] && echo 0 >/proc/sys/vm/nr_hugepages'
+check "stock vhost_net loads" modprobe vhost_net
+check "/dev/vhost-net appears" test -c /dev/vhost-net
+check "stock vhost_net unloads" rmmod vhost_net
+for program in qemu-system-x86_64 dpdk-testpmd ethtool numactl strace swapon bpftool python3; do
+	check "$program is installed" command -v $program
+done
+check "nothing warned during boot" sh -c '! dmesg | grep -q "WARNING:"'
+ktap_done

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# A guest VM of Debian's unmodified QEMU on /dev/vhost-net: stock's module first, to know
+# that the guest works, then this project's in its place.
+# vm: timeout=240
+. /vd/guest-tests/lab/ktap.sh
+
+nested=/vd/guest-tests/lab/nested-guest
+out=/tmp/nested-guest
+
+line() {
+	grep -q "^nested backend=$1 test=$2 .*$3" $out
+}
+
+ping_complete() {
+	line "$1" ping 'sent=50 received=50 '
+}
+
+try() {
+	backend=$1
+	$nested --backend "$backend" --seconds 2 >$out 2>&1
+	status=$?
+	diag "$(cat $out)"
+	check "$backend: the guest boots" line "$backend" boot seconds=
+	check "$backend: QEMU uses the back end" line "$backend" vhost pid=
+	check "$backend: no ping is lost" ping_complete "$backend"
+	check "$backend: packets from the guest, none lost" line "$backend" tx 'frames=[1-9].* lost=0'
+	check "$backend: packets to the guest, none lost" line "$backend" rx 'frames=[1-9].* lost=0'
+	check "$backend: a file to the guest arrives unchanged" line "$backend" send sha256=
+	check "$backend: a file from the guest arrives unchanged" line "$backend" fetch sha256=
+	check "$backend: the modules unload afterwards" grep -q "test=unload" $out
+	check "$backend: nothing failed" test $status = 0
+}
+
+try stock
+if [ -e /vd/vhost_direct.ko ] && [ -e /vd/vhost_direct_net.ko ]; then
+	try direct
+	try user
+else
+	skip "direct: the guest boots" "the modules are not built"
+fi
+ktap_done
