@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What most tests stand on: guest memory, a mock driver, and a device whose
+ * every access is watched. A pop through rig_pop() checks by itself that
+ * nothing outside the ring was touched and that no word was read twice.
+ */
+#ifndef VD_RIG_H
+#define VD_RIG_H
+
+#include "../mock_raw.h"
+#include "../user/watch_ops.h"
+#include "ktap.h"
+
+#define RIG_GPA		0x40000000ull
+
+struct rig {
+	struct mock_arena mem;
+	struct mock_split drv;
+	struct vd_ring ring;
+	struct vd_watch watch;
+	struct vd_burst burst;
+	bool may_reread;
+	struct vd_table_io io;
+	struct vd_seg seg[VD_CHAIN_SEGS];
+};
+
+static inline void rig_open(struct rig *r, const struct mock_layout *lay)
+{
+	u64 size = 1 << 16;
+
+	size += 32ull * lay->num + 16ull * lay->num * lay->tables;
+	memset(r, 0, sizeof(*r));
+	mock_arena_alloc(&r->mem, size, RIG_GPA);
+	mock_split_init(&r->drv, &r->mem, lay);
+	r->ring = mock_device(&r->drv);
+	r->io = (struct vd_table_io){ mock_read, &r->mem };
+	watch_init(&r->watch, &r->drv.ring, lay->num, lay->event_idx);
+	r->watch.poison = true;
+}
+
+/* An ordinary ring of @num, with tables of @tables entries if any. */
+static inline void rig_small(struct rig *r, u32 num, u32 tables)
+{
+	rig_open(r, &(struct mock_layout){ .num = num, .tables = tables,
+					   .le = true });
+}
+
+static inline void rig_close(struct rig *r)
+{
+	watch_exit(&r->watch);
+	mock_split_exit(&r->drv);
+	mock_arena_exit(&r->mem);
+}
+
+/* The engine as the tests use it: one instance of each body, watched. */
+static __attribute__((noinline, unused)) int rig_pop(struct rig *r, u32 max)
+{
+	int ret = vd_split_pop(&r->ring, &vd_watch_ops, &r->watch, &r->burst,
+			       max);
+
+	CHECK_EQ(r->watch.outside, 0);
+	CHECK(r->may_reread || !r->watch.twice);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+static __attribute__((noinline, unused)) int
+rig_push(struct rig *r, const struct vd_used *elem, u32 n)
+{
+	int ret = vd_split_push(&r->ring, &vd_watch_ops, &r->watch, elem, n);
+
+	CHECK_EQ(r->watch.outside, 0);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+static __attribute__((noinline, unused)) int rig_notify(struct rig *r)
+{
+	int ret = vd_split_notify(&r->ring, &vd_watch_ops, &r->watch);
+
+	CHECK_EQ(r->watch.outside, 0);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+static __attribute__((noinline, unused)) int rig_no_notify(struct rig *r)
+{
+	int ret = vd_split_no_notify(&r->ring, &vd_watch_ops, &r->watch);
+
+	CHECK_EQ(r->watch.outside, 0);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+static __attribute__((noinline, unused)) int rig_need_signal(struct rig *r)
+{
+	int ret = vd_split_need_signal(&r->ring, &vd_watch_ops, &r->watch);
+
+	CHECK_EQ(r->watch.outside, 0);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+/* Expands chain @i of the last burst into r->seg. */
+static inline int rig_expand(struct rig *r, u32 i)
+{
+	return vd_chain_expand(&r->ring, &r->burst.chain[i], r->burst.seg,
+			       r->seg, &r->io);
+}
+
+/* The @i-th buffer of a chain that is known by @key. */
+static inline struct vd_seg rig_seg(u32 key, u32 i)
+{
+	return (struct vd_seg){ 0x1000000000ull * (key + 1) + 0x10000ull * i,
+				key % 1000 + i + 1 };
+}
+
+/* Makes a chain available, @direct segments of it outside a table. */
+static inline int rig_add(struct rig *r, u32 key, u32 out, u32 in, u32 direct)
+{
+	struct vd_seg seg[2048];
+	struct mock_chain c = { .seg = seg, .nr_out = out, .nr_in = in,
+				.direct = direct, .shuffle = key,
+				.cookie = key };
+	u32 i;
+
+	for (i = 0; i < out + in; i++)
+		seg[i] = rig_seg(key, i);
+	return mock_add(&r->drv, &c);
+}
+
+/* Chain @c, with its segments in @seg, is what rig_add() made. */
+static inline void rig_is(const struct vd_chain *c, const struct vd_seg *seg,
+			  u32 key, u32 out, u32 in)
+{
+	u64 out_len = 0, in_len = 0;
+	u32 i;
+
+	CHECK_EQ(c->nr_out, out);
+	CHECK_EQ(c->nr_in, in);
+	for (i = 0; i < out + in; i++) {
+		struct vd_seg s = rig_seg(key, i);
+
+		CHECK_EQ(seg[i].addr, s.addr);
+		CHECK_EQ(seg[i].len, s.len);
+		if (i < out)
+			out_len += s.len;
+		else
+			in_len += s.len;
+	}
+	CHECK_EQ(c->out_len, out_len);
+	CHECK_EQ(c->in_len, in_len);
+}
+
+/* The same for direct chain @i of the last burst. */
+static inline void rig_chain_is(struct rig *r, u32 i, u32 key, u32 out, u32 in)
+{
+	const struct vd_chain *c = &r->burst.chain[i];
+
+	CHECK(!c->indirect);
+	rig_is(c, r->burst.seg + c->first, key, out, in);
+}
+
+/* Gives back all chains of the last burst, each with its key as length. */
+static inline void rig_return_all(struct rig *r)
+{
+	struct vd_used elem[VD_BURST];
+	u32 i;
+
+	for (i = 0; i < r->burst.count; i++) {
+		u16 head = r->burst.chain[i].head;
+
+		elem[i] = vd_used_elem(&r->ring, head,
+				       r->drv.slot[head].cookie);
+	}
+	CHECK_EQ(rig_push(r, elem, r->burst.count), 0);
+}
+
+/* The driver finds exactly chains @key to @key + @n - 1, in order. */
+static inline void rig_reaps(struct rig *r, u32 key, u32 n)
+{
+	struct mock_done done;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		if (!CHECK_EQ(mock_reap(&r->drv, &done), 1))
+			return;
+		CHECK_EQ(done.cookie, key + i);
+		CHECK_EQ(done.len, key + i);
+	}
+	CHECK_EQ(mock_reap(&r->drv, &done), 0);
+}
+
+#endif /* VD_RIG_H */
