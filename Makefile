@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# vhost-direct. `make help` lists what there is.
+
+# The running kernel's headers, else the newest that are installed.
+KDIR ?= $(shell d=/lib/modules/$$(uname -r)/build; [ -e $$d ] && echo $$d || \
+	ls -d /lib/modules/*/build 2>/dev/null | sort -V | tail -n 1)
+DESTDIR ?=
+J ?= $(shell nproc)
+
+.PHONY: all modules clean install uninstall programs bench test check help setup
+
+all: modules
+
+modules:
+	@[ -e "$(KDIR)/Makefile" ] || { echo "No kernel headers found. Install them (Debian: apt-get install linux-headers-amd64) or set KDIR=." >&2; exit 1; }
+	+$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+programs:
+	+$(MAKE) -C bench all
+	+$(MAKE) -C virtio/tests all
+
+clean:
+	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	rm -rf build
+
+install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
+
+uninstall:
+	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
+	find /lib/modules -name 'vhost_direct*.ko*' -path '*/extra/*' -delete
+	depmod -a
+
+setup:
+	.ci/setup
+
+bench: setup
+	bench/bench $(BENCH)
+
+test: setup
+	guest-tests/run-tests $(TESTS)
+
+check: setup
+	.ci/check
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make             build vhost_direct.ko and vhost_direct_net.ko here
+#:                  (KDIR= other kernel headers)
+#: make bench       measure beside stock vhost-net in virtual machines, print
+#:                  a table; needs root once, to install what is missing
+#:                  (BENCH="--help" for its options)
+#: make test        all tests, user space and virtual machines
+#:                  (TESTS="--list", TESTS="--only 'nested*'")
+#: make check       style, sparse, kernel-doc, shellcheck, warnings
+#: make install     install modules and udev rule on this host; then
+#:                  modprobe vhost_direct_net
+#: make uninstall   take them away again
+#: make clean       remove what was built (images stay in .cache/)

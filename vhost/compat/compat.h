@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Differences between the kernels we build against: 6.1, 6.12 and 7.2.
+ *
+ * The rest of the code reads as if written for the newest. Version tests
+ * stand here and in the files beside this one, and nowhere else.
+ */
+#ifndef VD_COMPAT_H
+#define VD_COMPAT_H
+
+#include <linux/eventfd.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/version.h>
+
+/* Young callbacks answer int up to 7.1 and bool from 7.2 on. */
+typedef typeof(((struct mmu_notifier_ops *)0)->test_young(NULL, NULL, 0))
+	vd_young_t;
+
+/* eventfd_signal() lost its count in 6.8. */
+static inline void vd_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx, 1);
+#else
+	eventfd_signal(ctx);
+#endif
+}
+
+/* page_frag_cache_drain() came with 6.9; before, the cache is open. */
+static inline void vd_page_frag_drain(struct page_frag_cache *nc)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	if (!nc->va)
+		return;
+	__page_frag_cache_drain(virt_to_head_page(nc->va), nc->pagecnt_bias);
+	nc->va = NULL;
+#else
+	page_frag_cache_drain(nc);
+#endif
+}
+
+#endif /* VD_COMPAT_H */

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* debugfs: vhost_direct/<pid of the owner>-<serial>/<queue>: its counters. */
+#include <linux/atomic.h>
+#include <linux/debugfs.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+#include "dev.h"
+
+static struct dentry *vd_debugfs_root;
+static atomic_t vd_debugfs_serial = ATOMIC_INIT(0);
+
+static int vd_queue_show(struct seq_file *m, void *unused)
+{
+	const struct vd_virtqueue *vq = m->private;
+
+	seq_printf(m, "%-16s %s\n", "metadata",
+		   !vq->dev->direct ? "user" :
+		   READ_ONCE(vq->win.valid) ? "direct" : "fallback");
+	seq_printf(m, "%-16s %u\n", "ring_size", READ_ONCE(vq->ring.num));
+	vd_stats_show(&vq->counters, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vd_queue);
+
+/**
+ * vd_debugfs_add - show a device
+ * @dev: the device; the caller becomes its owner
+ */
+void vd_debugfs_add(struct vd_dev *dev)
+{
+	unsigned int i;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%d-%u", current->tgid,
+		 atomic_inc_return(&vd_debugfs_serial));
+	dev->debugfs = debugfs_create_dir(name, vd_debugfs_root);
+	for (i = 0; i < dev->nvqs; i++)
+		debugfs_create_file(dev->vqs[i]->name, 0400, dev->debugfs,
+				    dev->vqs[i], &vd_queue_fops);
+}
+
+/**
+ * vd_debugfs_del - show it no longer; waits for readers
+ * @dev: the device
+ */
+void vd_debugfs_del(struct vd_dev *dev)
+{
+	debugfs_remove(dev->debugfs);
+	dev->debugfs = NULL;
+}
+
+/** vd_debugfs_init - make the folder; without debugfs nothing happens */
+void vd_debugfs_init(void)
+{
+	vd_debugfs_root = debugfs_create_dir("vhost_direct", NULL);
+}
+
+/** vd_debugfs_exit - remove the folder */
+void vd_debugfs_exit(void)
+{
+	debugfs_remove(vd_debugfs_root);
+}

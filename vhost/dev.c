@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Devices: their life from open to close, and the module that holds the core. */
+#include <linux/err.h>
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "dev.h"
+#include "notifier.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static const char * const vd_metadata_names[] = { "direct", "user" };
+static bool vd_metadata_user;
+
+static int vd_metadata_set(const char *val, const struct kernel_param *kp)
+{
+	int i = sysfs_match_string(vd_metadata_names, val);
+
+	if (i < 0)
+		return i;
+	WRITE_ONCE(vd_metadata_user, i);
+	return 0;
+}
+
+static int vd_metadata_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+			  vd_metadata_names[READ_ONCE(vd_metadata_user)]);
+}
+
+static const struct kernel_param_ops vd_metadata_ops = {
+	.set = vd_metadata_set,
+	.get = vd_metadata_get,
+};
+
+module_param_cb(metadata, &vd_metadata_ops, NULL, 0644);
+MODULE_PARM_DESC(metadata,
+		 "How devices opened from now on reach their rings: direct (default) or user");
+
+static void vd_vq_reset(struct vd_virtqueue *vq)
+{
+	memset(&vq->ring, 0, sizeof(vq->ring));
+	vq->ring.num = 1;
+	memset(vq->part, 0, sizeof(vq->part));
+	vq->mem = NULL;
+	vq->region = NULL;
+	vq->backend = NULL;
+	vq->features = 0;
+	vq->kick = NULL;
+	vq->call = NULL;
+	vq->err = NULL;
+}
+
+/**
+ * vd_vq_init - prepare a virtqueue
+ * @vq: the virtqueue, zeroed
+ * @index: its number
+ * @name: for messages
+ * @kick: what the worker does when the driver kicks
+ *
+ * To be followed by vd_dev_init() of its device.
+ */
+void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
+		vd_work_fn kick)
+{
+	vq->index = index;
+	vq->name = name;
+	mutex_init(&vq->mutex);
+	vd_winset_init(&vq->win, &vq->counters);
+	vd_poll_init(&vq->poll, NULL, kick, EPOLLIN);
+	vd_vq_reset(vq);
+}
+EXPORT_SYMBOL_GPL(vd_vq_init);
+
+/**
+ * vd_dev_init - prepare a device that has no owner yet
+ * @dev: the device, zeroed
+ * @vqs: its virtqueues, after vd_vq_init(); the array stays in use
+ * @nvqs: how many
+ */
+void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
+		 unsigned int nvqs)
+{
+	unsigned int i;
+
+	mutex_init(&dev->mutex);
+	dev->vqs = vqs;
+	dev->nvqs = nvqs;
+	dev->direct = !READ_ONCE(vd_metadata_user);
+	for (i = 0; i < nvqs; i++) {
+		vqs[i]->dev = dev;
+		vqs[i]->poll.worker = &dev->worker;
+	}
+}
+EXPORT_SYMBOL_GPL(vd_dev_init);
+
+/**
+ * vd_dev_check_owner - is the caller the owner?
+ * @dev: the device
+ *
+ * Return: 0 or -EPERM. Context: device mutex.
+ */
+int vd_dev_check_owner(const struct vd_dev *dev)
+{
+	return dev->mm == current->mm ? 0 : -EPERM;
+}
+EXPORT_SYMBOL_GPL(vd_dev_check_owner);
+
+static void vd_vq_free_buffers(struct vd_virtqueue *vq)
+{
+	kvfree(vq->burst);
+	vq->burst = NULL;
+	kvfree(vq->xseg);
+	vq->xseg = NULL;
+	kvfree(vq->iov);
+	vq->iov = NULL;
+	kvfree(vq->used);
+	vq->used = NULL;
+	vq->nused = 0;
+}
+
+static int vd_vq_alloc_buffers(struct vd_virtqueue *vq)
+{
+	vq->burst = kvzalloc(sizeof(*vq->burst), GFP_KERNEL_ACCOUNT);
+	vq->xseg = kvcalloc(VD_CHAIN_SEGS, sizeof(*vq->xseg),
+			    GFP_KERNEL_ACCOUNT);
+	vq->iov = kvcalloc(VD_IOV, sizeof(*vq->iov), GFP_KERNEL_ACCOUNT);
+	vq->used = kvcalloc(VD_USED_MAX, sizeof(*vq->used), GFP_KERNEL_ACCOUNT);
+	return vq->burst && vq->xseg && vq->iov && vq->used ? 0 : -ENOMEM;
+}
+
+/* The owner's half of the device is gone: what set_owner made, unmade. */
+static void vd_dev_disown(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	vd_worker_stop(&dev->worker);
+	for (i = 0; i < dev->nvqs; i++) {
+		vd_winset_detach(&dev->vqs[i]->win);
+		vd_vq_free_buffers(dev->vqs[i]);
+	}
+	if (dev->vm) {
+		/* The back end will free the sets: no callback walks them. */
+		synchronize_rcu();
+		vd_mm_put(dev->vm);
+		dev->vm = NULL;
+	}
+	mmput(dev->mm);
+	dev->mm = NULL;
+}
+
+static int vd_dev_watch(struct vd_dev *dev)
+{
+	struct vd_mm *vm;
+	unsigned int i;
+
+	if (!dev->direct)
+		return 0;
+	vm = vd_mm_get(dev->mm);
+	if (IS_ERR(vm))
+		/* A signal was pending: let the call start over after it. */
+		return PTR_ERR(vm) == -EINTR ? -ERESTARTNOINTR : PTR_ERR(vm);
+	dev->vm = vm;
+	for (i = 0; i < dev->nvqs; i++)
+		vd_winset_attach(&dev->vqs[i]->win, vm);
+	return 0;
+}
+
+/**
+ * vd_dev_set_owner - make the caller the owner (VHOST_SET_OWNER)
+ * @dev: the device
+ *
+ * Return: 0; -EBUSY if it has an owner; -ENOMEM; -ERESTARTNOINTR; or what
+ * starting the worker answered. After a failure the device has no owner.
+ * Context: device mutex; may sleep.
+ */
+int vd_dev_set_owner(struct vd_dev *dev)
+{
+	unsigned int i;
+	int err;
+
+	if (dev->mm)
+		return -EBUSY;
+	dev->mm = get_task_mm(current);
+	if (!dev->mm)
+		return -EINVAL;
+	err = vd_dev_watch(dev);
+	for (i = 0; !err && i < dev->nvqs; i++)
+		err = vd_vq_alloc_buffers(dev->vqs[i]);
+	if (!err)
+		err = vd_worker_start(&dev->worker, dev->mm);
+	if (err)
+		vd_dev_disown(dev);
+	else
+		vd_debugfs_add(dev);
+	return err;
+}
+EXPORT_SYMBOL_GPL(vd_dev_set_owner);
+
+/**
+ * vd_dev_stop - no kick wakes the worker any more, and it is idle
+ * @dev: the device; back ends have stopped their own polls
+ *
+ * Context: may sleep.
+ */
+void vd_dev_stop(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nvqs; i++)
+		vd_poll_stop(&dev->vqs[i]->poll);
+	vd_worker_flush(&dev->worker);
+}
+EXPORT_SYMBOL_GPL(vd_dev_stop);
+
+static void vd_vq_cleanup(struct vd_virtqueue *vq)
+{
+	if (vq->kick)
+		fput(vq->kick);
+	if (vq->call)
+		eventfd_ctx_put(vq->call);
+	if (vq->err)
+		eventfd_ctx_put(vq->err);
+	vd_vq_reset(vq);
+}
+
+/**
+ * vd_dev_cleanup - back to a device without an owner
+ * @dev: the device, stopped, its queues without a back end
+ *
+ * The order matters: first the worker, then the notifier, then the memory.
+ * Context: may sleep.
+ */
+void vd_dev_cleanup(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	vd_debugfs_del(dev);
+	if (dev->mm)
+		vd_dev_disown(dev);
+	for (i = 0; i < dev->nvqs; i++)
+		vd_vq_cleanup(dev->vqs[i]);
+	if (dev->log)
+		eventfd_ctx_put(dev->log);
+	dev->log = NULL;
+	kvfree(dev->mem);
+	dev->mem = NULL;
+}
+EXPORT_SYMBOL_GPL(vd_dev_cleanup);
+
+static int __init vd_init(void)
+{
+	vd_debugfs_init();
+	return 0;
+}
+
+static void __exit vd_exit(void)
+{
+	vd_debugfs_exit();
+	/* Subscriptions are freed behind our back: wait for the last. */
+	mmu_notifier_synchronize();
+}
+
+module_init(vd_init);
+module_exit(vd_exit);
+
+MODULE_DESCRIPTION("vhost through the kernel's direct map: the core");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(VD_VERSION);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Devices and virtqueues: what the core gives to back ends.
+ *
+ * Locks, outermost first: vd_dev.mutex, vd_virtqueue.mutex, window lock.
+ */
+#ifndef VD_DEV_H
+#define VD_DEV_H
+
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/uio.h>
+#include <linux/vhost.h>
+
+#include "../virtio/ring.h"
+#include "memtable.h"
+#include "stats.h"
+#include "window.h"
+#include "worker.h"
+
+struct dentry;
+struct eventfd_ctx;
+struct file;
+struct vd_dev;
+struct vd_mm;
+
+/* Features that the core knows how to serve. */
+#define VD_FEATURES (BIT_ULL(VIRTIO_F_NOTIFY_ON_EMPTY) |	\
+		     BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |	\
+		     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |		\
+		     BIT_ULL(VIRTIO_F_ANY_LAYOUT) |		\
+		     BIT_ULL(VIRTIO_F_VERSION_1))
+
+/* Most segments in user memory of one burst's chains. */
+#define VD_IOV	VD_CHAIN_SEGS
+
+/* Room for used elements: a burst, and all chains of one large packet. */
+#define VD_USED_MAX	(VD_BURST + VD_CHAIN_SEGS)
+
+/**
+ * struct vd_virtqueue - a virtqueue
+ * @dev: its device
+ * @index: its number there
+ * @name: for messages
+ * @mutex: held by the worker while it handles the queue and by ioctls that
+ *         change it; protects all that follows unless said otherwise
+ * @ring: the engine's state
+ * @part: user addresses of the ring's parts
+ * @win: the same parts through the direct map
+ * @mem: memory table, the device's
+ * @region: last hit in @mem
+ * @backend: what the back end attached, NULL for a stopped queue
+ * @features: what the driver acknowledged
+ * @kick: eventfd that the driver writes
+ * @call: eventfd that interrupts the driver
+ * @err: eventfd that tells of a stopped queue
+ * @poll: watches @kick
+ * @burst: the chains being handled. Worker.
+ * @xseg: segments of an expanded indirect chain. Worker.
+ * @iov: the burst's segments in user memory. Worker.
+ * @used: elements to be given back. Kept until they could be written, so that
+ *        a ring that is unmapped for a while loses none.
+ * @nused: how many
+ * @counters: statistics
+ */
+struct vd_virtqueue {
+	struct vd_dev *dev;
+	unsigned int index;
+	const char *name;
+	struct mutex mutex;
+	struct vd_ring ring;
+	unsigned long part[VD_PARTS];
+	struct vd_winset win;
+	const struct vd_memtable *mem;
+	const struct vd_region *region;
+	void *backend;
+	u64 features;
+	struct file *kick;
+	struct eventfd_ctx *call;
+	struct eventfd_ctx *err;
+	struct vd_poll poll;
+	struct vd_burst *burst;
+	struct vd_seg *xseg;
+	struct iovec *iov;
+	struct vd_used *used;
+	unsigned int nused;
+	struct vd_counters counters;
+};
+
+/**
+ * struct vd_dev - a device: virtqueues, a memory table, a worker, an owner
+ * @mutex: serialises ioctls; protects all that follows
+ * @mm: the owner's memory, NULL without an owner
+ * @vm: its notifier; NULL with metadata=user
+ * @mem: memory table
+ * @worker: the thread
+ * @vqs: the virtqueues
+ * @nvqs: how many
+ * @direct: use windows; decided when the device is opened
+ * @log: eventfd of VHOST_SET_LOG_FD, kept as stock keeps it
+ * @debugfs: the device's folder
+ */
+struct vd_dev {
+	struct mutex mutex;
+	struct mm_struct *mm;
+	struct vd_mm *vm;
+	struct vd_memtable *mem;
+	struct vd_worker worker;
+	struct vd_virtqueue **vqs;
+	unsigned int nvqs;
+	bool direct;
+	struct eventfd_ctx *log;
+	struct dentry *debugfs;
+};
+
+/* dev.c */
+void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
+		 unsigned int nvqs);
+int vd_dev_set_owner(struct vd_dev *dev);
+int vd_dev_check_owner(const struct vd_dev *dev);
+void vd_dev_stop(struct vd_dev *dev);
+void vd_dev_cleanup(struct vd_dev *dev);
+void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
+		vd_work_fn kick);
+
+/* debugfs.c */
+void vd_debugfs_init(void);
+void vd_debugfs_exit(void);
+void vd_debugfs_add(struct vd_dev *dev);
+void vd_debugfs_del(struct vd_dev *dev);
+
+/* ioctl.c */
+long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
+void vd_dev_set_features(struct vd_dev *dev, u64 features);
+
+/* vq.c */
+bool vd_vq_access_ok(const struct vd_virtqueue *vq);
+int vd_vq_start(struct vd_virtqueue *vq);
+void vd_vq_stop(struct vd_virtqueue *vq);
+int vd_vq_describe(struct vd_virtqueue *vq);
+int vd_vq_refresh(struct vd_virtqueue *vq);
+int vd_vq_pop(struct vd_virtqueue *vq, unsigned int max);
+void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int n);
+int vd_vq_flush(struct vd_virtqueue *vq);
+int vd_vq_no_notify(struct vd_virtqueue *vq);
+int vd_vq_notify(struct vd_virtqueue *vq);
+void vd_vq_error(struct vd_virtqueue *vq, int err);
+
+/* guest.c */
+int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c);
+int vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
+		    unsigned int nsegs, struct iovec *iov, unsigned int room);
+
+/**
+ * vd_vq_add_used - note a chain that vd_vq_flush() will give back
+ * @vq: the virtqueue, with fewer than VD_USED_MAX noted
+ * @head: head of the chain
+ * @len: bytes written to it
+ */
+static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u32 len)
+{
+	vq->used[vq->nused++] = vd_used_elem(&vq->ring, head, len);
+}
+
+static inline bool vd_vq_has(const struct vd_virtqueue *vq, unsigned int bit)
+{
+	return vq->features & BIT_ULL(bit);
+}
+
+#endif /* VD_DEV_H */

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Guest memory: from guest-physical to user addresses, and indirect tables. */
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+#include "../virtio/ring_desc.h"
+#include "dev.h"
+
+/**
+ * vd_vq_translate - where segments lie in the owner's memory
+ * @vq: the virtqueue
+ * @seg: guest-physical segments
+ * @nsegs: how many
+ * @iov: receives the user-memory segments, more of them where a segment
+ *       crosses memory regions
+ * @room: of @iov
+ *
+ * All addresses lie inside the memory table, and so in user space. They were
+ * found by comparing guest input, which the processor may do wrongly ahead of
+ * time: callers that skip access_ok() put a speculation barrier between this
+ * and the access.
+ *
+ * Return: number of @iov, -VD_BAD_BUFFER for an address that isn't mapped,
+ * -VD_BURST_FULL. Context: queue mutex.
+ */
+int vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
+		    unsigned int nsegs, struct iovec *iov, unsigned int room)
+{
+	unsigned int n = 0, i;
+
+	for (i = 0; i < nsegs; i++) {
+		u64 addr = seg[i].addr, left = seg[i].len;
+
+		while (left) {
+			const struct vd_region *r;
+			u64 part;
+
+			r = vd_memtable_find(vq->mem, &vq->region, addr);
+			if (unlikely(!r))
+				return -VD_BAD_BUFFER;
+			if (unlikely(n == room))
+				return -VD_BURST_FULL;
+			/* r->last - addr + 1 may be 2^64: compare without. */
+			part = r->last - addr >= left ? left :
+			       min(left, r->last - addr + 1);
+			iov[n].iov_base = (void __user *)(unsigned long)
+					  (r->uaddr + (addr - r->start));
+			iov[n++].iov_len = part;
+			left -= part;
+			addr += part;
+			/* A buffer may end at 2^64, not go on behind it. */
+			if (unlikely(left && !addr))
+				return -VD_BAD_BUFFER;
+		}
+	}
+	return n;
+}
+EXPORT_SYMBOL_GPL(vd_vq_translate);
+
+static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
+{
+	struct vd_seg seg = { .addr = gpa, .len = len };
+	struct vd_virtqueue *vq = ctx;
+	/* At most 512 bytes, and regions of any size: as many pieces. */
+	struct iovec iov[8];
+	int i, n;
+
+	n = vd_vq_translate(vq, &seg, 1, iov, ARRAY_SIZE(iov));
+	if (n < 0)
+		return n;
+	for (i = 0; i < n; i++) {
+		if (copy_from_user(dst, iov[i].iov_base, iov[i].iov_len))
+			return -VD_FAULT;
+		dst += iov[i].iov_len;
+	}
+	return 0;
+}
+
+/**
+ * vd_vq_expand - read the indirect table of a chain
+ * @vq: the virtqueue, whose @burst holds the chain
+ * @c: the chain; afterwards its segments are in vq->xseg
+ *
+ * Return: 0 or minus a reason. Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c)
+{
+	const struct vd_table_io io = { .read = vd_table_read, .ctx = vq };
+
+	return vd_chain_expand(&vq->ring, c, vq->burst->seg, vq->xseg, &io);
+}
+EXPORT_SYMBOL_GPL(vd_vq_expand);

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The ioctls that every device has, with stock's checks in stock's order:
+ * programs rely on the error they get.
+ */
+#include <linux/err.h>
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "dev.h"
+#include "uapi/vhost_direct.h"
+
+/* Stock's alignment of the ring's parts; descriptors may lie anywhere. */
+#define VD_AVAIL_ALIGN	2
+#define VD_USED_ALIGN	4
+
+static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
+{
+	struct vd_memtable *mem = vd_memtable_read(arg), *old = dev->mem;
+	unsigned int i;
+
+	if (IS_ERR(mem))
+		return PTR_ERR(mem);
+	dev->mem = mem;
+	for (i = 0; i < dev->nvqs; i++) {
+		struct vd_virtqueue *vq = dev->vqs[i];
+
+		mutex_lock(&vq->mutex);
+		vq->mem = mem;
+		vq->region = NULL;
+		/* The ring may lie elsewhere in memory now: look again. */
+		if (vq->backend)
+			vd_vq_describe(vq);
+		mutex_unlock(&vq->mutex);
+	}
+	kvfree(old);
+	return 0;
+}
+
+/*
+ * The dirty log isn't offered (VHOST_F_LOG_ALL): its address is checked as
+ * stock does and then of no consequence.
+ */
+static long vd_set_log_base(void __user *arg)
+{
+	u64 base;
+
+	if (copy_from_user(&base, arg, sizeof(base)))
+		return -EFAULT;
+	return (unsigned long)base == base ? 0 : -EFAULT;
+}
+
+/* The eventfd of a descriptor; NULL to unbind. */
+static struct eventfd_ctx *vd_eventfd_get(int fd)
+{
+	return fd == VHOST_FILE_UNBIND ? NULL : eventfd_ctx_fdget(fd);
+}
+
+static long vd_set_log_fd(struct vd_dev *dev, void __user *arg)
+{
+	struct eventfd_ctx *ctx;
+	int fd;
+
+	if (get_user(fd, (int __user *)arg))
+		return -EFAULT;
+	ctx = vd_eventfd_get(fd);
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	swap(ctx, dev->log);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
+
+static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
+{
+	struct vhost_vring_state s;
+
+	if (vq->backend)
+		return -EBUSY;
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	if (!s.num || s.num > 0xffff || (s.num & (s.num - 1)))
+		return -EINVAL;
+	vq->ring.num = s.num;
+	return 0;
+}
+
+static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
+{
+	unsigned long old[VD_PARTS];
+	struct vhost_vring_addr a;
+
+	if (copy_from_user(&a, arg, sizeof(a)))
+		return -EFAULT;
+	/* VHOST_VRING_F_LOG too: nobody would write that log. */
+	if (a.flags)
+		return -EOPNOTSUPP;
+	if ((unsigned long)a.desc_user_addr != a.desc_user_addr ||
+	    (unsigned long)a.used_user_addr != a.used_user_addr ||
+	    (unsigned long)a.avail_user_addr != a.avail_user_addr)
+		return -EFAULT;
+	if (!IS_ALIGNED(a.avail_user_addr, VD_AVAIL_ALIGN) ||
+	    !IS_ALIGNED(a.used_user_addr, VD_USED_ALIGN) ||
+	    !IS_ALIGNED(a.log_guest_addr, VD_USED_ALIGN))
+		return -EINVAL;
+	memcpy(old, vq->part, sizeof(old));
+	vq->part[VD_PART_DESC] = a.desc_user_addr;
+	vq->part[VD_PART_AVAIL] = a.avail_user_addr;
+	vq->part[VD_PART_USED] = a.used_user_addr;
+	if (!vq->backend)
+		return 0;
+	/* A running ring moves: its windows go, and the new place must do. */
+	if (!vd_vq_access_ok(vq)) {
+		memcpy(vq->part, old, sizeof(old));
+		return -EINVAL;
+	}
+	return vd_vq_describe(vq);
+}
+
+static long vd_set_base(struct vd_virtqueue *vq, void __user *arg)
+{
+	struct vhost_vring_state s;
+
+	if (vq->backend)
+		return -EBUSY;
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	if (s.num > 0xffff)
+		return -EINVAL;
+	vq->ring.last_avail = s.num;
+	vq->ring.avail_idx = s.num;
+	return 0;
+}
+
+static long vd_get_base(struct vd_virtqueue *vq, void __user *arg)
+{
+	struct vhost_vring_state s = {
+		.index = vq->index,
+		.num = vq->ring.last_avail,
+	};
+
+	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+}
+
+/* @file is taken over, whatever the result. */
+static long vd_set_kick(struct vd_virtqueue *vq, struct file *file)
+{
+	struct file *old = vq->kick;
+	long ret = 0;
+
+	if (file == old) {
+		if (file)
+			fput(file);
+		return 0;
+	}
+	vd_poll_stop(&vq->poll);
+	vq->kick = file;
+	if (old)
+		fput(old);
+	if (file)
+		ret = vd_poll_start(&vq->poll, file);
+	return ret;
+}
+
+static long vd_set_kick_fd(struct vd_virtqueue *vq, int fd)
+{
+	struct file *file = NULL;
+
+	if (fd != VHOST_FILE_UNBIND) {
+		file = eventfd_fget(fd);
+		if (IS_ERR(file))
+			return PTR_ERR(file);
+	}
+	return vd_set_kick(vq, file);
+}
+
+static long vd_set_ctx_fd(struct eventfd_ctx **slot, int fd)
+{
+	struct eventfd_ctx *ctx = vd_eventfd_get(fd);
+
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+	swap(ctx, *slot);
+	if (ctx)
+		eventfd_ctx_put(ctx);
+	return 0;
+}
+
+static long vd_vring_file(struct vd_virtqueue *vq, unsigned int cmd,
+			  void __user *arg)
+{
+	struct vhost_vring_file f;
+
+	if (copy_from_user(&f, arg, sizeof(f)))
+		return -EFAULT;
+	switch (cmd) {
+	case VHOST_SET_VRING_KICK:
+		return vd_set_kick_fd(vq, f.fd);
+	case VHOST_SET_VRING_CALL:
+		return vd_set_ctx_fd(&vq->call, f.fd);
+	default:
+		return vd_set_ctx_fd(&vq->err, f.fd);
+	}
+}
+
+static long vd_vring_locked(struct vd_virtqueue *vq, unsigned int cmd,
+			    void __user *arg)
+{
+	switch (cmd) {
+	case VHOST_SET_VRING_NUM:
+		return vd_set_num(vq, arg);
+	case VHOST_SET_VRING_ADDR:
+		return vd_set_addr(vq, arg);
+	case VHOST_SET_VRING_BASE:
+		return vd_set_base(vq, arg);
+	case VHOST_GET_VRING_BASE:
+		return vd_get_base(vq, arg);
+	case VHOST_SET_VRING_KICK:
+	case VHOST_SET_VRING_CALL:
+	case VHOST_SET_VRING_ERR:
+		return vd_vring_file(vq, cmd, arg);
+	case VD_GET_STATS:
+		return vd_stats_copy(&vq->counters, arg);
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+/* All vring ioctls begin with the index. */
+static long vd_vring_ioctl(struct vd_dev *dev, unsigned int cmd,
+			   void __user *arg)
+{
+	struct vd_virtqueue *vq;
+	u32 index;
+	long ret;
+
+	if (get_user(index, (u32 __user *)arg))
+		return -EFAULT;
+	if (index >= dev->nvqs)
+		return -ENOBUFS;
+	vq = dev->vqs[array_index_nospec(index, dev->nvqs)];
+	mutex_lock(&vq->mutex);
+	ret = vd_vring_locked(vq, cmd, arg);
+	mutex_unlock(&vq->mutex);
+	/* What the worker does with an eventfd that was replaced, it has done. */
+	if (cmd == VHOST_SET_VRING_KICK && !ret)
+		vd_worker_flush(&dev->worker);
+	return ret;
+}
+
+/**
+ * vd_dev_ioctl - the ioctls that don't depend on the back end
+ * @dev: the device
+ * @cmd: which
+ * @arg: its argument
+ *
+ * Return: as the ioctl; -EPERM for any but the owner; -ENOIOCTLCMD.
+ * Context: device mutex; may sleep.
+ */
+long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg)
+{
+	long ret = vd_dev_check_owner(dev);
+
+	if (ret)
+		return ret;
+	switch (cmd) {
+	case VHOST_SET_MEM_TABLE:
+		return vd_set_mem_table(dev, arg);
+	case VHOST_SET_LOG_BASE:
+		return vd_set_log_base(arg);
+	case VHOST_SET_LOG_FD:
+		return vd_set_log_fd(dev, arg);
+	default:
+		return vd_vring_ioctl(dev, cmd, arg);
+	}
+}
+EXPORT_SYMBOL_GPL(vd_dev_ioctl);
+
+/**
+ * vd_dev_set_features - what the driver acknowledged (VHOST_SET_FEATURES)
+ * @dev: the device
+ * @features: bits that the device offers
+ *
+ * Stock lets features change while a back end is attached, and so do we: the
+ * ring's size may change with the event words, so its windows go.
+ * Context: device mutex; may sleep.
+ */
+void vd_dev_set_features(struct vd_dev *dev, u64 features)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nvqs; i++) {
+		struct vd_virtqueue *vq = dev->vqs[i];
+
+		mutex_lock(&vq->mutex);
+		vq->features = features;
+		if (vq->backend)
+			vd_vq_refresh(vq);
+		mutex_unlock(&vq->mutex);
+	}
+}
+EXPORT_SYMBOL_GPL(vd_dev_set_features);

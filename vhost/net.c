@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The net back end: the character device, its ioctls, attaching sockets. */
+#include <linux/compat.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/virtio_net.h>
+#include <net/sock.h>
+
+#include "compat/compat.h"
+#include "net.h"
+
+#define VD_NET_FEATURES	(VD_FEATURES |					\
+			 BIT_ULL(VHOST_NET_F_VIRTIO_NET_HDR) |		\
+			 BIT_ULL(VIRTIO_NET_F_MRG_RXBUF))
+
+static bool takeover;
+module_param(takeover, bool, 0444);
+MODULE_PARM_DESC(takeover,
+		 "Serve /dev/vhost-net in place of the kernel's vhost_net (default 0)");
+
+static void vd_net_free(struct vd_net *n)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_NET_QUEUES; i++)
+		vd_page_frag_drain(&n->queue[i].frags);
+	kfree(n->queue[VD_NET_RX].rx_batch);
+	kfree(n->queue[VD_NET_TX].frame);
+	kfree(n->queue[VD_NET_TX].xdp);
+	kvfree(n);
+}
+
+static struct vd_net *vd_net_alloc(void)
+{
+	struct vd_net *n = kvzalloc(sizeof(*n), GFP_KERNEL_ACCOUNT);
+	struct vd_net_queue *rx, *tx;
+
+	if (!n)
+		return NULL;
+	rx = &n->queue[VD_NET_RX];
+	tx = &n->queue[VD_NET_TX];
+	rx->rx_batch = kcalloc(VD_BURST, sizeof(*rx->rx_batch),
+			       GFP_KERNEL_ACCOUNT);
+	tx->frame = kcalloc(VD_BURST, sizeof(*tx->frame), GFP_KERNEL_ACCOUNT);
+	tx->xdp = kcalloc(VD_BURST, sizeof(*tx->xdp), GFP_KERNEL_ACCOUNT);
+	if (rx->rx_batch && tx->frame && tx->xdp)
+		return n;
+	vd_net_free(n);
+	return NULL;
+}
+
+static int vd_net_open(struct inode *inode, struct file *f)
+{
+	struct vd_net *n = vd_net_alloc();
+	struct vd_net_queue *rx, *tx;
+
+	if (!n)
+		return -ENOMEM;
+	rx = &n->queue[VD_NET_RX];
+	tx = &n->queue[VD_NET_TX];
+	vd_vq_init(&rx->vq, VD_NET_RX, "rx", vd_net_rx_kick);
+	vd_vq_init(&tx->vq, VD_NET_TX, "tx", vd_net_tx_kick);
+	vd_poll_init(&rx->sock_poll, &n->dev.worker, vd_net_rx_socket, EPOLLIN);
+	vd_poll_init(&tx->sock_poll, &n->dev.worker, vd_net_tx_socket,
+		     EPOLLOUT);
+	n->vqs[VD_NET_RX] = &rx->vq;
+	n->vqs[VD_NET_TX] = &tx->vq;
+	vd_dev_init(&n->dev, n->vqs, VD_NET_QUEUES);
+	f->private_data = n;
+	return 0;
+}
+
+/*
+ * Takes the socket away from a queue. The caller flushes the worker, then
+ * drops the reference.
+ */
+static struct socket *vd_net_detach(struct vd_net_queue *q)
+{
+	struct socket *sock;
+
+	mutex_lock(&q->vq.mutex);
+	sock = q->vq.backend;
+	vd_poll_stop(&q->sock_poll);
+	vd_net_rx_unbatch(q);
+	q->rx_ring = NULL;
+	q->vq.backend = NULL;
+	vd_vq_stop(&q->vq);
+	mutex_unlock(&q->vq.mutex);
+	return sock;
+}
+
+static void vd_net_put_socket(struct socket *sock)
+{
+	if (sock)
+		sockfd_put(sock);
+}
+
+/* Without an owner and as new; the sockets' last use is behind us. */
+static void vd_net_reset(struct vd_net *n)
+{
+	struct socket *sock[VD_NET_QUEUES];
+	unsigned int i;
+
+	for (i = 0; i < VD_NET_QUEUES; i++)
+		sock[i] = vd_net_detach(&n->queue[i]);
+	vd_dev_stop(&n->dev);
+	vd_dev_cleanup(&n->dev);
+	for (i = 0; i < VD_NET_QUEUES; i++) {
+		n->queue[i].hlen = 0;
+		n->queue[i].own_header = false;
+		n->queue[i].requeued = false;
+		vd_net_put_socket(sock[i]);
+	}
+}
+
+static int vd_net_release(struct inode *inode, struct file *f)
+{
+	struct vd_net *n = f->private_data;
+
+	vd_net_reset(n);
+	vd_net_free(n);
+	return 0;
+}
+
+/* Queue mutex. @sock is NULL to detach; its reference goes to the queue. */
+static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
+{
+	struct socket *old = q->vq.backend;
+	int err = 0;
+
+	vd_poll_stop(&q->sock_poll);
+	vd_net_rx_unbatch(q);
+	q->vq.backend = sock;
+	if (!sock) {
+		q->rx_ring = NULL;
+		vd_vq_stop(&q->vq);
+		return 0;
+	}
+	err = vd_vq_start(&q->vq);
+	if (!err)
+		err = vd_poll_start(&q->sock_poll, sock->file);
+	if (!err) {
+		q->rx_ring = q->rx_batch ? vd_net_ring(sock->file) : NULL;
+		return 0;
+	}
+	/* As before: an old socket serves on, none leaves a stopped queue. */
+	vd_poll_stop(&q->sock_poll);
+	q->vq.backend = old;
+	if (old)
+		vd_net_poll(q);
+	else
+		vd_vq_stop(&q->vq);
+	return err;
+}
+
+static long vd_net_swap_socket(struct vd_net *n, struct vd_net_queue *q, int fd,
+			       struct socket **old)
+{
+	struct socket *sock;
+	int err;
+
+	if (!vd_vq_access_ok(&q->vq))
+		return -EFAULT;
+	sock = vd_net_socket(fd);
+	if (IS_ERR(sock))
+		return PTR_ERR(sock);
+	if (sock == q->vq.backend) {
+		vd_net_put_socket(sock);
+		return 0;
+	}
+	*old = q->vq.backend;
+	err = vd_net_attach(q, sock);
+	if (err) {
+		vd_net_put_socket(sock);
+		*old = NULL;
+	}
+	return err;
+}
+
+static long vd_net_set_backend(struct vd_net *n, void __user *arg)
+{
+	struct vhost_vring_file b;
+	struct socket *old = NULL;
+	struct vd_net_queue *q;
+	long ret;
+
+	if (copy_from_user(&b, arg, sizeof(b)))
+		return -EFAULT;
+	ret = vd_dev_check_owner(&n->dev);
+	if (ret)
+		return ret;
+	if (b.index >= VD_NET_QUEUES)
+		return -ENOBUFS;
+	q = &n->queue[array_index_nospec(b.index, VD_NET_QUEUES)];
+	mutex_lock(&q->vq.mutex);
+	ret = vd_net_swap_socket(n, q, b.fd, &old);
+	mutex_unlock(&q->vq.mutex);
+	if (old) {
+		vd_worker_flush(&n->dev.worker);
+		vd_net_put_socket(old);
+	}
+	return ret;
+}
+
+static long vd_net_set_features(struct vd_net *n, void __user *arg)
+{
+	u64 features;
+	unsigned int i;
+
+	if (copy_from_user(&features, arg, sizeof(features)))
+		return -EFAULT;
+	if (features & ~VD_NET_FEATURES)
+		return -EOPNOTSUPP;
+	for (i = 0; i < VD_NET_QUEUES; i++) {
+		struct vd_net_queue *q = &n->queue[i];
+
+		mutex_lock(&q->vq.mutex);
+		q->hlen = features & (BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) |
+				      BIT_ULL(VIRTIO_F_VERSION_1)) ?
+			  sizeof(struct virtio_net_hdr_mrg_rxbuf) :
+			  sizeof(struct virtio_net_hdr);
+		q->own_header = features & BIT_ULL(VHOST_NET_F_VIRTIO_NET_HDR);
+		mutex_unlock(&q->vq.mutex);
+	}
+	vd_dev_set_features(&n->dev, features);
+	return 0;
+}
+
+static long vd_net_put_u64(void __user *arg, u64 v)
+{
+	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
+}
+
+/* The only one there is, for the device IOTLB, isn't offered. */
+static long vd_net_set_backend_features(void __user *arg)
+{
+	u64 features;
+
+	if (copy_from_user(&features, arg, sizeof(features)))
+		return -EFAULT;
+	return features ? -EOPNOTSUPP : 0;
+}
+
+static long vd_net_reset_owner(struct vd_net *n)
+{
+	long ret = vd_dev_check_owner(&n->dev);
+
+	if (!ret)
+		vd_net_reset(n);
+	return ret;
+}
+
+static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
+				void __user *arg)
+{
+	switch (cmd) {
+	case VHOST_NET_SET_BACKEND:
+		return vd_net_set_backend(n, arg);
+	case VHOST_GET_FEATURES:
+		return vd_net_put_u64(arg, VD_NET_FEATURES);
+	case VHOST_SET_FEATURES:
+		return vd_net_set_features(n, arg);
+	case VHOST_GET_BACKEND_FEATURES:
+		return vd_net_put_u64(arg, 0);
+	case VHOST_SET_BACKEND_FEATURES:
+		return vd_net_set_backend_features(arg);
+	case VHOST_SET_OWNER:
+		return vd_dev_set_owner(&n->dev);
+	case VHOST_RESET_OWNER:
+		return vd_net_reset_owner(n);
+	default:
+		return vd_dev_ioctl(&n->dev, cmd, arg);
+	}
+}
+
+static long vd_net_ioctl(struct file *f, unsigned int cmd, unsigned long arg)
+{
+	struct vd_net *n = f->private_data;
+	long ret;
+
+	mutex_lock(&n->dev.mutex);
+	ret = vd_net_ioctl_locked(n, cmd, (void __user *)arg);
+	mutex_unlock(&n->dev.mutex);
+	return ret;
+}
+
+static const struct file_operations vd_net_fops = {
+	.owner = THIS_MODULE,
+	.open = vd_net_open,
+	.release = vd_net_release,
+	.unlocked_ioctl = vd_net_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice vd_net_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "vhost-direct-net",
+	.fops = &vd_net_fops,
+	.mode = 0600,
+};
+
+static int __init vd_net_init(void)
+{
+	int err;
+
+	if (takeover) {
+		vd_net_misc.minor = VHOST_NET_MINOR;
+		vd_net_misc.name = "vhost-net";
+	}
+	err = misc_register(&vd_net_misc);
+	if (err == -EBUSY && takeover)
+		pr_err("vhost_direct_net: takeover: /dev/vhost-net is held by vhost_net: stop its users and run 'modprobe -r vhost_net' first\n");
+	else if (err)
+		pr_err("vhost_direct_net: can't register /dev/%s: error %d\n",
+		       vd_net_misc.name, err);
+	return err;
+}
+
+static void __exit vd_net_exit(void)
+{
+	misc_deregister(&vd_net_misc);
+}
+
+module_init(vd_net_init);
+module_exit(vd_net_exit);
+
+MODULE_DESCRIPTION("vhost-net through the kernel's direct map");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(VD_VERSION);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The net back end: a device with one receive and one transmit queue. */
+#ifndef VD_NET_H
+#define VD_NET_H
+
+#include <linux/mm_types_task.h>
+#include <linux/net.h>
+#include <net/xdp.h>
+
+#include "dev.h"
+
+struct ptr_ring;
+
+enum { VD_NET_RX, VD_NET_TX, VD_NET_QUEUES };
+
+/* Stock's fairness: what a queue may move before the other has its turn. */
+#define VD_NET_WEIGHT_BYTES	0x80000
+#define VD_NET_WEIGHT_PACKETS	256
+
+/* A frame that is ready to be sent: a chain's place in user memory. */
+struct vd_frame {
+	u16 head;
+	u16 first;
+	u16 niov;
+	u32 len;
+};
+
+/**
+ * struct vd_net_queue - what a net queue has beyond its virtqueue
+ * @vq: the virtqueue; its backend is a struct socket. Its mutex protects all.
+ * @sock_poll: watches the socket
+ * @hlen: bytes of virtio header before each frame in the ring
+ * @own_header: the socket knows no header: we strip it, or make it
+ * @requeued: the next turn was asked for by ourselves, not by a kick
+ * @rx_ring: the tap's ring, NULL for a socket without one. RX.
+ * @rx_batch: what was taken from it. RX.
+ * @rx_head: next of @rx_batch
+ * @rx_tail: end of @rx_batch
+ * @frame: the burst's frames. TX.
+ * @xdp: frames built for the socket. TX.
+ * @nxdp: how many
+ * @frags: where they are built. TX.
+ */
+struct vd_net_queue {
+	struct vd_virtqueue vq;
+	struct vd_poll sock_poll;
+	u32 hlen;
+	bool own_header;
+	bool requeued;
+	struct ptr_ring *rx_ring;
+	void **rx_batch;
+	u32 rx_head;
+	u32 rx_tail;
+	struct vd_frame *frame;
+	struct xdp_buff *xdp;
+	u32 nxdp;
+	struct page_frag_cache frags;
+};
+
+/**
+ * struct vd_net - an open device
+ * @dev: the core's part
+ * @queue: receive and transmit
+ * @vqs: the same for the core
+ */
+struct vd_net {
+	struct vd_dev dev;
+	struct vd_net_queue queue[VD_NET_QUEUES];
+	struct vd_virtqueue *vqs[VD_NET_QUEUES];
+};
+
+static inline struct vd_net_queue *vd_net_queue_of(struct vd_virtqueue *vq)
+{
+	return container_of(vq, struct vd_net_queue, vq);
+}
+
+/* net_tx.c */
+void vd_net_tx_kick(struct vd_work *work);
+void vd_net_tx_socket(struct vd_work *work);
+
+/* net_rx.c */
+void vd_net_rx_kick(struct vd_work *work);
+void vd_net_rx_socket(struct vd_work *work);
+void vd_net_rx_unbatch(struct vd_net_queue *q);
+
+/* net_socket.c */
+struct socket *vd_net_socket(int fd);
+struct ptr_ring *vd_net_ring(struct file *file);
+
+/**
+ * vd_net_poll - watch the socket until it is ready again
+ * @q: a queue with a back end
+ *
+ * Context: queue mutex.
+ */
+static inline void vd_net_poll(struct vd_net_queue *q)
+{
+	struct socket *sock = q->vq.backend;
+
+	if (sock)
+		vd_poll_start(&q->sock_poll, sock->file);
+}
+
+/**
+ * vd_net_exceeds - has a queue had its share?
+ * @q: the queue; if so its work is queued again, behind that of others
+ * @packets: moved since the worker came here
+ * @bytes: their bytes
+ */
+static inline bool vd_net_exceeds(struct vd_net_queue *q, u32 packets,
+				  size_t bytes)
+{
+	if (likely(packets < VD_NET_WEIGHT_PACKETS &&
+		   bytes < VD_NET_WEIGHT_BYTES))
+		return false;
+	q->requeued = true;
+	vd_poll_queue(&q->vq.poll);
+	return true;
+}
+
+/**
+ * vd_net_count_kick - count a kick, if it is one
+ * @q: the queue whose work runs
+ *
+ * Context: worker.
+ */
+static inline void vd_net_count_kick(struct vd_net_queue *q)
+{
+	if (!q->requeued)
+		vd_stat_inc(&q->vq.counters, kicks);
+	q->requeued = false;
+}
+
+#endif /* VD_NET_H */

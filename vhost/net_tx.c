@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Transmit: from the guest's ring to the socket.
+ *
+ * A burst goes through four steps: pop chains, find them in user memory, copy
+ * them into frames, hand the frames over and the chains back. Where the socket
+ * takes batches of XDP buffers and the frame fits one, frames are gathered;
+ * else a frame goes by sendmsg, after those before it.
+ */
+#include <linux/bitops.h>
+#include <linux/if_ether.h>
+#include <linux/if_tun.h>
+#include <linux/module.h>
+#include <linux/skbuff.h>
+#include <linux/uaccess.h>
+#include <linux/virtio_net.h>
+#include <net/sock.h>
+
+#include "compat/compat.h"
+#include "compat/tun_xdp.h"
+#include "net.h"
+
+/* What became of a frame, beside 0 for sent. */
+enum {
+	VD_TX_DROP = 1,		/* the frame is bad; its chain is done */
+	VD_TX_AGAIN,		/* the socket is full; keep the chain */
+};
+
+/* Where in a buffer the frame begins; before it there is room for XDP. */
+static u32 vd_tx_pad(const struct vd_net_queue *q, const struct socket *sock)
+{
+	u32 headroom = sock_flag(sock->sk, SOCK_XDP) ? XDP_PACKET_HEADROOM : 0;
+
+	return SKB_DATA_ALIGN(NET_IP_ALIGN + NET_SKB_PAD + headroom + q->hlen);
+}
+
+/* Bytes of a buffer for a frame of @len bytes that starts at @pad. */
+static u32 vd_tx_buflen(u32 pad, u32 len)
+{
+	return SKB_DATA_ALIGN(pad + len) +
+	       SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+}
+
+/*
+ * Copies a frame with its header, at @to, in one go.
+ *
+ * The addresses were checked when the memory table was set, and the caller
+ * has put a speculation barrier behind their translation: so this is the bare
+ * copy, without the checks of copy_from_user().
+ */
+static __always_inline bool vd_tx_gather(void *to, const struct iovec *iov,
+					 u32 niov)
+{
+	u32 i;
+
+	for (i = 0; i < niov; i++) {
+		if (unlikely(raw_copy_from_user(to, iov[i].iov_base,
+						iov[i].iov_len)))
+			return false;
+		to += iov[i].iov_len;
+	}
+	return true;
+}
+
+/*
+ * The header of a frame as the socket wants it. A checksum beyond the frame
+ * is refused; a header length that doesn't cover it is stretched, as the
+ * stack must have it linear. Section 5.1.6.2.
+ */
+static bool vd_tx_header(const struct vd_net_queue *q,
+			 struct virtio_net_hdr *hdr, u32 len)
+{
+	const struct vd_ring *r = &q->vq.ring;
+	u32 end;
+
+	if (!(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return true;
+	end = vd_ring16(r, (__force u16)hdr->csum_start) +
+	      vd_ring16(r, (__force u16)hdr->csum_offset) + 2;
+	if (end > vd_ring16(r, (__force u16)hdr->hdr_len)) {
+		if (end > len || end > U16_MAX)
+			return false;
+		hdr->hdr_len = (__force __virtio16)vd_ring16(r, end);
+	}
+	return true;
+}
+
+/* Builds a frame in the next slot of the batch. Returns as the caller. */
+static int vd_tx_build(struct vd_net_queue *q, const struct vd_frame *f,
+		       u32 pad)
+{
+	struct xdp_buff *xdp = &q->xdp[q->nxdp];
+	u32 len = f->len - q->hlen, buflen = vd_tx_buflen(pad, len);
+	struct virtio_net_hdr *hdr;
+	void *buf;
+
+	buf = page_frag_alloc(&q->frags, buflen, GFP_KERNEL | __GFP_NOWARN);
+	if (unlikely(!buf))
+		return VD_TX_AGAIN;
+	if (unlikely(!vd_tx_gather(buf + pad - q->hlen,
+				   q->vq.iov + f->first, f->niov))) {
+		page_frag_free(buf);
+		return -VD_BAD_BUFFER;
+	}
+	hdr = vd_xdp_vnet_hdr(buf, buflen);
+	if (likely(!q->own_header))
+		memcpy(hdr, buf + pad - q->hlen, sizeof(*hdr));
+	else
+		memset(hdr, 0, sizeof(*hdr));
+	if (unlikely(!vd_tx_header(q, hdr, len))) {
+		page_frag_free(buf);
+		return VD_TX_DROP;
+	}
+	xdp_init_buff(xdp, buflen, NULL);
+	xdp_prepare_buff(xdp, buf, pad, len, true);
+	q->nxdp++;
+	return 0;
+}
+
+/* Hands the batch to the socket, which owns the buffers if it takes them. */
+static void vd_tx_send_batch(struct vd_net_queue *q, struct socket *sock)
+{
+	struct tun_msg_ctl ctl = {
+		.type = TUN_MSG_PTR,
+		.num = q->nxdp,
+		.ptr = q->xdp,
+	};
+	struct msghdr msg = {
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+		.msg_flags = MSG_DONTWAIT,
+	};
+	u32 i;
+
+	if (!q->nxdp)
+		return;
+	if (unlikely(sock->ops->sendmsg(sock, &msg, 0) < 0)) {
+		/* No device behind it, say: these frames are lost. */
+		for (i = 0; i < q->nxdp; i++)
+			page_frag_free(q->xdp[i].data_hard_start);
+		vd_stat_add(&q->vq.counters, dropped, q->nxdp);
+	}
+	q->nxdp = 0;
+}
+
+/* Sends one frame by itself. */
+static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
+			  const struct vd_frame *f, bool more)
+{
+	struct msghdr msg = {
+		.msg_flags = MSG_DONTWAIT | (more ? MSG_MORE : 0),
+	};
+	size_t len = f->len;
+	int err;
+
+	iov_iter_init(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first,
+		      f->niov, len);
+	if (q->own_header) {
+		iov_iter_advance(&msg.msg_iter, q->hlen);
+		len -= q->hlen;
+	}
+	err = sock->ops->sendmsg(sock, &msg, len);
+	if (likely(err >= 0))
+		return 0;
+	switch (err) {
+	case -EAGAIN:
+	case -ENOMEM:
+	case -ENOBUFS:
+		return VD_TX_AGAIN;
+	case -EFAULT:
+		return -VD_BAD_BUFFER;
+	default:
+		return VD_TX_DROP;
+	}
+}
+
+static int vd_tx_frame(struct vd_net_queue *q, struct socket *sock,
+		       const struct vd_frame *f, u32 pad, bool more)
+{
+	/* A header and nothing behind it, or not even that. */
+	if (unlikely(f->len <= q->hlen))
+		return VD_TX_DROP;
+	if (pad && likely(f->len <= PAGE_SIZE &&
+			  vd_tx_buflen(pad, f->len - q->hlen) <= PAGE_SIZE)) {
+		/* tun and tap refuse these after the buffer was built. */
+		if (unlikely(f->len - q->hlen < ETH_HLEN))
+			return VD_TX_DROP;
+		return vd_tx_build(q, f, pad);
+	}
+	vd_tx_send_batch(q, sock);
+	return vd_tx_send_one(q, sock, f, more && !pad);
+}
+
+/*
+ * Finds a chain in user memory, its segments behind the @niov that are there.
+ * Returns the number of segments, or minus a reason.
+ */
+static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov)
+{
+	struct vd_virtqueue *vq = &q->vq;
+	const struct vd_seg *seg = &vq->burst->seg[c->first];
+	int err;
+
+	if (unlikely(c->indirect)) {
+		err = vd_vq_expand(vq, c);
+		if (err)
+			return err;
+		seg = vq->xseg;
+	}
+	if (unlikely(c->nr_in))
+		return -VD_BAD_DIRECTION;
+	/* More than any frame can be: the length must not be cut to 32 bits. */
+	if (unlikely(c->out_len > INT_MAX))
+		return -VD_BAD_LONG;
+	return vd_vq_translate(vq, seg, c->nr_out, vq->iov + niov,
+			       VD_IOV - niov);
+}
+
+/*
+ * Finds chains @first and following in user memory. Returns how many; if the
+ * first can't be found, minus the reason.
+ */
+static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
+{
+	struct vd_burst *b = q->vq.burst;
+	u32 niov = 0, i;
+	int n = 0;
+
+	for (i = first; i < b->count; i++) {
+		struct vd_chain c = b->chain[i];
+		struct vd_frame *f = &q->frame[i];
+
+		n = vd_tx_locate(q, &c, niov);
+		if (unlikely(n < 0))
+			break;
+		f->head = c.head;
+		f->first = niov;
+		f->niov = n;
+		f->len = c.out_len;
+		niov += n;
+	}
+	if (unlikely(i == first))
+		return n == -VD_BURST_FULL ? -VD_BAD_LONG : n;
+	/* Addresses that guest input chose are not used before this. */
+	barrier_nospec();
+	return i - first;
+}
+
+/* Counts a frame that was sent or dropped, and notes its chain. */
+static void vd_tx_done(struct vd_net_queue *q, const struct vd_frame *f,
+		       int result)
+{
+	struct vd_counters *c = &q->vq.counters;
+
+	if (unlikely(result == VD_TX_DROP)) {
+		vd_stat_inc(c, dropped);
+	} else {
+		vd_stat_inc(c, packets);
+		vd_stat_add(c, bytes, f->len - q->hlen);
+	}
+	vd_vq_add_used(&q->vq, f->head, 0);
+}
+
+/*
+ * Sends the burst. Returns how many chains are done with, and in @result what
+ * stopped at the next: 0, VD_TX_AGAIN or minus a reason.
+ */
+static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock, u32 pad,
+		       size_t *bytes, int *result)
+{
+	u32 count = q->vq.burst->count, i = 0, end = 0;
+	int ret = 0;
+
+	while (i < count) {
+		if (i == end) {
+			ret = vd_tx_locate_all(q, i);
+			if (unlikely(ret < 0))
+				break;
+			end = i + ret;
+		}
+		ret = vd_tx_frame(q, sock, &q->frame[i], pad, i + 1 < count);
+		if (unlikely(ret < 0 || ret == VD_TX_AGAIN))
+			break;
+		*bytes += q->frame[i].len;
+		vd_tx_done(q, &q->frame[i], ret);
+		ret = 0;
+		i++;
+	}
+	vd_tx_send_batch(q, sock);
+	*result = ret;
+	return i;
+}
+
+/* One round of the loop. Returns true to go on. */
+static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
+			u32 *packets, size_t *bytes)
+{
+	struct vd_virtqueue *vq = &q->vq;
+	int n, result, err;
+	u32 done;
+
+	n = vd_vq_pop(vq, VD_BURST);
+	if (!n) {
+		n = vd_vq_notify(vq);
+		if (n > 0) {
+			vd_vq_no_notify(vq);
+			/* Costs a packet's turn: an index may move for ever. */
+			++*packets;
+			return true;
+		}
+	}
+	if (n <= 0) {
+		if (n < 0)
+			vd_vq_error(vq, n);
+		return false;
+	}
+	done = vd_tx_burst(q, sock, pad, bytes, &result);
+	*packets += done;
+	vd_vq_rewind(vq, n - done);
+	err = vd_vq_flush(vq);
+	if (result == VD_TX_AGAIN) {
+		vd_stat_inc(&vq->counters, retries);
+		vd_net_poll(q);
+	} else if (result < 0 || err) {
+		vd_vq_error(vq, result < 0 ? result : err);
+	}
+	return !result && !err;
+}
+
+static void vd_net_tx(struct vd_net_queue *q)
+{
+	struct vd_virtqueue *vq = &q->vq;
+	struct socket *sock;
+	size_t bytes = 0;
+	u32 packets = 0;
+	u32 pad;
+	int err;
+
+	mutex_lock(&vq->mutex);
+	sock = vq->backend;
+	if (!sock)
+		goto out;
+	vd_poll_stop(&q->sock_poll);
+	/* What an earlier fault left over goes first. */
+	err = vd_vq_no_notify(vq) ?: vd_vq_flush(vq);
+	if (unlikely(err)) {
+		vd_vq_error(vq, err);
+		goto out;
+	}
+	/* A socket that may be blocked for space wants frames one by one. */
+	pad = sock->sk->sk_sndbuf == INT_MAX ? vd_tx_pad(q, sock) : 0;
+	while (vd_tx_round(q, sock, pad, &packets, &bytes))
+		if (vd_net_exceeds(q, packets, bytes))
+			break;
+out:
+	mutex_unlock(&vq->mutex);
+}
+
+/**
+ * vd_net_tx_kick - the driver has something to send
+ * @work: the virtqueue's poll
+ *
+ * Context: worker; may sleep.
+ */
+void vd_net_tx_kick(struct vd_work *work)
+{
+	struct vd_virtqueue *vq = container_of(work, struct vd_virtqueue,
+					       poll.work);
+
+	vd_net_count_kick(vd_net_queue_of(vq));
+	vd_net_tx(vd_net_queue_of(vq));
+}
+
+/**
+ * vd_net_tx_socket - the socket has room again
+ * @work: the queue's socket poll
+ *
+ * Context: worker; may sleep.
+ */
+void vd_net_tx_socket(struct vd_work *work)
+{
+	vd_net_tx(container_of(work, struct vd_net_queue, sock_poll.work));
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Counters of one virtqueue. */
+#ifndef VD_STATS_H
+#define VD_STATS_H
+
+#include <linux/types.h>
+
+struct seq_file;
+struct vd_stats;
+
+/*
+ * One list gives the structure's fields and the names that users see. The
+ * worker alone writes them, except for those of the windows, which are
+ * written under the window lock; readers may be a moment behind.
+ */
+#define VD_STATS_LIST(X)						\
+	X(packets)		/* frames moved */			\
+	X(bytes)		/* their bytes, headers excluded */	\
+	X(dropped)		/* frames given up, with cause elsewhere */ \
+	X(bursts_direct)	/* ring accesses through the windows */	\
+	X(bursts_user)		/* the same by user access */		\
+	X(kicks)		/* wake-ups by the driver */		\
+	X(signals)		/* interrupts sent to the driver */	\
+	X(retries)		/* frames put back for a full socket */	\
+	X(malformed)		/* queue stopped: illegal ring content */ \
+	X(faults)		/* queue stopped: memory not accessible */ \
+	X(maps)			/* windows installed */			\
+	X(map_failures)		/* pages not to be had */		\
+	X(map_races)		/* given up: an invalidation was in flight */ \
+	X(inval_hit)		/* invalidations that dropped windows */ \
+	X(inval_missed)		/* looked at and left alone */
+
+struct vd_counters {
+#define X(name) u64 name;
+	VD_STATS_LIST(X)
+#undef X
+};
+
+/* Counters are read without a lock: the store must not be torn. */
+#define vd_stat_add(c, name, n) \
+	WRITE_ONCE((c)->name, (c)->name + (n))
+#define vd_stat_inc(c, name) vd_stat_add(c, name, 1)
+
+unsigned int vd_stats_count(void);
+int vd_stats_copy(const struct vd_counters *c, struct vd_stats __user *arg);
+void vd_stats_show(const struct vd_counters *c, struct seq_file *m);
+
+#endif /* VD_STATS_H */

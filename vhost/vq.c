@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Virtqueues: the engine's bodies instantiated for each way to reach a ring,
+ * the choice between them for each burst, and starting and stopping a queue.
+ */
+#include <linux/eventfd.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+
+#include "../virtio/ring_split.h"
+#include "access.h"
+#include "compat/compat.h"
+#include "dev.h"
+#include "trace.h"
+
+/*
+ * One function a way, so that each is straight code. Direct ones are called
+ * with the window lock held, see vd_winset_enter().
+ */
+#define VD_INSTANCE(way)						\
+static noinline int vd_pop_##way(struct vd_virtqueue *vq,		\
+				 const void *mem, unsigned int max)	\
+{									\
+	return vd_split_pop(&vq->ring, &vd_##way##_ops, mem, vq->burst,	\
+			    max);					\
+}									\
+									\
+static noinline int vd_flush_##way(struct vd_virtqueue *vq,		\
+				   const void *mem)			\
+{									\
+	int err = vd_split_push(&vq->ring, &vd_##way##_ops, mem,	\
+				vq->used, vq->nused);			\
+									\
+	return err ?: vd_split_need_signal(&vq->ring, &vd_##way##_ops,	\
+					   mem);			\
+}									\
+									\
+static noinline int vd_no_notify_##way(struct vd_virtqueue *vq,		\
+				       const void *mem)			\
+{									\
+	return vd_split_no_notify(&vq->ring, &vd_##way##_ops, mem);	\
+}									\
+									\
+static noinline int vd_notify_##way(struct vd_virtqueue *vq,		\
+				    const void *mem)			\
+{									\
+	return vd_split_notify(&vq->ring, &vd_##way##_ops, mem);	\
+}
+
+VD_INSTANCE(contig)
+VD_INSTANCE(paged)
+VD_INSTANCE(user)
+
+/* Calls the instance that fits now; the choice holds for this one burst. */
+#define vd_vq_call(vq, verb, ...) ({					\
+	struct vd_virtqueue *_vq = (vq);				\
+	struct vd_winset *_ws = &_vq->win;				\
+	int _ret;							\
+									\
+	vd_winset_ready(_ws);						\
+	if (vd_winset_enter(_ws)) {					\
+		_ret = likely(_ws->contig) ?				\
+		       vd_##verb##_contig(_vq, _ws, ##__VA_ARGS__) :	\
+		       vd_##verb##_paged(_vq, _ws, ##__VA_ARGS__);	\
+		vd_winset_leave(_ws);					\
+		vd_stat_inc(&_vq->counters, bursts_direct);		\
+	} else {							\
+		_ret = vd_##verb##_user(_vq, _vq, ##__VA_ARGS__);	\
+		vd_stat_inc(&_vq->counters, bursts_user);		\
+		if (_ws->vm)						\
+			trace_vd_fallback(_vq, _ret);			\
+	}								\
+	_ret; })
+
+/**
+ * vd_vq_pop - take chains from the driver
+ * @vq: the virtqueue; they land in its @burst
+ * @max: most chains wanted
+ *
+ * Return: how many, 0 for none, or minus one of enum vd_reason.
+ * Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_pop(struct vd_virtqueue *vq, unsigned int max)
+{
+	return vd_vq_call(vq, pop, max);
+}
+EXPORT_SYMBOL_GPL(vd_vq_pop);
+
+/**
+ * vd_vq_rewind - give the last chains back unused
+ * @vq: the virtqueue
+ * @n: how many
+ */
+void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int n)
+{
+	vd_split_rewind(&vq->ring, n);
+}
+EXPORT_SYMBOL_GPL(vd_vq_rewind);
+
+/**
+ * vd_vq_flush - hand the noted chains to the driver, interrupt it if it wants
+ * @vq: the virtqueue
+ *
+ * Return: 0, or -VD_FAULT and the chains stay noted for the next attempt.
+ * Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_flush(struct vd_virtqueue *vq)
+{
+	int ret;
+
+	if (!vq->nused)
+		return 0;
+	ret = vd_vq_call(vq, flush);
+	if (unlikely(ret < 0))
+		return ret;
+	vq->nused = 0;
+	if (ret && vq->call) {
+		vd_eventfd_signal(vq->call);
+		vd_stat_inc(&vq->counters, signals);
+		trace_vd_signal(vq, vq->ring.last_used);
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vd_vq_flush);
+
+/**
+ * vd_vq_no_notify - the driver need not kick while we are at it
+ * @vq: the virtqueue
+ *
+ * Return: 0 or -VD_FAULT. Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_no_notify(struct vd_virtqueue *vq)
+{
+	return vd_vq_call(vq, no_notify);
+}
+EXPORT_SYMBOL_GPL(vd_vq_no_notify);
+
+/**
+ * vd_vq_notify - ask for a kick before going to sleep
+ * @vq: the virtqueue
+ *
+ * Return: 1 if there is more by now, 0 if not, or minus a reason.
+ * Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_notify(struct vd_virtqueue *vq)
+{
+	return vd_vq_call(vq, notify);
+}
+EXPORT_SYMBOL_GPL(vd_vq_notify);
+
+/**
+ * vd_vq_error - stop a queue until the next kick
+ * @vq: the virtqueue
+ * @err: minus one of enum vd_reason
+ *
+ * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR.
+ * The caller puts the chain back and does nothing more.
+ * Context: worker, queue mutex; may sleep.
+ */
+void vd_vq_error(struct vd_virtqueue *vq, int err)
+{
+	enum vd_reason reason = -err;
+
+	if (reason == VD_FAULT || reason == VD_BAD_BUFFER ||
+	    reason == VD_BAD_INDIRECT_READ)
+		vd_stat_inc(&vq->counters, faults);
+	else
+		vd_stat_inc(&vq->counters, malformed);
+	trace_vd_error(vq, reason);
+	pr_warn_ratelimited("vhost_direct: %s: queue %s stopped: %s (avail %u, used %u)\n",
+			    current->comm, vq->name, vd_reason_name(reason),
+			    vq->ring.last_avail, vq->ring.last_used);
+	if (vq->err)
+		vd_eventfd_signal(vq->err);
+	/* Whatever is wrong may be mended with the next kick: ask for it. */
+	vd_vq_notify(vq);
+}
+EXPORT_SYMBOL_GPL(vd_vq_error);
+
+static u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part)
+{
+	return vd_split_part_size(part, vq->ring.num,
+				  vd_vq_has(vq, VIRTIO_RING_F_EVENT_IDX));
+}
+
+static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_PARTS; i++)
+		if (!access_ok((void __user *)vq->part[i],
+			       vd_vq_part_size(vq, i)))
+			return false;
+	return true;
+}
+
+/**
+ * vd_vq_access_ok - are ring and memory table such that the queue may start?
+ * @vq: the virtqueue
+ *
+ * Context: device and queue mutex.
+ */
+bool vd_vq_access_ok(const struct vd_virtqueue *vq)
+{
+	return vq->mem && vd_vq_parts_ok(vq);
+}
+EXPORT_SYMBOL_GPL(vd_vq_access_ok);
+
+/**
+ * vd_vq_describe - tell the windows where the ring is
+ * @vq: the virtqueue
+ *
+ * Drops what was mapped. Return: 0, or -ENOMEM and there are no windows.
+ * Context: queue mutex; may sleep.
+ */
+int vd_vq_describe(struct vd_virtqueue *vq)
+{
+	struct vd_range range[VD_PARTS];
+	unsigned int i;
+
+	BUILD_BUG_ON(VD_PARTS != VD_SET_WINDOWS);
+	for (i = 0; i < VD_PARTS; i++) {
+		range[i].uaddr = vq->part[i];
+		range[i].size = vd_vq_part_size(vq, i);
+		range[i].writable = i == VD_PART_USED;
+	}
+	return vd_winset_describe(&vq->win, range);
+}
+
+static void vd_vq_ring_features(struct vd_virtqueue *vq)
+{
+	struct vd_ring *r = &vq->ring;
+
+	r->event_idx = vd_vq_has(vq, VIRTIO_RING_F_EVENT_IDX);
+	r->indirect = vd_vq_has(vq, VIRTIO_RING_F_INDIRECT_DESC);
+	r->notify_on_empty = vd_vq_has(vq, VIRTIO_F_NOTIFY_ON_EMPTY);
+	r->le = vd_vq_has(vq, VIRTIO_F_VERSION_1);
+}
+
+/**
+ * vd_vq_refresh - the features of a running ring have changed
+ * @vq: the virtqueue
+ *
+ * Return, context: as vd_vq_describe().
+ */
+int vd_vq_refresh(struct vd_virtqueue *vq)
+{
+	vd_vq_ring_features(vq);
+	return vd_vq_describe(vq);
+}
+
+/**
+ * vd_vq_start - get a ring ready for its back end
+ * @vq: the virtqueue, which has passed vd_vq_access_ok()
+ *
+ * Return: 0, -EFAULT if the ring can't be read and written, -ENOMEM.
+ * Context: device and queue mutex, called by the owner; may sleep.
+ */
+int vd_vq_start(struct vd_virtqueue *vq)
+{
+	struct vd_ring *r = &vq->ring;
+	u16 raw;
+
+	vd_vq_ring_features(vq);
+	if (vd_user_write16(vq, VD_PART_USED, VD_SPLIT_FLAGS,
+			    vd_ring16(r, r->used_flags)) ||
+	    vd_user_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
+		return -EFAULT;
+	r->last_used = vd_ring16(r, raw);
+	r->signalled_valid = false;
+	vq->nused = 0;
+	return vd_vq_describe(vq);
+}
+EXPORT_SYMBOL_GPL(vd_vq_start);
+
+/**
+ * vd_vq_stop - the ring isn't used any more
+ * @vq: the virtqueue
+ *
+ * Context: queue mutex; may sleep.
+ */
+void vd_vq_stop(struct vd_virtqueue *vq)
+{
+	vd_winset_clear(&vq->win);
+}
+EXPORT_SYMBOL_GPL(vd_vq_stop);

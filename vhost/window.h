@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Windows: ranges of user memory reached through the kernel's direct map.
+ *
+ * A set of windows is mapped, used and invalidated as one, under one lock.
+ */
+#ifndef VD_WINDOW_H
+#define VD_WINDOW_H
+
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/spinlock.h>
+
+#include "stats.h"
+
+struct vd_mm;
+
+#define VD_SET_WINDOWS	3
+
+/**
+ * struct vd_window - one range
+ * @uaddr: its first user address, of any alignment
+ * @size: its length in bytes, 0 for an unused window
+ * @npages: pages it touches
+ * @writable: pages are mapped for writing
+ * @base: kernel address of the first byte if the pages are contiguous in the
+ *        direct map, else NULL. Window lock.
+ * @page: kernel address of each page. Window lock.
+ * @scratch: the mapper's pages, before they are installed
+ * @accessed: used since aging last asked; set by the worker under the window
+ *            lock, tested and cleared by callbacks without it
+ */
+struct vd_window {
+	unsigned long uaddr;
+	u32 size;
+	u32 npages;
+	bool writable;
+	u8 *base;
+	void **page;
+	struct page **scratch;
+	unsigned long accessed;
+};
+
+/**
+ * struct vd_winset - windows that live and die together
+ * @lock: the window lock. Its holder must not fault, sleep or allocate, for
+ *        the mmu notifier waits for it.
+ * @valid: all windows are mapped. Window lock; read without it as a hint.
+ * @contig: each has a @base. Window lock.
+ * @w: the windows, described under the owner's mutex while not valid
+ * @mapped_at: jiffies when it was last mapped; worker
+ * @retry_at: jiffies before which mapping isn't tried; worker
+ * @backoff: current delay in jiffies; worker
+ * @hull_start: all windows lie above; see vd_mm_publish()
+ * @hull_end: and below this
+ * @vm: the mm; NULL while the set has none
+ * @node: in @vm
+ * @counters: where events are counted
+ */
+struct vd_winset {
+	spinlock_t lock;
+	bool valid;
+	bool contig;
+	struct vd_window w[VD_SET_WINDOWS];
+	unsigned long mapped_at;
+	unsigned long retry_at;
+	unsigned long backoff;
+	unsigned long hull_start;
+	unsigned long hull_end;
+	struct vd_mm *vm;
+	struct list_head node;
+	struct vd_counters *counters;
+};
+
+/* A range of user memory to be mapped. */
+struct vd_range {
+	unsigned long uaddr;
+	u32 size;
+	bool writable;
+};
+
+void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters);
+void vd_winset_attach(struct vd_winset *ws, struct vd_mm *vm);
+void vd_winset_detach(struct vd_winset *ws);
+int vd_winset_describe(struct vd_winset *ws,
+		       const struct vd_range range[VD_SET_WINDOWS]);
+void vd_winset_clear(struct vd_winset *ws);
+void vd_winset_map(struct vd_winset *ws);
+void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
+			  unsigned long end);
+bool vd_winset_age(struct vd_winset *ws, unsigned long start,
+		   unsigned long end, bool clear);
+
+/**
+ * vd_winset_ready - map the windows if they aren't and it is time to try
+ * @ws: the set
+ *
+ * Context: the owner's memory is in use; may sleep.
+ */
+static inline void vd_winset_ready(struct vd_winset *ws)
+{
+	if (unlikely(!READ_ONCE(ws->valid)) && ws->vm &&
+	    time_after_eq(jiffies, ws->retry_at))
+		vd_winset_map(ws);
+}
+
+/**
+ * vd_winset_enter - begin to use the windows
+ * @ws: the set
+ *
+ * Return: true with the window lock held, or false if they aren't mapped:
+ * the caller uses user access.
+ */
+static inline bool vd_winset_enter(struct vd_winset *ws)
+{
+	unsigned int i;
+
+	if (unlikely(!READ_ONCE(ws->valid)))
+		return false;
+	spin_lock(&ws->lock);
+	if (unlikely(!ws->valid)) {
+		spin_unlock(&ws->lock);
+		return false;
+	}
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		if (!READ_ONCE(ws->w[i].accessed))
+			WRITE_ONCE(ws->w[i].accessed, 1);
+	return true;
+}
+
+/**
+ * vd_winset_leave - end the use of the windows
+ * @ws: the set
+ */
+static inline void vd_winset_leave(struct vd_winset *ws)
+{
+	spin_unlock(&ws->lock);
+}
+
+#endif /* VD_WINDOW_H */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The worker thread of a device, its work items, and polled files. */
+#ifndef VD_WORKER_H
+#define VD_WORKER_H
+
+#include <linux/llist.h>
+#include <linux/poll.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+struct file;
+struct mm_struct;
+struct task_struct;
+struct vd_work;
+
+typedef void (*vd_work_fn)(struct vd_work *work);
+
+/* Work that a worker does once for any number of requests. */
+struct vd_work {
+	struct llist_node node;
+	vd_work_fn fn;
+	unsigned long flags;
+};
+
+/**
+ * struct vd_worker - a kernel thread in its owner's memory and cgroups
+ * @task: the thread, NULL when there is none
+ * @work: requested work, newest first
+ * @mm: the owner's memory; the device holds the reference
+ */
+struct vd_worker {
+	struct task_struct *task;
+	struct llist_head work;
+	struct mm_struct *mm;
+};
+
+/**
+ * struct vd_poll - queues work when a file becomes ready
+ * @work: the work
+ * @worker: who does it
+ * @table: for the file's poll operation
+ * @wait: our entry in the file's wait queue
+ * @head: that wait queue, NULL when not polling
+ * @mask: events that matter
+ */
+struct vd_poll {
+	struct vd_work work;
+	struct vd_worker *worker;
+	poll_table table;
+	wait_queue_entry_t wait;
+	wait_queue_head_t *head;
+	__poll_t mask;
+};
+
+int vd_worker_start(struct vd_worker *w, struct mm_struct *mm);
+void vd_worker_stop(struct vd_worker *w);
+void vd_worker_queue(struct vd_worker *w, struct vd_work *work);
+void vd_worker_flush(struct vd_worker *w);
+void vd_work_init(struct vd_work *work, vd_work_fn fn);
+
+void vd_poll_init(struct vd_poll *p, struct vd_worker *w, vd_work_fn fn,
+		  __poll_t mask);
+int vd_poll_start(struct vd_poll *p, struct file *file);
+void vd_poll_stop(struct vd_poll *p);
+void vd_poll_queue(struct vd_poll *p);
+
+#endif /* VD_WORKER_H */
