@@ -23,8 +23,8 @@ static const struct {
 	{ VIRTIO_NET_F_MRG_RXBUF, "MRG_RXBUF" },
 	{ VIRTIO_F_NOTIFY_ON_EMPTY, "NOTIFY_ON_EMPTY" },
 	{ VHOST_F_LOG_ALL, "LOG_ALL" },
-	{ VIRTIO_F_ANY_LAYOUT, "ANY_LAYOUT" },
-	{ VHOST_NET_F_VIRTIO_NET_HDR, "VHOST_NET_HDR" },
+	/* Bit 27: virtio's ANY_LAYOUT, but on this interface vhost's own meaning. */
+	{ VHOST_NET_F_VIRTIO_NET_HDR, "VHOST_NET_F_VIRTIO_NET_HDR" },
 	{ VIRTIO_RING_F_INDIRECT_DESC, "INDIRECT_DESC" },
 	{ VIRTIO_RING_F_EVENT_IDX, "EVENT_IDX" },
 	{ VIRTIO_F_VERSION_1, "VERSION_1" },
@@ -45,8 +45,7 @@ const char *vr_feature_name(unsigned int bit)
 
 static uint64_t wanted_features(const struct vr_opts *o)
 {
-	/* A guest driver accepts any layout, and so do we: one descriptor may hold all. */
-	uint64_t f = o->legacy ? BIT(VIRTIO_F_ANY_LAYOUT) : BIT(VIRTIO_F_VERSION_1);
+	uint64_t f = o->legacy ? 0 : BIT(VIRTIO_F_VERSION_1);
 
 	if (o->event_idx)
 		f |= BIT(VIRTIO_RING_F_EVENT_IDX);
@@ -68,10 +67,6 @@ static void missing_features(const struct vr_opts *o, uint64_t missing)
 	exit(2);
 }
 
-/*
- * ANY_LAYOUT is VERSION_1's by right; stock vhost doesn't list it, and a
- * driver that didn't get VERSION_1 relies on it all the same: don't insist.
- */
 uint64_t vr_backend_features(struct vr_run *r)
 {
 	uint64_t want = wanted_features(r->o);
@@ -84,8 +79,6 @@ uint64_t vr_backend_features(struct vr_run *r)
 		vr_die_errno("%s: VHOST_GET_FEATURES", r->o->dev);
 	close(fd);
 	r->offered = offered;
-	if (!(offered & BIT(VIRTIO_F_ANY_LAYOUT)))
-		want &= ~BIT(VIRTIO_F_ANY_LAYOUT);
 	if (want & ~offered)
 		missing_features(r->o, want & ~offered);
 	return want;

@@ -228,6 +228,7 @@ void vr_drive(struct vr_run *r)
 		bursts(r, r->o->warmup);
 	else
 		stream(r, r->o->warmup);
+	mark_dump(r->o->mark);
 	vr_events_stop();
 	if (!r->failure)
 		come_to_rest(r);

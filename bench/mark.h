@@ -11,6 +11,8 @@
 
 #define MARK_OPEN	0x76642101u
 #define MARK_CLOSE	0x76642102u
+/* The run is over: write down what its windows counted and start afresh. */
+#define MARK_DUMP	0x76642103u
 
 /* The bytes in front of the value: nopl disp32(%rax). */
 #define MARK_PREFIX_LEN	3
@@ -33,6 +35,12 @@ static inline void mark_close(int wanted)
 {
 	if (wanted)
 		MARK_INSN(MARK_CLOSE);
+}
+
+static inline void mark_dump(int wanted)
+{
+	if (wanted)
+		MARK_INSN(MARK_DUMP);
 }
 
 #endif
