@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The host VM is what the other suites take it for.
 # vm: timeout=60
+# shellcheck disable=SC2317 # the functions are called through check
+# shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh
 
 has_flag() {
@@ -14,6 +16,11 @@ mounted() {
 
 can_write() {
 	echo "$$" >/results/selftest && [ "$(cat /results/selftest)" = "$$" ]
+}
+
+huge_pages() {
+	echo 4 >/proc/sys/vm/nr_hugepages
+	[ "$(cat /proc/sys/vm/nr_hugepages)" = 4 ] && echo 0 >/proc/sys/vm/nr_hugepages
 }
 
 check "the kernel is Debian's own" grep -q 'debian-kernel@' /proc/version
@@ -32,8 +39,7 @@ check "tracefs" mounted /sys/kernel/tracing tracefs
 check "the repository is read-only" mounted /vd 9p
 refuse "no writing to the repository" touch /vd/written-from-a-vm
 check "results can be written" can_write
-check "huge pages" sh -c 'echo 4 >/proc/sys/vm/nr_hugepages &&
-	[ "$(cat /proc/sys/vm/nr_hugepages)" = 4 ] && echo 0 >/proc/sys/vm/nr_hugepages'
+check "huge pages" huge_pages
 check "stock vhost_net loads" modprobe vhost_net
 check "/dev/vhost-net appears" test -c /dev/vhost-net
 check "stock vhost_net unloads" rmmod vhost_net

@@ -3,13 +3,15 @@
 # A guest VM of Debian's unmodified QEMU on /dev/vhost-net: stock's module first, to know
 # that the guest works, then this project's in its place.
 # vm: timeout=240
+# shellcheck disable=SC2317 # the functions are called through check
+# shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh
 
 nested=/vd/guest-tests/lab/nested-guest
 out=/tmp/nested-guest
 
 line() {
-	grep -q "^nested backend=$1 test=$2 .*$3" $out
+	grep -q "^nested backend=$1 test=$2 .*$3" "$out"
 }
 
 ping_complete() {
@@ -18,9 +20,9 @@ ping_complete() {
 
 try() {
 	backend=$1
-	$nested --backend "$backend" --seconds 2 >$out 2>&1
+	$nested --backend "$backend" --seconds 2 >"$out" 2>&1
 	status=$?
-	diag "$(cat $out)"
+	diag "$(cat "$out")"
 	check "$backend: the guest boots" line "$backend" boot seconds=
 	check "$backend: QEMU uses the back end" line "$backend" vhost pid=
 	check "$backend: no ping is lost" ping_complete "$backend"
@@ -28,7 +30,7 @@ try() {
 	check "$backend: packets to the guest, none lost" line "$backend" rx 'frames=[1-9].* lost=0'
 	check "$backend: a file to the guest arrives unchanged" line "$backend" send sha256=
 	check "$backend: a file from the guest arrives unchanged" line "$backend" fetch sha256=
-	check "$backend: the modules unload afterwards" grep -q "test=unload" $out
+	check "$backend: the modules unload afterwards" grep -q "test=unload" "$out"
 	check "$backend: nothing failed" test $status = 0
 }
 

@@ -40,14 +40,15 @@ def _keyring(signed_by):
     raise LabError("no keyring for the Debian archive: apt-get install debian-archive-keyring")
 
 
-def debian_sources(suite, extra=()):
+def debian_sources(suite, extra=(), targets=None):
     """The deb lines for SUITE, its updates and security, and the EXTRA suites.
 
     Derived from the entries of whatever Debian release this machine runs; third-party
-    archives drop out because their suites don't carry a Debian codename alone.
+    archives drop out because their suites don't start with a Debian codename.
+    TARGETS: what apt answered, for tests.
     """
     lines, main = {}, None
-    for uri, release, component, signed_by, origin in _index_targets():
+    for uri, release, component, signed_by, origin in _index_targets() if targets is None else targets:
         here = _codename(release)
         if not here or component != "main" or (origin and "Debian" not in origin):
             continue

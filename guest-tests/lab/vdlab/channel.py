@@ -5,6 +5,7 @@ The lab listens and QEMU connects: no race about who is there first, and a QEMU 
 cannot connect says so itself.
 """
 
+import glob
 import os
 import shutil
 import socket
@@ -12,18 +13,30 @@ import tempfile
 import threading
 
 
+_PREFIX = "vd-lab-"
+
+
 class Channels:
     """Listening sockets in a private folder, named after the ports."""
 
     def __init__(self, names):
         # Not under the cache: a socket's path may have 107 bytes only.
-        self.folder = tempfile.mkdtemp(prefix="vd-lab-")
+        self._sweep()
+        self.folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         self._listening = {}
         for name in names:
             server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             server.bind(os.path.join(self.folder, name))
             server.listen(1)
             self._listening[name] = server
+
+    @staticmethod
+    def _sweep():
+        """Remove what a lab that was killed outright left behind."""
+        for path in glob.glob(os.path.join(tempfile.gettempdir(), f"{_PREFIX}[0-9]*-*")):
+            owner = os.path.basename(path)[len(_PREFIX):].split("-")[0]
+            if not os.path.exists(f"/proc/{owner}"):
+                shutil.rmtree(path, ignore_errors=True)
 
     def accept(self, name, timeout):
         """The connection QEMU made for NAME."""

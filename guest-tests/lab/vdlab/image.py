@@ -16,6 +16,7 @@ import time
 from . import apt, initramfs, vmlinux
 from .paths import IMAGES, LAB, LabError, cache_dir, locked, read_text, say
 
+_KEEP_DAYS = 14
 HOST_MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "9pnet_virtio", "9p", "overlay")
 GUEST_MODULES = ("virtio_pci", "virtio_console", "virtio_net", "pktgen")
 
@@ -189,16 +190,58 @@ def _assemble(spec, root, path):
         json.dump({"name": spec.name, "suite": spec.suite, "release": release}, file)
 
 
+def _touch(path):
+    """Remember when an image was last used."""
+    try:
+        os.utime(path)
+    except OSError:
+        pass
+
+
+def _prune(spec):
+    """Drop this suite's images that nobody used for two weeks: each root takes 1 GB."""
+    limit = time.time() - _KEEP_DAYS * 86400
+    top = cache_dir("images")
+    for name in os.listdir(top):
+        path = os.path.join(top, name)
+        if (name.startswith((f"{spec.name}-", f"root-{spec.name}-"))
+                and os.stat(path).st_mtime < limit):
+            say(f"image {name}: unused for {_KEEP_DAYS} days, removing it")
+            _remove(path)
+
+
+def rebuild(name):
+    """Make the image NAME anew, with the packages the archive has now."""
+    spec = Spec(name)
+    with locked("run.lock", "a VM run that uses the image"):
+        with locked("image.lock", "another process that makes an image"):
+            top = cache_dir("images")
+            for old in glob.glob(os.path.join(top, f"{spec.name}-{_root_digest(spec)[:8]}-*")):
+                _remove(old)
+            _remove(os.path.join(top, f"root-{spec.name}-{_root_digest(spec)}"))
+    return get(name)
+
+
+def _found(path):
+    """The finished image at PATH, or None."""
+    if not os.path.exists(os.path.join(path, "image.json")):
+        return None
+    _touch(path)
+    _touch(os.path.join(path, "root"))
+    return Image(path)
+
+
 def get(name):
     """The image NAME, made first if the cache doesn't hold it."""
     spec = Spec(name)
     tag = f"{spec.name}-{_root_digest(spec)[:8]}-{_digest(_inputs(spec))}"
     path = os.path.join(cache_dir("images"), tag)
-    if os.path.exists(os.path.join(path, "image.json")):
-        return Image(path)
+    if found := _found(path):
+        return found
     with locked("image.lock", "another process that makes an image"):
-        if os.path.exists(os.path.join(path, "image.json")):
-            return Image(path)
+        if found := _found(path):
+            return found
+        _prune(spec)
         root = _make_root(spec)
         temporary = f"{path}.new-{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)

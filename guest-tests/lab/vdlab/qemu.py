@@ -161,7 +161,7 @@ def command(options, image, accel, run_dir, sockets):
     shared += [(tag, path, mode == "ro") for tag, _, path, mode in share_list(options)]
     for index, (tag, path, read_only) in enumerate(shared):
         words += _shared(index, tag, path, read_only)
-    for index, disk in enumerate(options.disk):
+    for index in range(len(options.disk)):
         words += ["-drive", f"if=none,id=disk{index},format=raw,cache=unsafe,"
                   f"file={_escape(os.path.join(run_dir, f'disk{index}.raw'))}",
                   "-device", f"virtio-blk-pci,drive=disk{index}"]

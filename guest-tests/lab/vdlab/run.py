@@ -118,7 +118,9 @@ class Run:
         errors = stack.enter_context(open(os.path.join(folder, "qemu.log"), "wb"))
         self._started = time.monotonic()
         # Its own session: Ctrl-C reaches the lab alone, which then ends QEMU itself.
-        self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=errors,
+        # And if the lab itself is killed outright, the kernel kills QEMU after it: the
+        # lock goes with the lab, and two VMs must not run at once.
+        self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *words], stdin=subprocess.DEVNULL, stdout=errors,
                                          stderr=errors, start_new_session=True)
         stack.callback(self._kill)
         try:

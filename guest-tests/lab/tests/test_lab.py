@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The parts of the lab that need no VM: suites' headers, log cutting, sizes, sources."""
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# pylint: disable=wrong-import-position
+from ktap import Ktap  # noqa: E402
+from vdlab import apt, image, initramfs, qemu, scan, suites, vmlinux  # noqa: E402
+from vdlab.paths import LabError  # noqa: E402
+
+_TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/debian/", "bookworm-updates", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/security/", "bookworm-security", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/debian/", "bookworm", "contrib", "/keys/a.gpg", "Debian"],
+            ["http://cloud/apt/", "sdk-bookworm", "main", "", "Cloud"],
+            ["http://node/", "nodistro", "main", "/keys/n.gpg", ". nodistro"]]
+
+
+def _suites(t):
+    suite = suites.parse("x", '#!/bin/sh\n# vm: mem=6G disk=1G disk=2G timeout=9 own-boot\n'
+                              '# vm: append="a=1 b=2"\n# allow-log: foo.*  # why\n')
+    t.equal("a suite's header", (suite.vm, suite.limit, suite.own_boot, suite.allow),
+            ({"mem": "6G", "disk": ["1G", "2G"], "append": "a=1 b=2"}, 9, True, ["foo.*"]))
+    t.raises("an unknown word is refused", LabError, lambda: suites.parse("x", "# vm: memory=6G"))
+    t.raises("a bad number is refused", LabError, lambda: suites.parse("x", "# vm: smp=two"))
+    t.raises("an allowance needs a reason", LabError, lambda: suites.parse("x", "# allow-log: foo"))
+    plain = [suites.parse(name, "# vm: timeout=5") for name in "ab"]
+    own = [suites.parse("c", "# vm: own-boot"), suites.parse("d", "# vm: numa=2")]
+    grouped = [[suite.name for suite in group] for group in suites.boots(own + plain)]
+    t.equal("suites with equal needs share a boot", grouped, [["a", "b"], ["d"], ["c"]])
+    log = "early\nvd-suite begin a\none\nvd-suite end a\nlate\n[ 1] vd-suite begin b\ntwo"
+    parts = suites.split_log(log)
+    t.equal("the log is cut at the marks", [parts["boot"], "one" in parts["a"], "late" in parts["a"],
+                                            "two" in parts["b"], "two" in parts["a"]],
+            ["early", True, True, True, False])
+    t.check("a mark is no finding", not scan.scan("<3>vd-suite begin nested-guest.sh"))
+
+
+def _machine(t):
+    t.equal("sizes", [qemu.size_bytes(text) for text in ("512", "512M", "1G", "4k")],
+            [512 << 20, 512 << 20, 1 << 30, 4096])
+    t.raises("a bad size", LabError, lambda: qemu.size_bytes("4GB"))
+    options = qemu.Options(share=["/tmp=one"], share_rw=["/var=two"])
+    t.equal("shares", [entry[1:] for entry in qemu.share_list(options)],
+            [("one", "/tmp", "ro"), ("two", "/var", "rw")])
+    for name in ("image", "one"):
+        options = qemu.Options(share=["/tmp=one", f"/var={name}"])
+        t.raises(f"a share's name is taken: {name}", LabError, lambda o=options: qemu.share_list(o))
+    t.raises("icount with two processors", LabError,
+             lambda: qemu.base(qemu.Options(icount=True, qemu="true"), "tcg"))
+
+
+def _sources(t):
+    found = apt.debian_sources("trixie", ["trixie-backports"], _TARGETS)
+    t.equal("another suite's sources follow from this machine's", found, [
+        "deb [signed-by=/keys/a.gpg] http://mirror/debian/ trixie main",
+        "deb [signed-by=/keys/a.gpg] http://mirror/debian/ trixie-updates main",
+        "deb [signed-by=/keys/a.gpg] http://mirror/security/ trixie-security main",
+        "deb [signed-by=/keys/a.gpg] http://mirror/debian/ trixie-backports main"])
+    t.raises("no Debian archive configured", LabError,
+             lambda: apt.debian_sources("trixie", (), _TARGETS[3:]))
+    t.check("every image's list is well-formed", image.Spec("bookworm").suite == "bookworm")
+    t.raises("an unknown image", LabError, lambda: image.Spec("nosuch"))
+
+
+def _formats(t):
+    archive = initramfs.Archive()
+    archive.file("a/b/c", b"text", 0o755)
+    archive.link("a/l", "b/c")
+    with tempfile.NamedTemporaryFile() as file:
+        archive.write(file.name)
+        with open(file.name, "rb") as packed:
+            data = packed.read()
+    names = []
+    offset = 0
+    while offset < len(data):
+        size, length = int(data[offset + 54:offset + 62], 16), int(data[offset + 94:offset + 102], 16)
+        names.append(data[offset + 110:offset + 109 + length].decode())
+        offset += (110 + length + 3) & ~3
+        offset += (size + 3) & ~3
+    t.equal("an initramfs has the folders before the files", names,
+            ["a", "a/b", "a/b/c", "a/l", "TRAILER!!!"])
+    t.raises("not a kernel", LabError, lambda: vmlinux.extract(b"\0" * 4096))
+    head = bytearray(4096)
+    head[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", head, 0x248, 0, 16)
+    t.raises("an unknown compression", LabError, lambda: vmlinux.extract(bytes(head)))
+
+
+def _programs(t):
+    lab = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for words in (["vm", "--help"], ["vm", "run", "--help"], ["nested-guest", "--help"],
+                  ["ktap.py", "--help"], ["../run-tests", "--help"], ["../run-tests", "--list"]):
+        done = subprocess.run([os.path.join(lab, words[0]), *words[1:]], capture_output=True,
+                              text=True, check=False)
+        t.check(" ".join(words), done.returncode == 0 and done.stdout, done.stderr)
+
+
+def main():
+    """All cases."""
+    with Ktap() as t:
+        for part in (_suites, _machine, _sources, _formats, _programs):
+            part(t)
+
+
+if __name__ == "__main__":
+    main()
