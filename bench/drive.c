@@ -217,6 +217,22 @@ static void bursts(struct vr_run *r, double warmup)
 	r->worker_ns = vr_worker_ns(r) - w0;
 }
 
+/* Some traffic after the events: by then a back end should have recovered. */
+static void tail(struct vr_run *r)
+{
+	const double settle = 0.2, length = 0.1;
+	uint64_t t0 = vr_now(), since = 0;
+	bool marked = false;
+
+	while (vr_now() - t0 < (settle + length) * NSEC && !vr_over(r)) {
+		vr_idle(r, &since, step(r, true));
+		if (!marked && vr_now() - t0 >= settle * NSEC) {
+			vr_stats_mark(r);
+			marked = true;
+		}
+	}
+}
+
 void vr_drive(struct vr_run *r)
 {
 	unsigned int i;
@@ -230,6 +246,8 @@ void vr_drive(struct vr_run *r)
 		stream(r, r->o->warmup);
 	mark_dump(r->o->mark);
 	vr_events_stop();
+	if (r->o->events && r->o->mode == VR_MODE_STREAM)
+		tail(r);
 	if (!r->failure)
 		come_to_rest(r);
 }

@@ -219,6 +219,7 @@ int vr_report(const struct vr_run *r)
 	number("calls", tx.calls + rx.calls);
 	number("vring_errors", r->vring_errs);
 	events();
+	vr_stats_print();
 	text("failure", r->failure);
 	truth("interrupted", vr_stop);
 	truth("ok", ok);

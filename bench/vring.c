@@ -132,6 +132,7 @@ static void finish(struct vr_run *r)
 	const char *counter = r->o->xdp == VR_XDP_DROP ? "rx_dropped" : "rx_packets";
 	unsigned int i;
 
+	vr_stats_take(r);
 	for (i = 0; i < r->npairs; i++)
 		vr_backend_stop(r, &r->pairs[i]);
 	for (i = 0; i < r->npairs; i++)

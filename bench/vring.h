@@ -291,6 +291,11 @@ void vr_events_stop(void);
 unsigned int vr_events_get(unsigned int i, const char **name, uint64_t *done, uint64_t *failed,
 			   const char **why);
 
+/* stats.c */
+void vr_stats_mark(const struct vr_run *r);
+void vr_stats_take(const struct vr_run *r);
+void vr_stats_print(void);
+
 /* report.c */
 int vr_report(const struct vr_run *r);
 
