@@ -2,7 +2,7 @@
 /*
  * The ring engine's accessors in the kernel: three instances of one interface.
  *
- * contig: windows contiguous in the direct map, descriptors naturally aligned
+ * contig: windows contiguous in the direct map
  * paged:  windows page by page, for any alignment
  * user:   user access, when there is no window
  *

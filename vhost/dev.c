@@ -8,6 +8,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "compat/compat.h"
 #include "dev.h"
 #include "notifier.h"
 
@@ -54,6 +55,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 	vq->kick = NULL;
 	vq->call = NULL;
 	vq->err = NULL;
+	memset(&vq->counters, 0, sizeof(vq->counters));
 }
 
 /**
@@ -91,7 +93,7 @@ void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
 	mutex_init(&dev->mutex);
 	dev->vqs = vqs;
 	dev->nvqs = nvqs;
-	dev->direct = !READ_ONCE(vd_metadata_user);
+	dev->direct = VD_DIRECT_POSSIBLE && !READ_ONCE(vd_metadata_user);
 	for (i = 0; i < nvqs; i++) {
 		vqs[i]->dev = dev;
 		vqs[i]->poll.worker = &dev->worker;
@@ -111,26 +113,45 @@ int vd_dev_check_owner(const struct vd_dev *dev)
 }
 EXPORT_SYMBOL_GPL(vd_dev_check_owner);
 
+/*
+ * The worker's arrays, by the page: powers of two would waste a third, and a
+ * host has many idle devices.
+ */
+static void *vd_array_alloc(size_t size)
+{
+	return alloc_pages_exact(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+static void vd_array_free(void *array, size_t size)
+{
+	if (array)
+		free_pages_exact(array, size);
+}
+
+#define VD_BURST_BYTES	sizeof(struct vd_burst)
+#define VD_XSEG_BYTES	(VD_CHAIN_SEGS * sizeof(struct vd_seg))
+#define VD_IOV_BYTES	(VD_IOV * sizeof(struct iovec))
+#define VD_USED_BYTES	(VD_USED_MAX * sizeof(struct vd_used))
+
 static void vd_vq_free_buffers(struct vd_virtqueue *vq)
 {
-	kvfree(vq->burst);
+	vd_array_free(vq->burst, VD_BURST_BYTES);
 	vq->burst = NULL;
-	kvfree(vq->xseg);
+	vd_array_free(vq->xseg, VD_XSEG_BYTES);
 	vq->xseg = NULL;
-	kvfree(vq->iov);
+	vd_array_free(vq->iov, VD_IOV_BYTES);
 	vq->iov = NULL;
-	kvfree(vq->used);
+	vd_array_free(vq->used, VD_USED_BYTES);
 	vq->used = NULL;
 	vq->nused = 0;
 }
 
 static int vd_vq_alloc_buffers(struct vd_virtqueue *vq)
 {
-	vq->burst = kvzalloc(sizeof(*vq->burst), GFP_KERNEL_ACCOUNT);
-	vq->xseg = kvcalloc(VD_CHAIN_SEGS, sizeof(*vq->xseg),
-			    GFP_KERNEL_ACCOUNT);
-	vq->iov = kvcalloc(VD_IOV, sizeof(*vq->iov), GFP_KERNEL_ACCOUNT);
-	vq->used = kvcalloc(VD_USED_MAX, sizeof(*vq->used), GFP_KERNEL_ACCOUNT);
+	vq->burst = vd_array_alloc(VD_BURST_BYTES);
+	vq->xseg = vd_array_alloc(VD_XSEG_BYTES);
+	vq->iov = vd_array_alloc(VD_IOV_BYTES);
+	vq->used = vd_array_alloc(VD_USED_BYTES);
 	return vq->burst && vq->xseg && vq->iov && vq->used ? 0 : -ENOMEM;
 }
 

@@ -7,24 +7,18 @@
 #include "dev.h"
 
 /**
- * vd_vq_translate - where segments lie in the owner's memory
+ * vd_vq_translate_all - vd_vq_translate() for any segments
  * @vq: the virtqueue
  * @seg: guest-physical segments
  * @nsegs: how many
- * @iov: receives the user-memory segments, more of them where a segment
- *       crosses memory regions
+ * @iov: receives the user-memory segments
  * @room: of @iov
  *
- * All addresses lie inside the memory table, and so in user space. They were
- * found by comparing guest input, which the processor may do wrongly ahead of
- * time: callers that skip access_ok() put a speculation barrier between this
- * and the access.
- *
- * Return: number of @iov, -VD_BAD_BUFFER for an address that isn't mapped,
- * -VD_BURST_FULL. Context: queue mutex.
+ * Return, context: as vd_vq_translate().
  */
-int vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
-		    unsigned int nsegs, struct iovec *iov, unsigned int room)
+int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
+			unsigned int nsegs, struct iovec *iov,
+			unsigned int room)
 {
 	unsigned int n = 0, i;
 
@@ -55,7 +49,7 @@ int vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
 	}
 	return n;
 }
-EXPORT_SYMBOL_GPL(vd_vq_translate);
+EXPORT_SYMBOL_GPL(vd_vq_translate_all);
 
 static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
 {

@@ -5,6 +5,7 @@
 
 #include <linux/mm_types_task.h>
 #include <linux/net.h>
+#include <linux/uio.h>
 #include <net/xdp.h>
 
 #include "dev.h"
@@ -129,6 +130,30 @@ static inline void vd_net_count_kick(struct vd_net_queue *q)
 	if (!q->requeued)
 		vd_stat_inc(&q->vq.counters, kicks);
 	q->requeued = false;
+}
+
+/**
+ * vd_net_iter - user memory as the socket wants it described
+ * @iter: the description
+ * @dir: ITER_SOURCE or ITER_DEST
+ * @iov: segments
+ * @niov: how many
+ * @len: their bytes that count
+ * @skip: of these, bytes at the start to be left alone
+ *
+ * A single segment, the usual case, has a description of its own that costs
+ * the copying less.
+ */
+static inline void vd_net_iter(struct iov_iter *iter, unsigned int dir,
+			       const struct iovec *iov, unsigned int niov,
+			       size_t len, size_t skip)
+{
+	if (likely(niov == 1)) {
+		iov_iter_ubuf(iter, dir, iov->iov_base + skip, len - skip);
+		return;
+	}
+	iov_iter_init(iter, dir, iov, niov, len);
+	iov_iter_advance(iter, skip);
 }
 
 #endif /* VD_NET_H */

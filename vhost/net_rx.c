@@ -251,8 +251,7 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 
 	if (likely(q->rx_ring))
 		msg.msg_control = q->rx_batch[q->rx_head++];
-	iov_iter_init(&msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len);
-	iov_iter_advance(&msg.msg_iter, skip);
+	vd_net_iter(&msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len, skip);
 	ret = rx->sock->ops->recvmsg(rx->sock, &msg, len - skip,
 				     MSG_DONTWAIT | MSG_TRUNC);
 	return ret < 0 ? ret : ret == len - skip ? 0 : -EIO;

@@ -10,6 +10,7 @@
 #include <linux/bitops.h>
 #include <linux/if_ether.h>
 #include <linux/if_tun.h>
+#include <linux/kasan-checks.h>
 #include <linux/module.h>
 #include <linux/skbuff.h>
 #include <linux/uaccess.h>
@@ -54,6 +55,7 @@ static __always_inline bool vd_tx_gather(void *to, const struct iovec *iov,
 	u32 i;
 
 	for (i = 0; i < niov; i++) {
+		kasan_check_write(to, iov[i].iov_len);
 		if (unlikely(raw_copy_from_user(to, iov[i].iov_base,
 						iov[i].iov_len)))
 			return false;
@@ -150,16 +152,12 @@ static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
 	struct msghdr msg = {
 		.msg_flags = MSG_DONTWAIT | (more ? MSG_MORE : 0),
 	};
-	size_t len = f->len;
+	u32 skip = q->own_header ? q->hlen : 0;
 	int err;
 
-	iov_iter_init(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first,
-		      f->niov, len);
-	if (q->own_header) {
-		iov_iter_advance(&msg.msg_iter, q->hlen);
-		len -= q->hlen;
-	}
-	err = sock->ops->sendmsg(sock, &msg, len);
+	vd_net_iter(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first, f->niov,
+		    f->len, skip);
+	err = sock->ops->sendmsg(sock, &msg, f->len - skip);
 	if (likely(err >= 0))
 		return 0;
 	switch (err) {

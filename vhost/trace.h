@@ -24,7 +24,8 @@ TRACE_EVENT(vd_map,
 	),
 	TP_printk("set=%p result=%s", __entry->set,
 		  __print_symbolic(__entry->result, { 0, "mapped" },
-				   { 1, "failed" }, { 2, "raced" }))
+				   { 1, "failed" }, { 2, "raced" },
+				   { 3, "busy" }))
 );
 
 TRACE_EVENT(vd_invalidate,

@@ -217,7 +217,12 @@ static int vd_window_find(struct vd_window *w)
 	return n < 0 ? n : -EFAULT;
 }
 
-enum vd_map_result { VD_MAP_OK, VD_MAP_FAILED, VD_MAP_RACED };
+enum vd_map_result {
+	VD_MAP_OK,
+	VD_MAP_FAILED,		/* pages not to be had */
+	VD_MAP_RACED,		/* found, but an invalidation came between */
+	VD_MAP_BUSY,		/* one is in flight: not even tried */
+};
 
 static enum vd_map_result vd_winset_install(struct vd_winset *ws, long seq)
 {
@@ -235,7 +240,8 @@ static enum vd_map_result vd_winset_install(struct vd_winset *ws, long seq)
 			goto out;
 		}
 	}
-	ws->contig = true;
+	/* Descriptors may lie at odd addresses, and are read in two loads. */
+	ws->contig = IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS);
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
 		vd_window_install(&ws->w[i]);
 		ws->contig &= !!ws->w[i].base;
@@ -253,7 +259,7 @@ static enum vd_map_result vd_winset_try(struct vd_winset *ws)
 	long seq;
 
 	if (!vd_mm_sample(ws->vm, &seq))
-		return VD_MAP_RACED;
+		return VD_MAP_BUSY;
 	for (n = 0; n < VD_SET_WINDOWS; n++)
 		if (vd_window_find(&ws->w[n]))
 			break;
@@ -307,11 +313,13 @@ void vd_winset_map(struct vd_winset *ws)
 	case VD_MAP_FAILED:
 		vd_stat_inc(ws->counters, map_failures);
 		break;
-	case VD_MAP_RACED:
+	default:
 		vd_stat_inc(ws->counters, map_races);
 		break;
 	}
-	vd_winset_backoff(ws, result == VD_MAP_FAILED);
+	/* Asking whether one is in flight costs nothing: ask again soon. */
+	vd_winset_backoff(ws, result == VD_MAP_FAILED ||
+			      result == VD_MAP_RACED);
 }
 
 static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,

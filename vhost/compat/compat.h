@@ -14,6 +14,13 @@
 #include <linux/mmu_notifier.h>
 #include <linux/version.h>
 
+/*
+ * Reaching user memory by another kernel address needs caches that don't
+ * alias. Said by name, for the cases that were thought about.
+ */
+#define VD_DIRECT_POSSIBLE \
+	(IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
+
 /* Young callbacks answer int up to 7.1 and bool from 7.2 on. */
 typedef typeof(((struct mmu_notifier_ops *)0)->test_young(NULL, NULL, 0))
 	vd_young_t;
