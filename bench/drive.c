@@ -68,10 +68,12 @@ void vr_idle(struct vr_run *r, uint64_t *since, bool moved)
 {
 	uint64_t now;
 
+	r->steps++;
 	if (moved) {
 		*since = 0;
 		return;
 	}
+	r->idle_steps++;
 	if (r->o->wait == VR_WAIT_CALL)
 		wait_calls(r);
 	else

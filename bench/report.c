@@ -214,6 +214,8 @@ int vr_report(const struct vr_run *r)
 	}
 	number("packets", packets);
 	printf(",\"worker_ns_per_packet\":%.1f", per_packet);
+	/* Near 0 the driver can't keep up, and the rate is its own. */
+	printf(",\"driver_idle\":%.3f", r->steps ? (double)r->idle_steps / r->steps : 0);
 	number("workers", r->nworkers);
 	number("kicks", tx.kicks + rx.kicks);
 	number("calls", tx.calls + rx.calls);

@@ -150,6 +150,7 @@ struct vr_run {
 	unsigned int nworkers;
 	struct vr_window tx_win, rx_win;
 	uint64_t worker_ns;
+	uint64_t steps, idle_steps;	/* is the driver ahead of the worker? */
 	uint64_t tap_frames;	/* what the tap says it got from the ring */
 	uint64_t vring_errs;
 	const char *failure;	/* why the run ended early, or NULL */

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What has to be there before anything is measured: image, modules, programs."""
+
+import os
+import subprocess
+import time
+
+from . import lab
+
+
+def _step(what, call):
+    began = time.monotonic()
+    lab.say(f"{what} ...")
+    result = call()
+    lab.say(f"{what}: done ({time.monotonic() - began:.0f} s)")
+    return result
+
+
+def image(name):
+    """The host VM's image; made if missing (about 90 s)."""
+    text = lab.call([lab.VM, "image", "--image", name], "making the image")
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _modules(name):
+    headers = lab.call([lab.VM, "kdir", "--image", name, "--install"], "finding kernel headers").strip()
+    lab.call(["make", "-s", "-C", lab.REPO, "modules", f"KDIR={headers}"], "building the modules")
+
+
+def everything(name, modules=True):
+    """Build all of it, return the image's facts."""
+    facts = _step(f"image {name}", lambda: image(name))
+    if modules:
+        _step("modules", lambda: _modules(name))
+    _step("vring, tcgcount", lambda: lab.call(["make", "-s", "-C", lab.BENCH, "all"], "make"))
+    return facts
+
+
+def _text(words):
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def machine():
+    """What this machine contributes to the figures."""
+    cpu = ""
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("model name"):
+                cpu = line.split(":", 1)[1].strip()
+                break
+    return {"kernel": os.uname().release, "cpu": cpu, "processors": os.cpu_count(),
+            "qemu": _text(["qemu-system-x86_64", "--version"]).split("\n", maxsplit=1)[0],
+            "commit": _text(["git", "-C", lab.REPO, "describe", "--always", "--dirty"])}

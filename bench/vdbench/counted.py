@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The counted boot: instructions and user-access windows a packet, from tcgcount."""
+
+import json
+import os
+
+import tcgprof
+
+from . import lab, plan
+
+WORKER_VCPU = 1
+
+
+def run(chosen, backends, folder, options=(), on_run=lambda run: None):
+    """One entry a cell and back end; counts are those of the worker's vCPU, a packet."""
+    lines = os.path.join(folder, "tcgcount.jsonl")
+    plugin = os.path.join(lab.BUILD, "tcgcount.so")
+    os.makedirs(folder, exist_ok=True)
+    work = plan.make(plan.counted(chosen, backends), symbols="/results/kallsyms")
+    runs = []
+    for line in plan.execute(work, folder, ["--accel", "tcg", *options, "--plugin",
+                                            f"{plugin},out={lines},profile=on"]):
+        if "run" in line:
+            runs.append(line["run"])
+            on_run(line["run"])
+    with open(lines, encoding="ascii") as file:
+        counts = [json.loads(line) for line in file]
+    good = [run for run in runs if "result" in run]
+    if len(counts) != len(good):
+        raise lab.BenchError(f"{len(good)} marked runs but {len(counts)} counts in {lines}")
+    symbols = tcgprof.Symbols(os.path.join(folder, "files", "kallsyms"))
+    return [_entry(run, count, symbols) for run, count in zip(good, counts)]
+
+
+def _entry(run, count, symbols):
+    packets = run["result"]["packets"]
+    entry = {"cell": run["cell"], "backend": run["backend"], "packets": packets,
+             "windows": count["windows"], "ok": run["result"]["ok"]}
+    sums = count["vcpus"][WORKER_VCPU]
+    for kind in tcgprof.KINDS:
+        entry[kind] = round(sums[kind] / packets, 3) if packets else None
+    entry["top"] = [{"function": name, **{kind: round(value, 2) for kind, value in each.items()}}
+                    for name, each in tcgprof.top(count, symbols, packets or 1, WORKER_VCPU)]
+    return entry

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lab as seen from the bench: run a command in a host VM, get its JSON lines."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+REPO = os.path.dirname(BENCH)
+VM = os.path.join(REPO, "guest-tests", "lab", "vm")
+BUILD = os.path.join(REPO, "build", "bench")
+CPU = "max,-erms,-fsrm"
+
+
+class BenchError(Exception):
+    """Something the user can mend; shown without a traceback."""
+
+
+def say(text):
+    """One progress line; stdout is for the table."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def call(words, what):
+    """Run WORDS on this machine, return what they print; their stderr passes through."""
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"{what} failed (status {done.returncode}): {' '.join(words)}\n"
+                         f"{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def _follow(stream, log):
+    """The VM's stderr goes to the log; what the lab itself has to say is progress."""
+    for line in stream:
+        log.write(line)
+        log.flush()
+        if line.startswith("lab:"):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+
+def run(command, folder, options=(), timeout=300):
+    """Boot a host VM for COMMAND; yields what its JSON lines hold as they come."""
+    os.makedirs(folder, exist_ok=True)
+    words = [VM, "run", "--pin", "--cpu", CPU, "--results", folder, "--timeout", str(timeout),
+             *options, "--", *command]
+    log_path = os.path.join(folder, "bench-stderr.log")
+    with open(log_path, "w", encoding="utf-8") as log, subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            errors="replace") as process:
+        follower = threading.Thread(target=_follow, args=(process.stderr, log), daemon=True)
+        follower.start()
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+        finally:
+            # Also when the caller stops early: the lab cleans up on its own then.
+            if sys.exc_info()[0] is not None and process.poll() is None:
+                process.terminate()
+            process.wait()
+            follower.join(10)
+    if process.returncode:
+        with open(log_path, encoding="utf-8") as log:
+            tail = "".join(log.readlines()[-15:])
+        raise BenchError(f"the VM run ended with status {process.returncode} (99: the kernel log "
+                         f"has a warning, 124: time-out, 125: the VM failed):\n{tail}"
+                         f"see {folder}")

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The real guest: an unmodified QEMU inside the host VM, on each back end in turn."""
+
+from . import lab
+
+_GUEST = "/vd/guest-tests/lab/nested-guest"
+
+
+def run(backends, folder, seconds, options=()):
+    """{backend: {test: fields}}; a back end whose guest failed has an "error" in it."""
+    # One boot for all; a back end that fails must not keep the others from their turn.
+    script = "; ".join(f"{_GUEST} --backend {name} --json --seconds {seconds:g} ping tx rx || failed=1"
+                       for name in backends)
+    found = {name: {} for name in backends}
+    for line in lab.run(["sh", "-c", f"{script}; true"], folder, options, timeout=120 * len(backends)):
+        fields = line.get("nested")
+        if not fields:
+            continue
+        name, test = fields.pop("backend"), fields.pop("test")
+        found[name][test] = fields
+        if "error" in fields:
+            found[name]["error"] = fields["error"]
+        lab.say(f"nested {name} {test}: " + " ".join(f"{key}={value}" for key, value in fields.items()))
+    for name, tests in found.items():
+        for test in ("ping", "tx", "rx"):
+            if test not in tests:
+                tests.setdefault("error", f"no result of {test}")
+    return found
