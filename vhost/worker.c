@@ -21,13 +21,13 @@ static void vd_worker_run_all(struct llist_node *list)
 	struct vd_work *work, *next;
 
 	llist_for_each_entry_safe(work, next, llist_reverse_order(list), node) {
-		/*
-		 * Cleared before the work looks at anything: a request from
-		 * now on must queue it again. Pairs with test_and_set_bit()
-		 * in vd_worker_queue(), after which the requester's reason
-		 * is visible here.
-		 */
+		/* A request from now on must queue the work again. */
 		clear_bit(VD_WORK_QUEUED, &work->flags);
+		/*
+		 * Cleared before the work looks at anything. Pairs with
+		 * test_and_set_bit() in vd_worker_queue(), after which the
+		 * requester's reason is visible here.
+		 */
 		smp_mb__after_atomic();
 		work->fn(work);
 		cond_resched();

@@ -34,6 +34,7 @@ static inline void mock_raw_head(struct mock_split *d, u16 idx, u16 head)
 
 static inline void mock_raw_avail_idx(struct mock_split *d, u16 idx)
 {
+	/* Heads before the index; pairs with the device's read barrier. */
 	smp_wmb();
 	word_store16_sync(mock_avail(d, 2), mock16(d, idx));
 }
