@@ -319,7 +319,7 @@ void vd_winset_map(struct vd_winset *ws)
 	}
 	/* Asking whether one is in flight costs nothing: ask again soon. */
 	vd_winset_backoff(ws, result == VD_MAP_FAILED ||
-			      result == VD_MAP_RACED);
+			  result == VD_MAP_RACED);
 }
 
 static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
