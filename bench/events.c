@@ -210,23 +210,25 @@ static int ev_noaccess(struct vr_run *r, struct range w)
 	return protect_and_back(quiet_range(r, w), PROT_NONE);
 }
 
-/* To another place and back: the same pages, unmapped for a moment. */
+/*
+ * To another place and back: the same pages, unmapped for a moment. Piece by
+ * piece, since a move must not span what earlier events cut the mapping into.
+ */
 static int ev_mremap(struct vr_run *r, struct range w)
 {
-	uint8_t *away;
+	size_t piece = r->o->mem == VR_MEM_HUGETLB ? HUGE_SIZE : PAGE;
+	uint8_t *away = r->mem.base + r->mem.size, *at;
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
 
 	w = quiet_range(r, w);
-	away = r->mem.base + r->mem.size;
-	if (r->o->mem != VR_MEM_HUGETLB)
-		away += PAGE;
-	if (w.len > HUGE_SIZE - PAGE && r->o->mem != VR_MEM_HUGETLB)
-		w.len = HUGE_SIZE - PAGE;
-	if (mremap(w.at, w.len, w.len, MREMAP_MAYMOVE | MREMAP_FIXED, away) == MAP_FAILED)
-		return -1;
-	if (mremap(away, w.len, w.len, MREMAP_MAYMOVE | MREMAP_FIXED, w.at) == MAP_FAILED)
-		vr_die_errno("event mremap: guest memory is lost");
+	for (at = w.at; at < w.at + w.len; at += piece) {
+		if (mremap(at, piece, piece, flags, away) == MAP_FAILED)
+			return -1;
+		if (mremap(away, piece, piece, flags, at) == MAP_FAILED)
+			vr_die_errno("event mremap: guest memory is lost");
+	}
 	/* Keep what follows the pool reserved, for the next time. */
-	mmap(away, w.len, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mmap(away, piece, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return 0;
 }
 
@@ -264,6 +266,7 @@ static int do_munmap(struct vr_run *r, struct range w)
 	if (mmap(w.at, w.len, PROT_READ | PROT_WRITE, flags, r->mem.fd,
 		 r->mem.fd >= 0 ? w.at - r->mem.base : 0) == MAP_FAILED)
 		vr_die_errno("event munmap: guest memory is lost");
+	vr_mem_advise(w.at, w.len, r->o);
 	return 0;
 }
 
@@ -317,6 +320,8 @@ static struct event events[] = {
 
 static struct vr_run *run;
 static pthread_t thread;
+/* No live event while a quiet one has memory away: a forked child would fault. */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 static bool running;
 static volatile int stop;
 static uint64_t quiet_next;
@@ -372,12 +377,14 @@ static struct range pick(unsigned int turn)
 
 static void fire(struct event *e, unsigned int turn)
 {
+	pthread_mutex_lock(&one_at_a_time);
 	if (!e->fn(run, pick(turn))) {
 		e->done++;
-		return;
+	} else {
+		e->failed++;
+		e->why = errno;
 	}
-	e->failed++;
-	e->why = errno;
+	pthread_mutex_unlock(&one_at_a_time);
 }
 
 /* One after the other, each first on the rings, next time on buffers. */

@@ -75,6 +75,13 @@ static unsigned long huge_kb(const void *at)
 	return sum;
 }
 
+/* Asks for small or huge pages; again whenever a part is mapped anew. */
+void vr_mem_advise(void *at, size_t len, const struct vr_opts *o)
+{
+	if (o->mem == VR_MEM_4K || o->mem == VR_MEM_THP)
+		madvise(at, len, o->mem == VR_MEM_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o)
 {
 	m->size = round_up(bytes, HUGE_SIZE);
@@ -98,8 +105,7 @@ void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o)
 	}
 	if (m->base == MAP_FAILED)
 		vr_die_errno("guest memory of %zu bytes", m->size);
-	if (o->mem == VR_MEM_4K || o->mem == VR_MEM_THP)
-		madvise(m->base, m->size, o->mem == VR_MEM_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	vr_mem_advise(m->base, m->size, o);
 	memset(m->base, 0, m->size);
 	m->huge_kb = huge_kb(m->base);
 	if (o->mem == VR_MEM_THP && m->huge_kb < m->size / 1024)

@@ -172,6 +172,7 @@ extern const char *const vr_wait_names[];
 
 /* mem.c */
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o);
+void vr_mem_advise(void *at, size_t len, const struct vr_opts *o);
 void *vr_mem_take(struct vr_mem *m, size_t bytes, size_t align, size_t offset);
 unsigned int vr_mem_regions(const struct vr_mem *m, unsigned int want, uint64_t start[],
 			    uint64_t len[]);
