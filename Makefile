@@ -7,7 +7,7 @@ KDIR ?= $(shell d=/lib/modules/$$(uname -r)/build; [ -e $$d ] && echo $$d || \
 DESTDIR ?=
 J ?= $(shell nproc)
 
-.PHONY: all modules clean install uninstall programs bench test check help setup
+.PHONY: all modules clean install install-dkms uninstall programs bench test check help setup setup-lab
 
 all: modules
 
@@ -24,8 +24,15 @@ clean:
 	rm -rf build
 
 install: modules
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra modules_install
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
+
+# The sources for DKMS, which builds them for each kernel that is installed.
+VERSION := $(shell sed -n 's/^VD_VERSION := //p' Kbuild)
+install-dkms:
+	for f in Makefile Kbuild LICENSE $$(find vhost virtio -name '*.[ch]' ! -path '*/tests/*'); do \
+		install -D -m 644 $$f $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/$$f || exit 1; done
+	install -m 644 packaging/dkms.conf $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/dkms.conf
 
 uninstall:
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
@@ -35,10 +42,15 @@ uninstall:
 setup:
 	.ci/setup
 
-bench: setup
+setup-lab:
+	.ci/setup build lab
+
+bench: setup-lab
 	bench/bench $(BENCH)
 
-test: setup
+# The modules that are tested are of the kernel that the virtual machines run.
+test: setup-lab
+	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules programs KDIR=$$kdir
 	guest-tests/run-tests $(TESTS)
 
 check: setup
@@ -57,5 +69,7 @@ help:
 #: make check       style, sparse, kernel-doc, shellcheck, warnings
 #: make install     install modules and udev rule on this host; then
 #:                  modprobe vhost_direct_net
+#: make install-dkms
+#:                  install the sources for DKMS: docs/operators.md
 #: make uninstall   take them away again
 #: make clean       remove what was built (images stay in .cache/)
