@@ -28,6 +28,8 @@ struct ktap_test {
 	void (*run)(void);
 };
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 #define TEST(fn)	{ #fn, fn }
 
 static unsigned int ktap_errors;
@@ -72,7 +74,7 @@ static inline int ktap_run(const struct ktap_test *test, unsigned int n)
 #define KTAP_MAIN(tests)						\
 	int main(void)							\
 	{								\
-		return ktap_run(tests, sizeof(tests) / sizeof((tests)[0])); \
+		return ktap_run(tests, ARRAY_SIZE(tests));		\
 	}
 
 #endif /* VD_KTAP_H */

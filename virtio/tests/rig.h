@@ -13,6 +13,11 @@
 
 #define RIG_GPA		0x40000000ull
 
+/* Not every test uses all that is here. */
+#ifndef noinline
+#define noinline	__attribute__((noinline, unused))
+#endif
+
 struct rig {
 	struct mock_arena mem;
 	struct mock_split drv;
@@ -53,7 +58,7 @@ static inline void rig_close(struct rig *r)
 }
 
 /* The engine as the tests use it: one instance of each body, watched. */
-static __attribute__((noinline, unused)) int rig_pop(struct rig *r, u32 max)
+static noinline int rig_pop(struct rig *r, u32 max)
 {
 	int ret = vd_split_pop(&r->ring, &vd_watch_ops, &r->watch, &r->burst,
 			       max);
@@ -64,8 +69,7 @@ static __attribute__((noinline, unused)) int rig_pop(struct rig *r, u32 max)
 	return ret;
 }
 
-static __attribute__((noinline, unused)) int
-rig_push(struct rig *r, const struct vd_used *elem, u32 n)
+static noinline int rig_push(struct rig *r, const struct vd_used *elem, u32 n)
 {
 	int ret = vd_split_push(&r->ring, &vd_watch_ops, &r->watch, elem, n);
 
@@ -74,7 +78,7 @@ rig_push(struct rig *r, const struct vd_used *elem, u32 n)
 	return ret;
 }
 
-static __attribute__((noinline, unused)) int rig_notify(struct rig *r)
+static noinline int rig_notify(struct rig *r)
 {
 	int ret = vd_split_notify(&r->ring, &vd_watch_ops, &r->watch);
 
@@ -83,7 +87,7 @@ static __attribute__((noinline, unused)) int rig_notify(struct rig *r)
 	return ret;
 }
 
-static __attribute__((noinline, unused)) int rig_no_notify(struct rig *r)
+static noinline int rig_no_notify(struct rig *r)
 {
 	int ret = vd_split_no_notify(&r->ring, &vd_watch_ops, &r->watch);
 
@@ -92,7 +96,7 @@ static __attribute__((noinline, unused)) int rig_no_notify(struct rig *r)
 	return ret;
 }
 
-static __attribute__((noinline, unused)) int rig_need_signal(struct rig *r)
+static noinline int rig_need_signal(struct rig *r)
 {
 	int ret = vd_split_need_signal(&r->ring, &vd_watch_ops, &r->watch);
 

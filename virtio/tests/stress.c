@@ -108,7 +108,7 @@ static void serve_burst(struct vd_burst *b, u64 seq)
 		wake(call_fd);
 }
 
-static void *device(void *arg)
+static void *device_thread(void *arg)
 {
 	static struct vd_burst b;
 	u64 seq = 0;
@@ -168,7 +168,7 @@ static u64 take_back(const u64 *sent, u16 *spare, u32 *nspare)
 	return n;
 }
 
-static void *driver(void *arg)
+static void *driver_thread(void *arg)
 {
 	u64 seq = 0, back = 0, sent[SLOTS], got;
 	u32 nspare, lot;
@@ -221,8 +221,8 @@ static void race(u32 num, bool event_idx)
 	ring = mock_device(&drv);
 	kick_fd = eventfd(0, 0);
 	call_fd = eventfd(0, 0);
-	if (pthread_create(&thread[0], NULL, device, NULL) ||
-	    pthread_create(&thread[1], NULL, driver, NULL)) {
+	if (pthread_create(&thread[0], NULL, device_thread, NULL) ||
+	    pthread_create(&thread[1], NULL, driver_thread, NULL)) {
 		perror("pthread_create");
 		exit(1);
 	}
@@ -244,7 +244,7 @@ static void race_all(bool event_idx)
 	static const u32 num[] = { 2, 4, 32, 256 };
 	u32 i;
 
-	for (i = 0; i < sizeof(num) / sizeof(num[0]) && !ktap_errors; i++)
+	for (i = 0; i < ARRAY_SIZE(num) && !ktap_errors; i++)
 		race(num[i], event_idx);
 }
 

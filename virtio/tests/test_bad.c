@@ -40,7 +40,7 @@ static void avail_jump_by_more_than_the_ring(void)
 	u32 i, start;
 
 	for (start = 0; start < 65536; start += 13107)
-		for (i = 0; i < sizeof(jump) / sizeof(jump[0]); i++) {
+		for (i = 0; i < ARRAY_SIZE(jump); i++) {
 			rig_small(&r, 8, 0);
 			r.ring.last_avail = start;
 			r.ring.avail_idx = start;
@@ -107,7 +107,7 @@ static void head_outside_the_ring(void)
 	static const u16 head[] = { 8, 9, 0x100, 0x7fff, 0x8000, 0xffff };
 	u32 i;
 
-	for (i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(head); i++) {
 		rig_small(&r, 8, 0);
 		offer(head[i]);
 		refused(VD_BAD_HEAD);
@@ -120,7 +120,7 @@ static void next_outside_the_ring(void)
 	static const u16 next[] = { 8, 9, 0x7fff, 0x8000, 0xffff };
 	u32 i;
 
-	for (i = 0; i < sizeof(next) / sizeof(next[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(next); i++) {
 		rig_small(&r, 8, 0);
 		mock_raw_desc(&r.drv, 0, 0x1000, 1, NEXT, next[i]);
 		offer(0);

@@ -29,7 +29,7 @@ static void long_chains_fill_a_burst_and_none_is_lost(void)
 	static const u32 len[] = { 16, 17, 100, 300, 512, 513, 1000, 1024 };
 	u32 i, j, n;
 
-	for (i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(len); i++) {
 		rig_small(&r, 16384, 0);
 		r.watch.poison = false;
 		n = min_t(u32, 16384 / len[i], 100);

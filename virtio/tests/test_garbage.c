@@ -283,7 +283,7 @@ static void every_fault_of_a_chain_came_up(void)
 	};
 	u32 i;
 
-	for (i = 0; i < sizeof(reason) / sizeof(reason[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(reason); i++) {
 		printf("# %8" PRIu64 " %s\n", counted[reason[i]],
 		       vd_reason_name(reason[i]));
 		CHECK(counted[reason[i]]);

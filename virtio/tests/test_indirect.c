@@ -47,7 +47,7 @@ static void expand_is(u32 i, u32 key, u32 out, u32 in)
 static void tables_of_every_kind(void)
 {
 	static const u32 out[] = { 0, 1, 2, 15, 16, 30, 31, 32, 33, 100, 1000 };
-	const u32 n = sizeof(out) / sizeof(out[0]);
+	const u32 n = ARRAY_SIZE(out);
 	u32 i, j;
 
 	for (i = 0; i < n; i++)
@@ -177,7 +177,7 @@ static void next_outside_the_table(void)
 	u32 i;
 
 	rig_small(&r, 4, 128);
-	for (i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(size); i++) {
 		offer_table(size[i] * 16, 0);
 		/* What lies there is fit to be a descriptor. */
 		mock_raw_entry(&r.drv, 0, size[i], 0x1000, 1, 0, 0);
@@ -195,7 +195,7 @@ static void loop_in_the_table(void)
 	u32 i;
 
 	rig_small(&r, 4, 1024);
-	for (i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(size); i++) {
 		offer_table(size[i] * 16, 0);
 		mock_raw_entry(&r.drv, 0, 0, 0x1000, 1, NEXT, size[i] - 1);
 		mock_raw_entry(&r.drv, 0, size[i] - 1, 0x1000, 0, NEXT, 0);
@@ -332,7 +332,7 @@ static void table_that_wraps_at_2_to_the_64(void)
 	static const u32 size[] = { 2, 32, 33, 64 };
 	u32 i;
 
-	for (i = 0; i < sizeof(size) / sizeof(size[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(size); i++) {
 		rig_small(&r, 4, 0);
 		r.ring.indirect = true;
 		/* A guest with memory at both ends of the address space. */

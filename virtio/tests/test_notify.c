@@ -37,7 +37,7 @@ static void used_event_truth_table(void)
 	static const u16 old[] = { 0, 1, 100, 32767, 32768, 65530, 65535 };
 	u32 i, n, e;
 
-	for (i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(old); i++)
 		for (n = 0; n <= 8; n++)
 			for (e = 0; e < 24; e++) {
 				u16 event = old[i] - 8 + e;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ring engine's surroundings in user space: the twin of ../ring_env.h.
+ * The ring engine's surroundings in user space, the twin of the kernel's.
  *
  * Tests, fuzzers and benchmarks compile the engine's own headers with
  * "-include virtio/user/ring_env.h". Barriers are the C11 fences that are at
@@ -28,6 +28,9 @@ typedef uint64_t u64;
 #define __always_inline inline __attribute__((__always_inline__))
 #endif
 #define __force
+/* The kernel's takes a message or none; C11's wants one. */
+#undef static_assert
+#define static_assert(e) _Static_assert(e, #e)
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 

@@ -16,6 +16,12 @@
 
 #include "ring_env.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 #if defined(__SANITIZE_THREAD__)
 #define WORD_LOAD_ORDER		__ATOMIC_ACQUIRE
 #define WORD_STORE_ORDER	__ATOMIC_RELEASE
