@@ -24,8 +24,10 @@ clean:
 	rm -rf build
 
 install: modules
-	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra modules_install
+	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
+	# Debian's headers lack what modules_install wants for this, so it skips it.
+	[ -n "$(DESTDIR)" ] || depmod $$(modinfo -F vermagic vhost_direct.ko | cut -d' ' -f1)
 
 # The sources for DKMS, which builds them for each kernel that is installed.
 VERSION := $(shell sed -n 's/^VD_VERSION := //p' Kbuild)

@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# What packaging/ says works on an installed system: dependencies, node, takeover.
+# vm: timeout=120 own-boot
+# shellcheck disable=SC2317 # the functions are called through check
+# shellcheck source=guest-tests/lab/ktap.sh
+. /vd/guest-tests/lab/ktap.sh
+
+[ -e /vd/vhost_direct_net.ko ] || skip_all "the modules are not built"
+[ -x /lib/systemd/systemd-udevd ] || skip_all "no udev in this image"
+
+extra=/lib/modules/$(uname -r)/extra
+
+loaded() {
+	grep -q "^$1 " /proc/modules
+}
+
+settle() {
+	udevadm settle --timeout=20
+}
+
+node_is() {
+	found=$(stat -c '%G %a %t:%T' "$1")
+	echo "$found"
+	case $found in
+	"$2"*) ;;
+	*) return 1 ;;
+	esac
+}
+
+opens() {
+	: <"$1"
+}
+
+in_use() {
+	[ "$(cat /sys/module/vhost_direct_net/refcnt)" -gt 0 ]
+}
+
+# Uncomments the example's lines that begin with one of the words.
+takeover_example() {
+	sed -nE 's/^#(options vhost_direct_net|alias|blacklist)/\1/p' \
+		/vd/packaging/modprobe.d-vhost-direct.conf >/etc/modprobe.d/vhost-direct.conf
+	[ "$(wc -l </etc/modprobe.d/vhost-direct.conf)" = 4 ]
+}
+
+mkdir -p "$extra" /etc/udev/rules.d
+cp /vd/vhost_direct.ko /vd/vhost_direct_net.ko "$extra"
+cp /vd/packaging/60-vhost-direct.rules /etc/udev/rules.d
+check "depmod" depmod
+check "udev starts" /lib/systemd/systemd-udevd --daemon
+check "modprobe loads the core, tun and tap too" modprobe vhost_direct_net
+for module in vhost_direct tun tap; do
+	check "$module is loaded" loaded $module
+done
+check "stock's module is not" sh -c '! grep -q "^vhost_net " /proc/modules'
+check "udev has seen the node" settle
+check "the node is group kvm's" node_is /dev/vhost-direct-net "kvm 660"
+check "it opens" opens /dev/vhost-direct-net
+check "modprobe -r takes both away" modprobe -r vhost_direct_net
+check "the core is gone" sh -c '! grep -q "^vhost_direct " /proc/modules'
+check "stock's module beside ours" modprobe -a vhost_net vhost_direct_net
+refuse "takeover while stock's module is loaded" sh -c \
+	'modprobe -r vhost_direct_net && modprobe vhost_direct_net takeover=1'
+check "stock's module goes" modprobe -r vhost_net
+
+check "the takeover example" takeover_example
+# At boot systemd makes this node of modules.devname, before anything is loaded.
+rm -f /dev/vhost-net
+mknod /dev/vhost-net c 10 238
+check "opening /dev/vhost-net loads ours" opens /dev/vhost-net
+check "ours is loaded" loaded vhost_direct_net
+check "stock's module is not, with takeover" sh -c '! grep -q "^vhost_net " /proc/modules'
+check "udev has seen the taken node" settle
+check "the taken node is stock's: 10:238, group kvm" node_is /dev/vhost-net "kvm 660 a:ee"
+exec 4</dev/vhost-net
+check "an open file counts for ours" in_use
+refuse "no unloading while it is open" modprobe -r vhost_direct_net
+exec 4<&-
+check "and back" modprobe -r vhost_direct_net
+rm -f /etc/modprobe.d/vhost-direct.conf
+check "stock's module serves again" modprobe vhost_net
+check "its node opens" opens /dev/vhost-net
+udevadm control --exit
+ktap_done
