@@ -44,9 +44,10 @@ def _kvm():
 class Guest:
     """A running guest with one virtio-net card on a vhost back end."""
 
-    def __init__(self, backend, folder="/results", memory=384, netdev="", device="", boot_limit=90):
+    def __init__(self, backend, folder="/results", memory=384, netdev="", device="", cpu="host",
+                 boot_limit=90):
         self.backend, self._folder, self._memory = backend, folder, memory
-        self._netdev, self._device, self._limit = netdev, device, boot_limit
+        self._netdev, self._device, self._cpu, self._limit = netdev, device, cpu, boot_limit
         self._process = self._control = self._lines = None
         self.console = os.path.join(folder, f"guest-{backend}-console.log")
         self.boot_seconds = 0.0
@@ -78,7 +79,7 @@ class Guest:
 
     def _words(self, control):
         return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                "-no-reboot", "-machine", "q35,smm=off,vmport=off", "-accel", "kvm", "-cpu", "host",
+                "-no-reboot", "-machine", "q35,smm=off,vmport=off", "-accel", "kvm", "-cpu", self._cpu,
                 "-smp", "1", "-m", str(self._memory), "-kernel", KERNEL, "-initrd", INITRD,
                 "-append", _APPEND, "-serial", f"file:{self.console}",
                 "-netdev", f"tap,id=net0,ifname={TAP},script=no,downscript=no,vhost=on{self._netdev}",

@@ -47,6 +47,7 @@ class Options:
     allow_log_file: list = dataclasses.field(default_factory=list)
     kernel: str = ""
     verbose: bool = False
+    interactive: bool = False
 
 
 _UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -146,10 +147,12 @@ def base(options, accel):
 def command(options, image, accel, run_dir, sockets):
     """The full command line. SOCKETS: folder of the listening channel sockets."""
     words = base(options, accel) + _numa(options) + _plugins(options, run_dir)
+    console = _escape(os.path.join(run_dir, "console.log"))
+    console = (f"stdio,id=con,signal=off,logfile={console}" if options.interactive
+               else f"file,id=con,path={console}")
     words += ["-kernel", options.kernel or image.kernel, "-initrd", image.initrd,
               "-append", f"{_APPEND} {options.append}".strip(),
-              "-chardev", f"file,id=con,path={_escape(os.path.join(run_dir, 'console.log'))}",
-              "-serial", "chardev:con",
+              "-chardev", console, "-serial", "chardev:con",
               "-chardev", f"socket,id=qmp,path={sockets}/qmp", "-mon", "chardev=qmp,mode=control",
               "-device", "virtio-serial-pci"]
     for name in PORTS:

@@ -120,8 +120,8 @@ class Run:
         # Its own session: Ctrl-C reaches the lab alone, which then ends QEMU itself.
         # And if the lab itself is killed outright, the kernel kills QEMU after it: the
         # lock goes with the lab, and two VMs must not run at once.
-        self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *words], stdin=subprocess.DEVNULL, stdout=errors,
-                                         stderr=errors, start_new_session=True)
+        self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *words],
+                                         start_new_session=True, **self._stdio(errors))
         stack.callback(self._kill)
         try:
             self._qmp = Qmp(channels.accept("qmp", 20))
@@ -138,6 +138,12 @@ class Run:
             text = read_text(os.path.join(folder, "qemu.log"), "").strip()
             raise LabError(f"QEMU did not start: {text or error}") from error
         return readers
+
+    def _stdio(self, errors):
+        """A terminal for `vm shell`; nothing otherwise, QEMU's own complaints to its log."""
+        if self._options.interactive:
+            return {"stderr": errors}
+        return {"stdin": subprocess.DEVNULL, "stdout": errors, "stderr": errors}
 
     def _kill(self):
         if self._process and self._process.poll() is None:
