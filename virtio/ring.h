@@ -9,14 +9,19 @@
  * straight code. Guest words are read once, into a local; the local is
  * checked; only then is it used.
  *
- * Specification: virtio 1.3, sections 2.6 (virtqueues) and 2.7 (split).
+ * Specification: virtio 1.3, sections 2.6 (virtqueues), 2.7 (split) and 2.8
+ * (packed).
  */
 #ifndef VD_RING_H
 #define VD_RING_H
 
 #include "ring_env.h"
 
-/* The three parts of a ring; each is one contiguous range of guest memory. */
+/*
+ * The three parts of a ring; each is one contiguous range of guest memory. A
+ * packed ring has the driver's event suppression area for avail and the
+ * device's for used.
+ */
 enum vd_part {
 	VD_PART_DESC,
 	VD_PART_AVAIL,
@@ -59,13 +64,20 @@ enum vd_reason {
 
 /**
  * struct vd_ring - the device's side of one virtqueue
- * @num: ring size in descriptors, a power of two
- * @last_avail: index of the next head to pop
- * @avail_idx: newest index the driver was seen to publish
- * @last_used: index of the next used element
+ * @num: ring size in descriptors; split: a power of two
+ * @last_avail: index of the next head to pop; packed: slot
+ * @avail_idx: newest index the driver was seen to publish; packed: the slot
+ *             after the last that was seen available
+ * @last_used: index of the next used element; packed: slot
  * @signalled_used: @last_used at the last look at used_event
- * @used_flags: what the device last wrote to used->flags
+ * @used_flags: what the device last wrote to its flags
  * @signalled_valid: @signalled_used means something
+ * @packed: VIRTIO_F_RING_PACKED negotiated
+ * @in_order: VIRTIO_F_IN_ORDER negotiated
+ * @avail_wrap: packed: wrap counter that goes with @last_avail
+ * @seen_wrap: packed: with @avail_idx
+ * @used_wrap: packed: with @last_used
+ * @signalled_wrap: packed: with @signalled_used
  * @event_idx: VIRTIO_F_EVENT_IDX negotiated
  * @indirect: VIRTIO_F_INDIRECT_DESC negotiated
  * @notify_on_empty: VIRTIO_F_NOTIFY_ON_EMPTY negotiated (legacy)
@@ -79,6 +91,12 @@ struct vd_ring {
 	u16 signalled_used;
 	u16 used_flags;
 	bool signalled_valid;
+	bool packed;
+	bool in_order;
+	bool avail_wrap;
+	bool seen_wrap;
+	bool used_wrap;
+	bool signalled_wrap;
 	bool event_idx;
 	bool indirect;
 	bool notify_on_empty;
@@ -93,7 +111,8 @@ struct vd_seg {
 
 /**
  * struct vd_chain - one popped descriptor chain
- * @head: its head, to be returned in the used ring
+ * @head: its head, or buffer id, to be returned in the used ring
+ * @slots: what it takes to rewind past it: 1, or descriptors of a packed ring
  * @first: index of its first segment in the burst
  * @nr_out: segments that the device reads; they come first
  * @nr_in: segments that the device writes
@@ -103,6 +122,7 @@ struct vd_seg {
  */
 struct vd_chain {
 	u16 head;
+	u16 slots;
 	u16 first;
 	u16 nr_out;
 	u16 nr_in;
@@ -130,7 +150,9 @@ struct vd_used {
  * @read16: read a 16-bit word
  * @read16_run: read @n consecutive 16-bit words
  * @read_desc: read one 16-byte descriptor
+ * @read64: read an aligned 64-bit word, at once; packed
  * @write16: write a 16-bit word
+ * @write64: write an aligned 64-bit word, at once; packed
  * @write_used: write @n consecutive used elements
  *
  * @off is in bytes from the start of the part and always inside it. All
@@ -142,7 +164,9 @@ struct vd_mem_ops {
 	int (*read16_run)(const void *mem, enum vd_part part, u32 off,
 			  u16 *val, u32 n);
 	int (*read_desc)(const void *mem, u32 off, u64 desc[2]);
+	int (*read64)(const void *mem, enum vd_part part, u32 off, u64 *val);
 	int (*write16)(const void *mem, enum vd_part part, u32 off, u16 val);
+	int (*write64)(const void *mem, enum vd_part part, u32 off, u64 val);
 	int (*write_used)(const void *mem, u32 off, const struct vd_used *elem,
 			  u32 n);
 };
@@ -177,6 +201,23 @@ vd_used_elem(const struct vd_ring *r, u16 head, u32 len)
 	};
 
 	return e;
+}
+
+/*
+ * How many elements from @i on the used element of the last may stand for:
+ * with IN_ORDER, a run of buffers into which nothing was written. Sections
+ * 2.7.9, 2.8.9.
+ */
+static __always_inline u32
+vd_in_order_run(const struct vd_ring *r, const struct vd_used *elem, u32 i,
+		u32 n)
+{
+	u32 end = i + 1;
+
+	if (r->in_order && !elem[i].len)
+		while (end < n && !elem[end].len)
+			end++;
+	return end - i;
 }
 
 /**

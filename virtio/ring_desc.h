@@ -43,6 +43,23 @@ vd_desc_decode(const struct vd_ring *r, const u64 raw[2])
 }
 
 /*
+ * The same for a packed ring, where the buffer id stands in the middle and
+ * lands in @next. Section 2.8.13.
+ */
+static __always_inline struct vd_desc
+vd_desc_decode_packed(const struct vd_ring *r, const u64 raw[2])
+{
+	u64 hi = vd_ring64(r, raw[1]);
+
+	return (struct vd_desc){
+		.addr = vd_ring64(r, raw[0]),
+		.len = (u32)hi,
+		.flags = (u16)(hi >> 48),
+		.next = (u16)(hi >> 32),
+	};
+}
+
+/*
  * Appends one direct descriptor to @c. @seg is the array in which the chain's
  * segments live, @room the number of segments that still fit from c->first.
  */
@@ -124,8 +141,11 @@ static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
  * @to: receives the segments of the chain, VD_CHAIN_SEGS of them
  * @io: reads guest memory; may sleep if it likes
  *
+ * The entries of a split ring's table are linked by their next, those of a
+ * packed ring's follow each other to the end of the table.
+ *
  * Return: 0, or minus one of enum vd_reason; @c is then unchanged.
- * Context: that of @io. Section 2.7.5.3.
+ * Context: that of @io. Sections 2.7.5.3, 2.8.8.
  */
 static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 				  const struct vd_seg *from, struct vd_seg *to,
@@ -159,14 +179,15 @@ static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 			return -VD_BAD_LONG;
 		if (vd_table_entry(io, table.addr, count, i, run, raw))
 			return -VD_BAD_INDIRECT_READ;
-		d = vd_desc_decode(r, raw);
+		d = r->packed ? vd_desc_decode_packed(r, raw) :
+				vd_desc_decode(r, raw);
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT))
 			return -VD_BAD_INDIRECT_NEST;
 		err = vd_chain_add(&x, to, VD_CHAIN_SEGS, &d);
 		if (unlikely(err))
 			return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
-		i = d.next;
-	} while (d.flags & VD_DESC_F_NEXT);
+		i = r->packed ? i + 1 : d.next;
+	} while (r->packed ? i < count : d.flags & VD_DESC_F_NEXT);
 	x.first = 0;
 	x.indirect = false;
 	*c = x;

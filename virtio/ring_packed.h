@@ -152,35 +152,37 @@ vd_packed_scan(const struct vd_ring *r, const struct vd_mem_ops *ops,
 /*
  * Walks one chain into the burst. @hi holds the second halves of @known slots
  * from @slot on; further ones are loaded, as a chain is complete once its head
- * is available. The chain's buffer id is that of its last descriptor.
+ * is available. The chain's buffer id is that of its last descriptor. @left
+ * counts the descriptors that may still be looked at in this burst: even empty
+ * ones must not make it long, as the notifier may be waiting for its end.
  */
 static __always_inline int
 vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_burst *b, u32 slot, const u64 *hi,
-		u32 known)
+		u32 known, u32 *left)
 {
 	struct vd_seg *seg = &b->seg[b->nsegs];
 	struct vd_chain c = { .first = (u16)b->nsegs };
 	u32 room = VD_CHAIN_SEGS - b->nsegs;
 	struct vd_desc d;
-	u64 raw[2], word;
+	u64 addr, word;
 	int err;
 
 	for (;;) {
+		if (unlikely(!*left))
+			return -VD_BURST_FULL;
+		--*left;
 		if (c.slots < known)
 			word = hi[c.slots];
 		else if (vd_packed_load_hi(r, ops, mem, slot, &word))
 			return -VD_FAULT;
 		if (unlikely(ops->read64(mem, VD_PART_DESC,
-					 slot * VD_DESC_SIZE, &raw[0])))
+					 slot * VD_DESC_SIZE, &addr)))
 			return -VD_FAULT;
-		raw[1] = vd_ring64(r, word);
-		d = vd_desc_decode(r, raw);
-		/* What a split descriptor has in these bits is not here. */
+		d.addr = vd_ring64(r, addr);
+		d.len = (u32)word;
+		d.flags = (u16)(word >> 48);
 		c.head = (u16)(word >> 32);
-		d.flags = (u16)(word >> 48) &
-			  (VD_DESC_F_NEXT | VD_DESC_F_WRITE |
-			   VD_DESC_F_INDIRECT);
 		c.slots++;
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT)) {
 			err = vd_indirect_check(r, &d);
@@ -225,7 +227,7 @@ vd_packed_pop(struct vd_ring *r, const struct vd_mem_ops *ops,
 	      const void *mem, struct vd_burst *b, u32 max)
 {
 	struct vd_place p = vd_packed_avail(r);
-	u32 known, at = 0;
+	u32 known, at = 0, left = VD_CHAIN_SEGS;
 	u64 hi[VD_BURST];
 	int err;
 
@@ -249,7 +251,7 @@ vd_packed_pop(struct vd_ring *r, const struct vd_mem_ops *ops,
 		const struct vd_chain *c = &b->chain[b->count];
 
 		err = vd_packed_chain(r, ops, mem, b, p.slot, hi + at,
-				      known - at);
+				      known - at, &left);
 		if (unlikely(err))
 			break;
 		b->nsegs += c->nr_out + c->nr_in + c->indirect;
@@ -288,22 +290,6 @@ vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 
 	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8,
 			    vd_ring64(r, hi));
-}
-
-/*
- * How many elements from @i on one used descriptor may stand for: with
- * IN_ORDER, a run of buffers into which nothing was written. Section 2.8.9.
- */
-static __always_inline u32
-vd_in_order_run(const struct vd_ring *r, const struct vd_used *elem, u32 i,
-		u32 n)
-{
-	u32 end = i + 1;
-
-	if (r->in_order && !elem[i].len)
-		while (end < n && !elem[end].len)
-			end++;
-	return end - i;
 }
 
 /**

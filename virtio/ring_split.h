@@ -94,7 +94,8 @@ vd_split_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 
 	if (unlikely(i >= r->num))
 		return -VD_BAD_HEAD;
-	*c = (struct vd_chain){ .head = head, .first = (u16)b->nsegs };
+	*c = (struct vd_chain){ .head = head, .slots = 1,
+				.first = (u16)b->nsegs };
 	for (;;) {
 		if (unlikely(!*left))
 			return -VD_BURST_FULL;
@@ -225,14 +226,18 @@ vd_split_push(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	      const struct vd_used *elem, u32 n)
 {
 	u16 old = r->last_used, new = (u16)(old + n);
-	u32 done, at, run;
+	u32 done, at, run, skip;
 
-	for (done = 0; done < n; done += run) {
+	for (done = 0; done < n; done += skip) {
 		at = (old + done) & (r->num - 1);
-		run = min(n - done, r->num - at);
+		skip = vd_in_order_run(r, elem, done, n);
+		/* One for the run, with its last head, where the run begins. */
+		run = skip > 1 ? 1 : min(n - done, r->num - at);
 		if (unlikely(ops->write_used(mem, VD_SPLIT_RING + 8 * at,
-					     elem + done, run)))
+					     elem + done + skip - 1, run)))
 			return -VD_FAULT;
+		if (skip == 1)
+			skip = run;
 	}
 	/*
 	 * Elements before the index. Pairs with the driver's read barrier
