@@ -222,7 +222,7 @@ static void bursts(struct vr_run *r, double warmup)
 /* Some traffic after the events: by then a back end should have recovered. */
 static void tail(struct vr_run *r)
 {
-	const double settle = 0.2, length = 0.1;
+	const double settle = 0.15, length = 0.15;
 	uint64_t t0 = vr_now(), since = 0;
 	bool marked = false;
 

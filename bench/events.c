@@ -90,14 +90,16 @@ static int ev_fork(struct vr_run *r, struct range w)
 
 static int ev_movepages(struct vr_run *r, struct range w)
 {
-	static int node;
-	void *pages[64];
+	void *pages[64] = { w.at };
 	int nodes[64], status[64];
 	unsigned int i, n = w.len / PAGE < 64 ? w.len / PAGE : 64;
+	int node;
 	long ret;
 
 	(void)r;
-	node = !node;
+	if (syscall(SYS_move_pages, 0, 1, pages, NULL, status, 0) < 0)
+		return -1;
+	node = status[0] == 0;
 	for (i = 0; i < n; i++) {
 		pages[i] = w.at + i * PAGE;
 		nodes[i] = node;

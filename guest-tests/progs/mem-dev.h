@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A vhost-net device for tests of memory events: one receive and one transmit
+ * ring, whose pages the test places, moves and takes away itself. Traffic is
+ * step by step, so that a test knows what is under way when an event happens.
+ */
+#ifndef MEM_DEV_H
+#define MEM_DEV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/virtio_ring.h>
+
+#define MD_PAGE		4096UL
+#define MD_NUM		128	/* entries: each part fits a page */
+#define MD_PARTS	3	/* descriptors, avail, used: a page each */
+#define MD_RINGS	2
+#define MD_AREA		(MD_PARTS * MD_RINGS * MD_PAGE)
+
+enum { MD_RX, MD_TX };
+enum { MD_DESC, MD_AVAIL, MD_USED };
+
+struct md_ring {
+	struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
+	uint8_t *bufs;
+	int kick, err;
+	uint16_t added, reaped;
+	uint64_t next;		/* sequence number of the next frame checked */
+};
+
+/* @area: MD_AREA bytes for the rings, laid out part by part, RX first */
+struct md {
+	int vhost, tap, ifindex, peer;
+	uint8_t *area;
+	size_t desc_off;	/* of the descriptors in their page */
+	size_t avail_off;
+	uint8_t *bufs;
+	struct md_ring ring[MD_RINGS];
+	uint64_t sent, fed;
+};
+
+/* A test's verdict: these end the process. */
+void md_fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void md_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+#define MD_EXPECT(good, ...) do { if (!(good)) md_fail(__VA_ARGS__); } while (0)
+
+void *md_map(size_t bytes, int fd);
+void md_open(struct md *d, void *area);
+void md_addr(struct md *d);
+void md_place(struct md *d, void *area);
+uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
+
+/* Each takes what it is told to, without waiting for the device. */
+void md_send(struct md *d, unsigned int n);
+void md_feed(struct md *d, unsigned int n);
+/* The same without new buffers: the ring isn't touched. */
+void md_feed_tap(struct md *d, unsigned int n);
+void md_kick(struct md *d, unsigned int ring);
+/* Everything under way has to arrive, once, in order and unchanged. */
+void md_settle(struct md *d);
+/* @rounds of both directions. */
+void md_traffic(struct md *d, unsigned int rounds);
+/* Traffic until all of it takes the windows, which must not take long. */
+void md_traffic_direct(struct md *d);
+/* Whether the device raised VRING_ERR within @ms, which is then taken back. */
+bool md_error(struct md *d, unsigned int ring, int ms);
+
+uint64_t md_stat(const struct md *d, unsigned int ring, const char *name);
+uint64_t md_stats(const struct md *d, const char *name);
+
+/* /proc/self/pagemap's word of a page. */
+uint64_t md_pagemap(const void *at);
+#define MD_PM_SOFT_DIRTY	(1ULL << 55)
+#define MD_PM_SWAP		(1ULL << 62)
+#define MD_PM_PRESENT		(1ULL << 63)
+bool md_write_file(const char *path, const char *text);
+
+struct md_case {
+	const char *name;
+	void (*fn)(void);
+	const char *help;
+};
+
+extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
+			    md_life_cases[];
+
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rings go away, or may not be written, while the device needs them: it has to
+ * say so by VRING_ERR, keep what it could not write, and go on with the next kick.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mem-dev.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+static int memfd_area(void **area)
+{
+	int fd = memfd_create("mem-cases", MFD_CLOEXEC);
+
+	MD_EXPECT(fd >= 0 && !ftruncate(fd, MD_AREA), "memfd: %m");
+	*area = md_map(MD_AREA, fd);
+	return fd;
+}
+
+/* Both queues run into the missing rings, then find them again. */
+static void stopped_and_resumed(struct md *d, void (*restore)(struct md *d, void *arg), void *arg)
+{
+	uint64_t faults[MD_RINGS] = { md_stat(d, MD_RX, "faults"), md_stat(d, MD_TX, "faults") };
+	unsigned int i;
+
+	/* With nothing to do a queue need not look at its ring. */
+	md_feed_tap(d, 20);
+	for (i = 0; i < MD_RINGS; i++) {
+		md_kick(d, i);
+		MD_EXPECT(md_error(d, i, 3000), "ring %u: no VRING_ERR though it can't be written", i);
+		MD_EXPECT(md_stat(d, i, "faults") > faults[i], "ring %u: no fault counted", i);
+	}
+	restore(d, arg);
+	for (i = 0; i < MD_RINGS; i++)
+		md_kick(d, i);
+	md_settle(d);
+	md_traffic_direct(d);
+}
+
+static void map_again(struct md *d, void *arg)
+{
+	void *p = mmap(d->area, MD_AREA, RW, MAP_SHARED | MAP_FIXED, *(int *)arg, 0);
+
+	MD_EXPECT(p == d->area, "mmap: %m");
+}
+
+static void munmap_idle(void)
+{
+	struct md d = { 0 };
+	uint64_t hits;
+	void *area;
+	int fd = memfd_area(&area);
+
+	md_open(&d, area);
+	md_traffic_direct(&d);
+	hits = md_stats(&d, "inval_hit");
+	MD_EXPECT(!munmap(area, MD_AREA), "munmap: %m");
+	MD_EXPECT(md_stats(&d, "inval_hit") == hits + MD_RINGS, "munmap did not hit both rings");
+	stopped_and_resumed(&d, map_again, &fd);
+}
+
+/*
+ * In the middle of work: the event falls between the reading of the ring and the
+ * writing of what was used, somewhere. @how: NULL unmaps, else sets a protection.
+ */
+static void while_busy(const int *prot)
+{
+	struct md d = { 0 };
+	unsigned int i, errors = 0, round;
+	void *area;
+	int fd = memfd_area(&area);
+
+	srand(1);
+	md_open(&d, area);
+	md_traffic_direct(&d);
+	for (round = 0; round < 150; round++) {
+		md_feed(&d, 40);
+		md_send(&d, 60);
+		usleep(rand() % 200);
+		if (prot) {
+			mprotect(area, MD_AREA, *prot);
+			md_kick(&d, MD_TX);
+			usleep(rand() % 300);
+			mprotect(area, MD_AREA, RW);
+		} else {
+			munmap(area, MD_AREA);
+			md_kick(&d, MD_TX);
+			usleep(rand() % 300);
+			map_again(&d, &fd);
+		}
+		for (i = 0; i < MD_RINGS; i++)
+			md_kick(&d, i);
+		md_settle(&d);
+		for (i = 0; i < MD_RINGS; i++)
+			errors += md_error(&d, i, 0);
+	}
+	MD_EXPECT(errors, "in 150 rounds the device never met the missing ring: nothing was tested");
+	MD_EXPECT(md_stats(&d, "inval_hit"), "no invalidation hit a window");
+	printf("%u errors raised\n", errors);
+	md_traffic_direct(&d);
+}
+
+static void munmap_busy(void)
+{
+	while_busy(NULL);
+}
+
+static void readonly_busy(void)
+{
+	const int prot = PROT_READ;
+
+	while_busy(&prot);
+}
+
+static void noaccess_busy(void)
+{
+	const int prot = PROT_NONE;
+
+	while_busy(&prot);
+}
+
+static void protect_again(struct md *d, void *arg)
+{
+	(void)arg;
+	MD_EXPECT(!mprotect(d->area, MD_AREA, RW), "mprotect: %m");
+}
+
+/* Only the used parts become read-only: everything else still works. */
+static void readonly_used(void)
+{
+	struct md d = { 0 };
+	unsigned int i;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	md_traffic_direct(&d);
+	for (i = 0; i < MD_RINGS; i++)
+		mprotect(md_part(&d, i, MD_USED), MD_PAGE, PROT_READ);
+	stopped_and_resumed(&d, protect_again, NULL);
+}
+
+static void noaccess_all(void)
+{
+	struct md d = { 0 };
+
+	md_open(&d, md_map(MD_AREA, -1));
+	md_traffic_direct(&d);
+	mprotect(d.area, MD_AREA, PROT_NONE);
+	stopped_and_resumed(&d, protect_again, NULL);
+}
+
+/* What happens beside the rings must not take windows away. */
+static void neighbours(void)
+{
+	struct md d = { 0 };
+	uint8_t *block = md_map(MD_AREA + 2 * MD_PAGE, -1), *last = block + MD_PAGE + MD_AREA;
+	uint64_t hits, maps;
+	unsigned int i;
+
+	md_open(&d, block + MD_PAGE);
+	md_traffic_direct(&d);
+	hits = md_stats(&d, "inval_hit");
+	maps = md_stats(&d, "maps");
+	for (i = 0; i < 100; i++) {
+		MD_EXPECT(!mprotect(block, MD_PAGE, PROT_NONE) && !mprotect(block, MD_PAGE, RW) &&
+			  !madvise(last, MD_PAGE, MADV_DONTNEED) && !munmap(last, MD_PAGE), "%m");
+		MD_EXPECT(mmap(last, MD_PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == last,
+			  "mmap: %m");
+		md_traffic(&d, 1);
+	}
+	MD_EXPECT(md_stats(&d, "inval_hit") == hits && md_stats(&d, "maps") == maps,
+		  "%lu windows were taken away by events beside them",
+		  (unsigned long)(md_stats(&d, "inval_hit") - hits));
+}
+
+/* Shared memory keeps its contents: MADV_DONTNEED only unmaps it. */
+static void dontneed_shared(void)
+{
+	struct md d = { 0 };
+	uint64_t hits;
+	unsigned int i;
+	void *area;
+
+	memfd_area(&area);
+	md_open(&d, area);
+	md_traffic_direct(&d);
+	hits = md_stats(&d, "inval_hit");
+	for (i = 0; i < 200; i++) {
+		md_feed(&d, 40);
+		md_send(&d, 60);
+		MD_EXPECT(!madvise(area, MD_AREA, MADV_DONTNEED), "madvise: %m");
+		md_settle(&d);
+	}
+	MD_EXPECT(md_stats(&d, "inval_hit") > hits, "no window was taken away");
+	md_traffic_direct(&d);
+}
+
+static void dontneed_unrelated(void)
+{
+	struct md d = { 0 };
+	uint8_t *other = md_map(64 * MD_PAGE, -1);
+	uint64_t hits;
+	unsigned int i;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	md_traffic_direct(&d);
+	hits = md_stats(&d, "inval_hit");
+	for (i = 0; i < 100; i++) {
+		md_feed(&d, 40);
+		md_send(&d, 60);
+		MD_EXPECT(!madvise(other, 64 * MD_PAGE, MADV_DONTNEED), "madvise: %m");
+		other[0] = i;
+		md_settle(&d);
+	}
+	MD_EXPECT(md_stats(&d, "inval_hit") == hits, "windows were taken away by an event elsewhere");
+	md_traffic_direct(&d);
+}
+
+const struct md_case md_fault_cases[] = {
+	{ "munmap", munmap_idle, "rings unmapped, kicked, mapped again" },
+	{ "munmap-busy", munmap_busy, "the same in the middle of work" },
+	{ "readonly-used", readonly_used, "used rings read-only, kicked, writable again" },
+	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
+	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
+	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "neighbours", neighbours, "protection, MADV_DONTNEED, munmap of pages beside the rings" },
+	{ "dontneed-shared", dontneed_shared, "MADV_DONTNEED on rings in shared memory" },
+	{ "dontneed-unrelated", dontneed_unrelated, "MADV_DONTNEED on other private memory" },
+	{ 0 }
+};

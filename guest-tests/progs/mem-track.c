@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kernel keeps track of who writes a page: dirty marks, soft-dirty bits, copies
+ * on write. What the device writes through the direct map it can't see by itself.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mem-dev.h"
+
+/*
+ * MADV_FREE makes the used rings' pages clean; only the device writes to them
+ * afterwards. If its writes don't count, reclaim throws the pages away, as it
+ * does with one that nobody wrote to, which is the proof that it tried.
+ */
+static void madv_free(void)
+{
+	struct md d = { 0 };
+	uint8_t *used[MD_RINGS], *control = md_map(MD_PAGE, -1);
+	unsigned int round, i, dropped = 0;
+	uint64_t user;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	md_traffic_direct(&d);
+	for (round = 0; round < 20; round++) {
+		memset(control, 1, MD_PAGE);
+		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
+		for (i = 0; i < MD_RINGS; i++) {
+			used[i] = md_part(&d, i, MD_USED);
+			MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_FREE), "MADV_FREE: %m");
+		}
+		/* Pages wait in per-CPU lists: this drains them on all CPUs. */
+		md_write_file("/proc/sys/vm/compact_memory", "1");
+		user = md_stats(&d, "bursts_user");
+		md_traffic(&d, 2);
+		/* A write by user access would leave its mark and prove nothing. */
+		if (md_stats(&d, "bursts_user") == user)
+			dropped++;
+		madvise(control, MD_PAGE, MADV_PAGEOUT);
+		for (i = 0; i < MD_RINGS; i++)
+			MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_PAGEOUT), "MADV_PAGEOUT: %m");
+		if (control[0])
+			md_skip("reclaim left alone a page that it was free to drop");
+		for (i = 0; i < MD_RINGS; i++)
+			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
+				  "ring %u: what the device wrote is gone: index %u, was %u", i,
+				  d.ring[i].used->idx, d.ring[i].reaped);
+		md_traffic(&d, 1);
+		usleep(20000);
+	}
+	MD_EXPECT(dropped >= 5, "only %u of 20 rounds were all direct", dropped);
+	md_traffic_direct(&d);
+}
+
+/* Whoever copies memory by soft-dirty bits must find what the device wrote. */
+static void soft_dirty(void)
+{
+	struct md d = { 0 };
+	unsigned int round, i;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 20; round++) {
+		md_traffic_direct(&d);
+		MD_EXPECT(md_write_file("/proc/self/clear_refs", "4"), "clear_refs: %m");
+		for (i = 0; i < MD_RINGS; i++)
+			if (md_pagemap(md_part(&d, i, MD_USED)) & MD_PM_SOFT_DIRTY)
+				md_skip("soft-dirty bits are not cleared here");
+		md_traffic(&d, 1);
+		for (i = 0; i < MD_RINGS; i++)
+			MD_EXPECT(md_pagemap(md_part(&d, i, MD_USED)) & MD_PM_SOFT_DIRTY,
+				  "ring %u: the device's write left no soft-dirty bit", i);
+	}
+	MD_EXPECT(md_stats(&d, "inval_hit") >= 20, "clear_refs took no window away");
+	md_traffic_direct(&d);
+}
+
+struct wp {
+	int fd;
+	uint8_t *at[MD_RINGS];
+	unsigned int faults;
+};
+
+static void protect(struct wp *w, uint8_t *at, bool on)
+{
+	struct uffdio_writeprotect p = {
+		.range = { (uintptr_t)at, MD_PAGE },
+		.mode = on ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+	};
+
+	MD_EXPECT(!ioctl(w->fd, UFFDIO_WRITEPROTECT, &p), "UFFDIO_WRITEPROTECT: %m");
+}
+
+static void *wp_thread(void *arg)
+{
+	struct wp *w = arg;
+	struct uffd_msg m;
+
+	while (read(w->fd, &m, sizeof(m)) == sizeof(m)) {
+		uint8_t *at = (uint8_t *)(uintptr_t)(m.arg.pagefault.address & ~(MD_PAGE - 1));
+
+		__atomic_fetch_add(&w->faults, 1, __ATOMIC_SEQ_CST);
+		protect(w, at, false);
+	}
+	return NULL;
+}
+
+static void wp_open(struct wp *w, const struct md *d)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP };
+	unsigned int i;
+
+	w->fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (w->fd < 0 || ioctl(w->fd, UFFDIO_API, &api))
+		md_skip("userfaultfd with write protection: %m");
+	for (i = 0; i < MD_RINGS; i++) {
+		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+
+		w->at[i] = md_part(d, i, MD_USED);
+		reg.range.start = (uintptr_t)w->at[i];
+		reg.range.len = MD_PAGE;
+		MD_EXPECT(!ioctl(w->fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER: %m");
+	}
+}
+
+/* Each write protection of a used ring must be noticed at the device's next write. */
+static void uffd_wp(void)
+{
+	struct md d = { 0 };
+	struct wp w = { 0 };
+	unsigned int round, i;
+	pthread_t thread;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	wp_open(&w, &d);
+	MD_EXPECT(!pthread_create(&thread, NULL, wp_thread, &w), "no thread");
+	for (round = 1; round <= 30; round++) {
+		md_traffic_direct(&d);
+		for (i = 0; i < MD_RINGS; i++)
+			protect(&w, w.at[i], true);
+		md_traffic(&d, 1);
+		MD_EXPECT(__atomic_load_n(&w.faults, __ATOMIC_SEQ_CST) >= MD_RINGS * round,
+			  "%u write faults after %u protections of %u pages", w.faults, round,
+			  (unsigned int)MD_RINGS);
+	}
+	md_traffic_direct(&d);
+}
+
+/* The child has the memory of the moment of the fork, and keeps it, and spoils it. */
+static void child(const struct md *d, int go, int done)
+{
+	static uint8_t was[MD_AREA];
+	char c = 'g';
+
+	memcpy(was, d->area, MD_AREA);
+	if (write(done, &c, 1) != 1 || read(go, &c, 1) != 1)
+		_exit(3);
+	if (memcmp(was, d->area, MD_AREA))
+		_exit(4);
+	memset(d->area, 0x5a, MD_AREA);
+	c = 'b';
+	if (write(done, &c, 1) != 1 || read(go, &c, 1) != 1)
+		_exit(3);
+	_exit(0);
+}
+
+static void fork_round(struct md *d)
+{
+	int go[2], done[2], status;
+	pid_t pid;
+	char c;
+
+	MD_EXPECT(!pipe(go) && !pipe(done), "pipe: %m");
+	pid = fork();
+	MD_EXPECT(pid >= 0, "fork: %m");
+	if (!pid)
+		child(d, go[0], done[1]);
+	MD_EXPECT(read(done[0], &c, 1) == 1 && c == 'g', "the child died");
+	md_traffic(d, 2);
+	MD_EXPECT(write(go[1], "x", 1) == 1, "%m");
+	if (read(done[0], &c, 1) == 1 && c == 'b') {
+		/* The child writes garbage to its rings: ours are others. */
+		md_traffic(d, 2);
+		MD_EXPECT(write(go[1], "x", 1) == 1, "%m");
+	}
+	close(done[1]);
+	MD_EXPECT(waitpid(pid, &status, 0) == pid && WIFEXITED(status), "waitpid: %m");
+	MD_EXPECT(WEXITSTATUS(status) != 4, "the device wrote to the memory that the child has");
+	MD_EXPECT(!WEXITSTATUS(status), "child: %d", WEXITSTATUS(status));
+	close(go[0]);
+	close(go[1]);
+	close(done[0]);
+	md_traffic(d, 1);
+}
+
+static void fork_cow(void)
+{
+	struct md d = { 0 };
+	unsigned int round;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 15; round++) {
+		md_traffic_direct(&d);
+		fork_round(&d);
+	}
+	MD_EXPECT(md_stats(&d, "inval_hit") >= 15 * MD_RINGS, "fork took no window away");
+	md_traffic_direct(&d);
+}
+
+#define KSM "/sys/kernel/mm/ksm/"
+
+static bool ksm_merged(const uint8_t *a, const uint8_t *b)
+{
+	const uint64_t pfn = (1ULL << 55) - 1;
+
+	return (md_pagemap(a) & pfn) == (md_pagemap(b) & pfn);
+}
+
+/* A used ring becomes one page with its twin; the device's write must part them. */
+static void ksm_round(struct md *d, uint8_t *twin)
+{
+	uint8_t *used = md_part(d, MD_TX, MD_USED);
+	unsigned int tries;
+
+	memcpy(twin, used, MD_PAGE);
+	MD_EXPECT(!madvise(used, MD_PAGE, MADV_MERGEABLE) && !madvise(twin, MD_PAGE, MADV_MERGEABLE),
+		  "MADV_MERGEABLE: %m");
+	for (tries = 0; !ksm_merged(used, twin); tries++) {
+		if (tries == 500)
+			md_skip("ksmd merged nothing in 5 s");
+		usleep(10000);
+	}
+	/* For comparison: a copy that ksmd knows nothing of. */
+	uint8_t was[MD_PAGE];
+
+	memcpy(was, twin, MD_PAGE);
+	md_traffic(d, 1);
+	MD_EXPECT(!memcmp(was, twin, MD_PAGE), "the device wrote to a page that was merged");
+	MD_EXPECT(!ksm_merged(used, twin), "the device's write did not part the pages");
+	MD_EXPECT(!madvise(used, MD_PAGE, MADV_UNMERGEABLE) &&
+		  !madvise(twin, MD_PAGE, MADV_UNMERGEABLE), "MADV_UNMERGEABLE: %m");
+}
+
+static void ksm(void)
+{
+	struct md d = { 0 };
+	uint8_t *twin = md_map(MD_PAGE, -1);
+	unsigned int round;
+
+	if (!md_write_file(KSM "sleep_millisecs", "2") || !md_write_file(KSM "pages_to_scan", "2000") ||
+	    !md_write_file(KSM "run", "1"))
+		md_skip("no KSM");
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 5; round++) {
+		md_traffic_direct(&d);
+		ksm_round(&d, twin);
+	}
+	md_write_file(KSM "run", "0");
+	md_traffic_direct(&d);
+}
+
+const struct md_case md_track_cases[] = {
+	{ "madv-free", madv_free, "MADV_FREE, writes by the device alone, reclaim" },
+	{ "soft-dirty", soft_dirty, "soft-dirty bits of the device's writes" },
+	{ "uffd-wp", uffd_wp, "userfaultfd write protection, faults counted" },
+	{ "fork", fork_cow, "fork; the child keeps its memory, then spoils it" },
+	{ "ksm", ksm, "a used ring merged with another page" },
+	{ 0 }
+};

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Traffic of mem-dev.h: what is sent has to arrive, once, in order and unchanged. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mem-dev.h"
+#include "mem-frame.h"
+
+#define WAIT_MS 5000
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+void md_kick(struct md *d, unsigned int ring)
+{
+	const uint64_t one = 1;
+
+	MD_EXPECT(write(d->ring[ring].kick, &one, sizeof(one)) == sizeof(one), "kick: %m");
+}
+
+static unsigned int room(const struct md_ring *r)
+{
+	return MD_NUM - (uint16_t)(r->added - r->reaped);
+}
+
+static void publish(struct md *d, unsigned int ring, unsigned int n)
+{
+	struct md_ring *r = &d->ring[ring];
+
+	r->added += n;
+	__atomic_store_n(&r->avail->idx, r->added, __ATOMIC_RELEASE);
+	md_kick(d, ring);
+}
+
+void md_send(struct md *d, unsigned int n)
+{
+	struct md_ring *r = &d->ring[MD_TX];
+	unsigned int i;
+
+	MD_EXPECT(n <= room(r), "test: no room for %u frames", n);
+	for (i = 0; i < n; i++) {
+		uint8_t *buf = r->bufs + (uint16_t)(r->added + i) % MD_NUM * MD_BUF;
+
+		memset(buf, 0, MD_HDR);
+		md_frame(buf + MD_HDR, MD_TX, d->sent + i);
+	}
+	d->sent += n;
+	publish(d, MD_TX, n);
+}
+
+void md_feed(struct md *d, unsigned int n)
+{
+	publish(d, MD_RX, room(&d->ring[MD_RX]));
+	md_feed_tap(d, n);
+}
+
+void md_feed_tap(struct md *d, unsigned int n)
+{
+	uint8_t frame[MD_FRAME];
+
+	for (; n; n--) {
+		md_frame(frame, MD_RX, d->fed);
+		MD_EXPECT(send(d->peer, frame, sizeof(frame), 0) == sizeof(frame), "feed: %m");
+		d->fed++;
+	}
+}
+
+/* Takes back used elements; they come in the ring's order, each once. */
+static bool reap(struct md *d, unsigned int ring)
+{
+	struct md_ring *r = &d->ring[ring];
+	uint16_t used = __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE);
+	bool moved = used != r->reaped;
+
+	MD_EXPECT((uint16_t)(used - r->reaped) <= (uint16_t)(r->added - r->reaped),
+		  "ring %u: used index %u, %u reaped of %u added", ring, used, r->reaped, r->added);
+	for (; r->reaped != used; r->reaped++) {
+		const struct vring_used_elem *e = &r->used->ring[r->reaped % MD_NUM];
+		unsigned int id = r->reaped % MD_NUM;
+		const uint8_t *buf = r->bufs + id * MD_BUF;
+
+		MD_EXPECT(e->id == id, "ring %u: element %u has id %u", ring, r->reaped, e->id);
+		if (ring == MD_TX)
+			continue;
+		MD_EXPECT(e->len == MD_HDR + MD_FRAME, "element %u has length %u", r->reaped, e->len);
+		MD_EXPECT(md_frame_is(buf + MD_HDR, MD_RX, r->next), "rx: frame %lu is not as it was fed",
+			  (unsigned long)r->next);
+		r->next++;
+	}
+	return moved;
+}
+
+static bool take_sent(struct md *d)
+{
+	struct md_ring *r = &d->ring[MD_TX];
+	uint8_t frame[2 * MD_FRAME];
+	bool moved = false;
+	ssize_t n;
+
+	while ((n = recv(d->peer, frame, sizeof(frame), MSG_DONTWAIT)) >= 0) {
+		MD_EXPECT(n == MD_FRAME && md_frame_is(frame, MD_TX, r->next),
+			  "tx: frame %lu is not as it was sent", (unsigned long)r->next);
+		r->next++;
+		moved = true;
+	}
+	return moved;
+}
+
+static bool settled(const struct md *d)
+{
+	return d->ring[MD_TX].next == d->sent && d->ring[MD_TX].reaped == d->ring[MD_TX].added &&
+	       d->ring[MD_RX].next == d->fed;
+}
+
+void md_settle(struct md *d)
+{
+	uint64_t quiet = now_ms();
+
+	while (!settled(d)) {
+		bool moved = take_sent(d) | reap(d, MD_TX) | reap(d, MD_RX);
+
+		if (moved)
+			quiet = now_ms();
+		else
+			sched_yield();
+		MD_EXPECT(now_ms() - quiet < WAIT_MS,
+			  "nothing moved: tx %lu sent, %lu arrived, %u of %u used; rx %lu fed, %lu arrived",
+			  (unsigned long)d->sent, (unsigned long)d->ring[MD_TX].next,
+			  d->ring[MD_TX].reaped, d->ring[MD_TX].added, (unsigned long)d->fed,
+			  (unsigned long)d->ring[MD_RX].next);
+	}
+}
+
+void md_traffic(struct md *d, unsigned int rounds)
+{
+	while (rounds--) {
+		md_feed(d, 40);
+		md_send(d, 50);
+		md_settle(d);
+	}
+}
+
+static bool all_direct(struct md *d)
+{
+	uint64_t user = md_stats(d, "bursts_user");
+	uint64_t rx = md_stat(d, MD_RX, "bursts_direct"), tx = md_stat(d, MD_TX, "bursts_direct");
+
+	md_traffic(d, 8);
+	return md_stats(d, "bursts_user") == user && md_stat(d, MD_RX, "bursts_direct") > rx &&
+	       md_stat(d, MD_TX, "bursts_direct") > tx;
+}
+
+void md_traffic_direct(struct md *d)
+{
+	uint64_t start = now_ms();
+
+	while (!all_direct(d))
+		MD_EXPECT(now_ms() - start < 2000,
+			  "the windows did not come back: map_failures %lu, maps %lu",
+			  (unsigned long)md_stats(d, "map_failures"),
+			  (unsigned long)md_stats(d, "maps"));
+}

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""For suites that drive vhost-direct with vring: loading the modules, one run, its verdict.
+
+A run counts only if the back end took the way it was meant to: direct (through the
+windows) or user (by user access). Its own statistics tell.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, "/vd/guest-tests/lab")
+# pylint: disable=wrong-import-position,unused-import
+from ktap import Ktap  # noqa: E402,F401
+
+VRING = "/vd/build/bench/vring"
+CASES = "/vd/build/guest-tests/mem-cases"
+NODE = "/dev/vhost-direct-net"
+METADATA = "/sys/module/vhost_direct/parameters/metadata"
+# What may take the other way in a direct run: a page's first copy-on-write, say.
+_STRAY, _STRAY_SHARE = 8, 0.01
+
+
+def sh(command, **kwargs):
+    """A command line; its CompletedProcess with text output."""
+    return subprocess.run(command, shell=isinstance(command, str), text=True, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **kwargs)
+
+
+def write(path, text):
+    """Put text into a file of the kernel's."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def load(takeover=False):
+    """Load the modules afresh. Whoever can't has nothing to test: raises."""
+    unload()
+    for command in ("modprobe tun", "modprobe tap", "insmod /vd/vhost_direct.ko",
+                    "insmod /vd/vhost_direct_net.ko" + (" takeover=1" if takeover else "")):
+        done = sh(command)
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stdout}")
+
+
+def unload():
+    """Unload them if they are there; returns what rmmod said, empty if it worked."""
+    said = ""
+    for module in ("vhost_direct_net", "vhost_direct"):
+        if os.path.exists(f"/sys/module/{module}"):
+            said += sh(f"rmmod {module}").stdout
+    return said
+
+
+class Run:
+    """One run of vring: its JSON in .json, what it printed for people in .text."""
+
+    def __init__(self, args, node=NODE, limit=60):
+        command = [VRING, "--dev", node, "--check", *args.split()]
+        self.json = {}
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  check=False, timeout=limit)
+            self.text, self.status = done.stderr, done.returncode
+            if done.stdout:
+                self.json = json.loads(done.stdout)
+        except subprocess.TimeoutExpired as error:
+            self.text, self.status = f"{error}", None
+        self.dirs = {"both": ("rx", "tx")}.get(self.json.get("dir"), (self.json.get("dir"),))
+        self.packets = sum(self.json.get(d, {}).get("total_received", 0) for d in self.dirs if d)
+
+    def stat(self, name, which="stats"):
+        """A statistic, summed over the directions of the run."""
+        stats = self.json.get(which, {})
+        return sum(stats.get(d, {}).get(name, 0) for d in self.dirs)
+
+    def each(self, name, which="stats"):
+        """A statistic of each direction."""
+        return [self.json.get(which, {}).get(d, {}).get(name, 0) for d in self.dirs]
+
+    def wrong(self):
+        """Why the traffic itself isn't right, or an empty string."""
+        if self.status != 0 or not self.json.get("ok"):
+            return f"vring: status {self.status}\n{self.text}"
+        if not self.json.get("stats", {}).get("tx"):
+            return "vring reports no statistics of the back end: build it again"
+        return ""
+
+    def off_path(self, path):
+        """Why the traffic did not take PATH, or an empty string."""
+        direct, user = self.each("bursts_direct"), self.each("bursts_user")
+        limits = [_STRAY + _STRAY_SHARE * n for n in direct]
+        if path == "direct" and (min(direct) < 5 or any(u > l for u, l in zip(user, limits))):
+            return f"not direct: {direct} bursts direct, {user} by user access"
+        if path == "user" and (sum(direct) or min(user) < 5 or self.stat("maps")):
+            return f"not by user access: {direct} bursts direct, {self.stat('maps')} maps"
+        if path == "refused" and (sum(direct) or min(user) < 5 or min(self.each("map_failures")) < 1):
+            return (f"the windows were not refused: {direct} direct, map_failures "
+                    f"{self.each('map_failures')}")
+        return ""
+
+    def about(self):
+        """The statistics, for the reader of a failure."""
+        return f"{self.text}\n{json.dumps(self.json.get('stats', {}))}"
+
+
+def traffic(t, name, args, path="direct"):
+    """A named test: the traffic is right and took the path. Returns the run."""
+    run = Run(args)
+    why = run.wrong() or run.off_path(path)
+    t.check(name, not why, why and f"{why}\nvring {args}\n{run.about()}")
+    return run
