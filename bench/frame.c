@@ -96,7 +96,9 @@ void vr_seq_take(struct vr_seq *s, uint64_t seq)
 	uint64_t bit = 1ULL << (seq % 64);
 	uint64_t *word = &s->map[seq % VR_SEQ_WINDOW / 64];
 
-	if (seq >= s->next) {
+	bool late = seq < s->next;
+
+	if (!late) {
 		/* Those jumped over are not seen yet: forget who had their bits. */
 		uint64_t n = seq - s->next;
 
@@ -106,9 +108,8 @@ void vr_seq_take(struct vr_seq *s, uint64_t seq)
 	} else if (s->next - seq > VR_SEQ_WINDOW || (*word & bit)) {
 		s->dup++;
 		return;
-	} else {
-		s->reordered++;
 	}
+	s->reordered += late;
 	*word |= bit;
 	s->seen++;
 }

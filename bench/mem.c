@@ -27,7 +27,8 @@ static size_t round_up(size_t v, size_t to)
 /* Some address space stays free behind it: a neighbour for the memory events. */
 static void *map_aligned(size_t size, int prot_flags, int fd)
 {
-	uint8_t *p = mmap(NULL, size + 2 * HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS;
+	uint8_t *p = mmap(NULL, size + 2 * HUGE_SIZE, PROT_NONE, reserve, -1, 0);
 	uint8_t *at;
 
 	if (p == MAP_FAILED)

@@ -13,7 +13,9 @@ const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "memfd", "file", NU
 const char *const vr_xdp_names[] = { "none", "drop", NULL };
 const char *const vr_wait_names[] = { "poll", "call", NULL };
 
-enum opt_kind { OPT_STR, OPT_UINT, OPT_INT, OPT_U64, OPT_REAL, OPT_ON, OPT_OFF, OPT_NAME, OPT_SIZE };
+enum opt_kind {
+	OPT_STR, OPT_UINT, OPT_INT, OPT_U64, OPT_REAL, OPT_ON, OPT_OFF, OPT_NAME, OPT_SIZE,
+};
 
 struct opt {
 	const char *name;

@@ -24,7 +24,8 @@ static size_t avail_bytes(unsigned int num)
 
 static size_t used_bytes(unsigned int num)
 {
-	return sizeof(struct vring_used) + num * sizeof(struct vring_used_elem) + sizeof(__virtio16);
+	return sizeof(struct vring_used) + num * sizeof(struct vring_used_elem) +
+	       sizeof(__virtio16);
 }
 
 /* An upper bound of what the rings of one queue take. */

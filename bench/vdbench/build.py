@@ -2,6 +2,7 @@
 """What has to be there before anything is measured: image, modules, programs."""
 
 import os
+import resource
 import subprocess
 import time
 
@@ -41,6 +42,26 @@ def _text(words):
         return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         return ""
+
+
+def load():
+    """Processor seconds so far: all that was used, what was stolen, what we and ours used."""
+    with open("/proc/stat", encoding="ascii") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    hertz = os.sysconf("SC_CLK_TCK")
+    own, ours = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {"wall": time.monotonic(), "stolen": ticks[7] / hertz,
+            # user, nice, system, irq, softirq; a vCPU thread's time is among them
+            "busy": sum(ticks[at] for at in (0, 1, 2, 5, 6)) / hertz,
+            "ours": own.ru_utime + own.ru_stime + ours.ru_utime + ours.ru_stime}
+
+
+def neighbours(before, after):
+    """Shares of this machine that others took between two load()s: they spoil rates."""
+    gone = {key: after[key] - before[key] for key in before}
+    whole = gone["wall"] * os.cpu_count()
+    return {"others": round(max(0, gone["busy"] - gone["ours"]) / whole, 3),
+            "stolen": round(gone["stolen"] / whole, 3)}
 
 
 def machine():

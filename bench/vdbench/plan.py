@@ -41,10 +41,10 @@ def counted(chosen, backends):
             for cell in chosen for name in backends]
 
 
-def execute(plan, folder, options=(), timeout=300):
+def execute(plan, folder, options=(), timeout=300, first=False):
     """Boot, carry out PLAN, yield the lines that the inside prints."""
     files = os.path.join(folder, "files")
     os.makedirs(files, exist_ok=True)
     with open(os.path.join(files, "plan.json"), "w", encoding="utf-8") as file:
         json.dump(plan, file, indent=1)
-    yield from lab.run([INSIDE, "/results/plan.json"], folder, options, timeout)
+    yield from lab.run([INSIDE, "/results/plan.json"], folder, options, timeout, first)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tables that people read and the lines that scripts read."""
 
+# Two runs of the same thing, side by side, further apart than this: say so.
+_NOISY = 1.3
+
 
 def _spread(value, form):
     if not value:
@@ -25,14 +28,18 @@ def _grid(head, rows):
     return [line(head), *map(line, rows)]
 
 
-def heading(facts, machine, accel):
+def heading(out):
     """What the figures were taken on."""
+    facts, machine, accel, meanwhile = (out[key] for key in ("facts", "machine", "accel",
+                                                             "neighbours"))
     how = "EMULATED (TCG): ratios are not a forecast for hardware" if accel == "tcg" else accel
     bugs = {name: text for name, text in facts["mitigations"].items() if text != "Not affected"}
     return [f"stock is vhost_net of {facts['kernel']}; {how}",
             f"{machine['qemu']}; processor {facts['cpu']}, SMAP {'on' if facts['smap'] else 'OFF'}, "
             f"erms {'on' if facts['erms'] else 'off'}, fsrm {'on' if facts['fsrm'] else 'off'}",
-            "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none")]
+            "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none"),
+            f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
+            f"{meanwhile['stolen']:.0%} was stolen; the VM went first"]
 
 
 def rates(table, others):
@@ -42,7 +49,13 @@ def rates(table, others):
     rows = [[entry["cell"], *(_spread(entry["pps"][name], _kpps) for name in ("stock", *others)),
              *(_spread(entry["ratio"][name], _ratio) for name in others),
              _spread(entry["noise"], _ratio)] for entry in table]
-    return _grid(head, rows)
+    return _grid(head, rows) + [_noisy(entry) for entry in table if _noisy(entry)]
+
+
+def _noisy(entry):
+    noise = entry["noise"]
+    worst = max(noise["max"], 1 / noise["min"]) if noise else 1
+    return f"noisy: {entry['cell']}: stock beside stock differed by {worst:.2f}" if worst > _NOISY else ""
 
 
 def counts(entries):
