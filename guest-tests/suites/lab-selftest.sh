@@ -23,7 +23,11 @@ huge_pages() {
 	[ "$(cat /proc/sys/vm/nr_hugepages)" = 4 ] && echo 0 >/proc/sys/vm/nr_hugepages
 }
 
-check "the kernel is Debian's own" grep -q 'debian-kernel@' /proc/version
+if [ -n "${VD_SANITIZER:-}" ]; then
+	check "the kernel is the sanitizer kernel" grep -q -- "-vd-$VD_SANITIZER " /proc/version
+else
+	check "the kernel is Debian's own" grep -q 'debian-kernel@' /proc/version
+fi
 check "the modules are this kernel's" modprobe -n vhost_net
 check "smap" has_flag smap
 check "nested virtualisation" grep -qwE 'svm|vmx' /proc/cpuinfo

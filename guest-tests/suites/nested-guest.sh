@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A guest VM of Debian's unmodified QEMU on /dev/vhost-net: stock's module first, to know
 # that the guest works, then this project's in its place.
-# vm: timeout=240
+# vm: timeout=240 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
 # shellcheck disable=SC2317 # the functions are called through check
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

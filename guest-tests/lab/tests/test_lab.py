@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
-from vdlab import apt, image, initramfs, qemu, scan, suites, vmlinux  # noqa: E402
+from vdlab import apt, image, initramfs, kernel, qemu, scan, suites, vmlinux  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 _TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian"],
@@ -28,6 +28,8 @@ def _suites(t):
                               '# vm: append="a=1 b=2"\n# allow-log: foo.*  # why\n')
     t.equal("a suite's header", (suite.vm, suite.limit, suite.own_boot, suite.allow),
             ({"mem": "6G", "disk": ["1G", "2G"], "append": "a=1 b=2"}, 9, True, ["foo.*"]))
+    t.equal("a suite that a sanitizer kernel can't run",
+            suites.parse("x", '# vm: no-sanitizer="too slow"').no_sanitizer, "too slow")
     t.raises("an unknown word is refused", LabError, lambda: suites.parse("x", "# vm: memory=6G"))
     t.raises("a bad number is refused", LabError, lambda: suites.parse("x", "# vm: smp=two"))
     t.raises("an allowance needs a reason", LabError, lambda: suites.parse("x", "# allow-log: foo"))
@@ -55,6 +57,14 @@ def _machine(t):
         t.raises(f"a share's name is taken: {name}", LabError, lambda o=options: qemu.share_list(o))
     t.raises("icount with two processors", LabError,
              lambda: qemu.base(qemu.Options(icount=True, qemu="true"), "tcg"))
+
+
+def _kernels(t):
+    wanted = "CONFIG_A=y\n# CONFIG_B is not set\n# a comment\nCONFIG_C=7\n"
+    t.equal("a configuration that came true", kernel.unmet(wanted, "CONFIG_C=7\nCONFIG_A=y\n"), [])
+    t.equal("one that did not", kernel.unmet(wanted, "CONFIG_A=m\nCONFIG_B=y\n"),
+            ["CONFIG_A should be y, is m", "CONFIG_B should be n, is y", "CONFIG_C should be 7, is n"])
+    t.raises("an unknown kernel", LabError, lambda: kernel.fragments("msan"))
 
 
 def _sources(t):
@@ -97,7 +107,8 @@ def _formats(t):
 def _programs(t):
     lab = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for words in (["vm", "--help"], ["vm", "run", "--help"], ["nested-guest", "--help"],
-                  ["ktap.py", "--help"], ["../run-tests", "--help"], ["../run-tests", "--list"]):
+                  ["ktap.py", "--help"], ["../run-tests", "--help"], ["../run-tests", "--list"],
+                  ["../kernels/build", "--help"]):
         done = subprocess.run([os.path.join(lab, words[0]), *words[1:]], capture_output=True,
                               text=True, check=False)
         t.check(" ".join(words), done.returncode == 0 and done.stdout, done.stderr)
@@ -106,7 +117,7 @@ def _programs(t):
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _sources, _formats, _programs):
+        for part in (_suites, _machine, _kernels, _sources, _formats, _programs):
             part(t)
 
 

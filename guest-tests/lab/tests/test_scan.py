@@ -64,6 +64,9 @@ def main():
             t.equal(f"finds {name}", len(found), 1)
         for line in GOOD:
             t.equal(f"lets pass: {line[:50]}", [str(f) for f in scan.scan("[ 1.0] " + line)], [])
+        race = "=" * 66 + "\n[ 1] BUG: KCSAN: data-race in a / b\n%s\n" + "=" * 66 + "\nvhost_direct"
+        t.equal("a race of our code", len(scan.scan(race % " vd_x+0x1/0x2 [vhost_direct]")), 1)
+        t.equal("a race of the kernel's alone", scan.scan(race % " b+0x1/0x2"), [])
         text = "[ 1] WARNING: expected thing\n[ 2] WARNING: other thing"
         found = scan.scan(text, scan.compile_allowed(["expected thing"]))
         t.equal("an allowed line hides itself only", [f.line for f in found],

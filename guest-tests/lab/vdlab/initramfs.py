@@ -101,13 +101,14 @@ class Modules:
         return data
 
 
-def build(path, root, release, init, modules, extra=()):
+def build(path, root, release, init, modules, extra=(), modules_root=None):
     """Write an initramfs whose init script loads MODULES in order (from /load-order).
 
-    EXTRA: (name in the archive, bytes, mode) of further files.
+    EXTRA: (name in the archive, bytes, mode) of further files. MODULES_ROOT: where the
+    kernel's modules are, if not in ROOT.
     """
     archive = Archive()
-    kernel = Modules(root, release)
+    kernel = Modules(modules_root or root, release)
     order = kernel.load_order(modules)
     for folder in ("proc", "sys", "dev", "tmp", "root", "run", "mnt"):
         archive.directory(folder)

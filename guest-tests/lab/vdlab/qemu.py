@@ -46,10 +46,12 @@ class Options:
     allow_log: list = dataclasses.field(default_factory=list)
     allow_log_file: list = dataclasses.field(default_factory=list)
     kernel: str = ""
+    sanitizer: str = ""
     verbose: bool = False
     interactive: bool = False
 
 
+_TAKEN = ("image", "kernel", "modules")
 _UNITS = {"": 1 << 20, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
@@ -78,7 +80,8 @@ def _shared(index, tag, path, read_only):
 def share_list(options):
     """(tag, name, path, mode) of each folder given with --share and --share-rw.
 
-    The name "image" is taken: the image's own boot parts, for guests inside the VM.
+    Some names are taken: "image" for the image's own boot parts (guests inside the VM use
+    them), "kernel" and "modules" for a sanitizer kernel's.
     """
     found = []
     for mode, items in (("ro", options.share), ("rw", options.share_rw)):
@@ -87,7 +90,7 @@ def share_list(options):
             name = name or os.path.basename(os.path.abspath(path))
             if not re.fullmatch(r"[\w.-]+", name):
                 raise LabError(f"--share {item}: the name may hold letters, digits, . _ - only")
-            if name == "image" or name in (entry[1] for entry in found):
+            if name in _TAKEN or name in (entry[1] for entry in found):
                 raise LabError(f"--share {item}: the name {name} is taken; add =OTHERNAME")
             found.append((f"vdshare{len(found)}", name, path, mode))
     return found
@@ -144,6 +147,11 @@ def base(options, accel):
             "-smp", _processors(options), "-m", str(size_bytes(options.mem) >> 20) + "M"]
 
 
+def _append(options, image):
+    """The kernel's arguments: the lab's, this kernel's, the caller's; later ones win."""
+    return " ".join(part for part in (_APPEND, getattr(image, "append", ""), options.append) if part)
+
+
 def command(options, image, accel, run_dir, sockets):
     """The full command line. SOCKETS: folder of the listening channel sockets."""
     words = base(options, accel) + _numa(options) + _plugins(options, run_dir)
@@ -151,7 +159,7 @@ def command(options, image, accel, run_dir, sockets):
     console = (f"stdio,id=con,signal=off,logfile={console}" if options.interactive
                else f"file,id=con,path={console}")
     words += ["-kernel", options.kernel or image.kernel, "-initrd", image.initrd,
-              "-append", f"{_APPEND} {options.append}".strip(),
+              "-append", _append(options, image),
               "-chardev", console, "-serial", "chardev:con",
               "-chardev", f"socket,id=qmp,path={sockets}/qmp", "-mon", "chardev=qmp,mode=control",
               "-device", "virtio-serial-pci"]
@@ -161,6 +169,7 @@ def command(options, image, accel, run_dir, sockets):
     shared = [("vdroot", os.path.realpath(image.root), True), ("vdrepo", REPO, True),
               ("vdrun", os.path.join(run_dir, "files"), False)]
     shared += [("vdimage", image.path, True)]
+    shared += [(tag, path, True) for tag, _, path in getattr(image, "shares", ())]
     shared += [(tag, path, mode == "ro") for tag, _, path, mode in share_list(options)]
     for index, (tag, path, read_only) in enumerate(shared):
         words += _shared(index, tag, path, read_only)

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import accel, image, qemu, scan
+from . import accel, image, qemu, sanitizer, scan
 from .channel import Channels, Reader
 from .paths import LabError, cache_dir, locked, read_text, say
 from .qmp import Qmp
@@ -73,7 +73,7 @@ class Run:
             stream.buffer.flush()
         return sink
 
-    def _folder(self):
+    def _folder(self, vm):
         """The run's own folder; old default ones are pruned."""
         if self._options.results:
             path = os.path.abspath(self._options.results)
@@ -87,9 +87,13 @@ class Run:
         os.makedirs(job)
         _write(os.path.join(job, "command"),
                "#!/bin/sh\ncd /vd || exit 125\nexec " + shlex.join(self._command) + "\n", 0o755)
-        shares = "vdimage image ro\n" + "".join(f"{tag} {name} {mode}\n"
-                         for tag, name, _, mode in qemu.share_list(self._options))
-        _write(os.path.join(job, "shares"), shares)
+        shares = [("vdimage", "image", "ro")]
+        shares += [(tag, name, "ro") for tag, name, _ in getattr(vm, "shares", ())]
+        shares += [(tag, name, mode) for tag, name, _, mode in qemu.share_list(self._options)]
+        _write(os.path.join(job, "shares"), "".join(" ".join(item) + "\n" for item in shares))
+        env = getattr(vm, "env", {})
+        _write(os.path.join(job, "env"), "".join(f"export {name}={shlex.quote(value)}\n"
+                                                 for name, value in env.items()))
         for index, size in enumerate(self._options.disk):
             with open(os.path.join(path, f"disk{index}.raw"), "wb") as file:
                 file.truncate(qemu.size_bytes(size))
@@ -153,7 +157,8 @@ class Run:
 
     def _wait(self):
         """Until the verdict, QEMU's end or the time-out."""
-        end = self._started + self._options.timeout
+        limit = self._options.timeout * (sanitizer.SLOW if self._options.sanitizer else 1)
+        end = self._started + limit
         while not self._verdict.is_set():
             if self._process.poll() is not None:
                 # The kernel may have powered off right after its last word.
@@ -161,7 +166,7 @@ class Run:
                     self.result.reason = self._why_ended()
                 return
             if time.monotonic() > end:
-                self.result.reason = (f"timeout after {self._options.timeout:.0f} s\n"
+                self.result.reason = (f"timeout after {limit:.0f} s\n"
                                       + self._last_words())
                 return
             self._verdict.wait(0.2)
@@ -185,9 +190,11 @@ class Run:
     def _inside_lock(self):
         options, channels = self._options, None
         vm = image.get(options.image)
-        self.result.release = vm.release
         self.result.accel = accel.choose(options, vm)
-        self.result.folder = self._folder()
+        if options.sanitizer:
+            vm = sanitizer.boot(options.sanitizer, vm)
+        self.result.release = vm.release
+        self.result.folder = self._folder(vm)
         with contextlib.ExitStack() as stack:
             channels = Channels(("qmp", *qemu.PORTS))
             stack.callback(channels.close)
@@ -221,6 +228,9 @@ class Run:
         """Do it all; returns the Result."""
         # Before anything boots: a bad expression shouldn't cost a run.
         scan.compile_allowed(self._options.allow_log)
+        if self._options.sanitizer:
+            # A kernel takes minutes to build; other VMs can run meanwhile.
+            sanitizer.boot(self._options.sanitizer, image.get(self._options.image))
         try:
             with locked("run.lock", "another VM run"):
                 self._inside_lock()

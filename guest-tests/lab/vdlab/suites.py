@@ -3,6 +3,7 @@
 
 A suite is an executable in guest-tests/suites that prints KTAP. Near its top it may say
   # vm: mem=6G disk=1G numa=2 timeout=300 append="numa=fake=2" own-boot
+  # vm: no-sanitizer="why it can't run on a sanitizer kernel"
   # allow-log: REGEX  # reason
 """
 
@@ -26,6 +27,7 @@ class Suite:
     name: str
     limit: int = _DEFAULT_LIMIT
     own_boot: bool = False
+    no_sanitizer: str = ""
     vm: dict = dataclasses.field(default_factory=dict)
     allow: list = dataclasses.field(default_factory=list)
 
@@ -45,11 +47,13 @@ def _declare(suite, word):
         suite.vm[name] = int(value)
     elif equals and name in ("mem", "cpu", "append"):
         suite.vm[name] = value
+    elif equals and name == "no-sanitizer":
+        suite.no_sanitizer = value
     elif equals and name == "disk":
         suite.vm.setdefault("disk", []).append(value)
     else:
         raise ValueError(f"unknown word {word} (known: mem= smp= cpu= append= disk= numa= "
-                         "timeout= own-boot)")
+                         "timeout= own-boot no-sanitizer=)")
 
 
 def parse(name, text):
@@ -91,10 +95,10 @@ def boots(suites):
     return [groups[key] for key in sorted(groups)]
 
 
-def options(suites, image):
+def options(suites, image, sanitizer=""):
     """The VM for a group: limits add up, with room for the boot and the last words."""
     return qemu.Options(image=image, timeout=sum(suite.limit + 10 for suite in suites) + 60,
-                        **suites[0].vm)
+                        sanitizer=sanitizer, **suites[0].vm)
 
 
 def split_log(text):

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from . import run, scan, suites
+from . import run, sanitizer, scan, suites
 from .paths import LAB, REPO, say, LabError
 
 sys.path.insert(0, LAB)
@@ -47,8 +47,8 @@ def run_program(path, report):
 class Boot:
     """One boot that runs several suites: cuts its output at the marks."""
 
-    def __init__(self, group, report):
-        self._group, self._report = group, report
+    def __init__(self, group, report, kernel=""):
+        self._group, self._report, self._kernel = group, report, kernel
         self._token = "vd-" + secrets.token_hex(8)
         self._tail, self._stream, self._current = b"", None, None
         self.ended = {}
@@ -99,8 +99,10 @@ class Boot:
     def go(self, image):
         """Boot and run; returns the suites that never got to run."""
         command = ["/vd/guest-tests/lab/guest/run-suites", self._token]
-        command += [f"{suite.name}:{suite.limit}" for suite in self._group]
-        result = run.run_vm(suites.options(self._group, image), command, on_out=self._feed)
+        slow = sanitizer.SLOW if self._kernel else 1
+        command += [f"{suite.name}:{suite.limit * slow}" for suite in self._group]
+        result = run.run_vm(suites.options(self._group, image, self._kernel), command,
+                            on_out=self._feed)
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
             self.ended[self._current] = 0
@@ -111,10 +113,23 @@ class Boot:
         return left
 
 
-def run_suites(chosen, image, report):
-    """All chosen suites. After a crash the ones that were to follow get a fresh boot."""
+def _fit(chosen, report):
+    """The suites that can run on a sanitizer kernel; the others are reported as skipped."""
+    for suite in chosen:
+        if suite.no_sanitizer:
+            report.result(suite.name, "all", "skip", suite.no_sanitizer)
+    return [suite for suite in chosen if not suite.no_sanitizer]
+
+
+def run_suites(chosen, image, report, kernel=""):
+    """All chosen suites. After a crash the ones that were to follow get a fresh boot.
+
+    KERNEL: the sanitizer kernel to run them on; default the image's own.
+    """
+    if kernel:
+        chosen = _fit(chosen, report)
     for group in suites.boots(chosen):
         while group:
-            group = Boot(group, report).go(image)
+            group = Boot(group, report, kernel).go(image)
             if group:
                 say(f"booting again for {', '.join(suite.name for suite in group)}")
