@@ -36,6 +36,28 @@ in_use() {
 	[ "$(cat /sys/module/vhost_direct_net/refcnt)" -gt 0 ]
 }
 
+pidfile=/run/packaging-qemu.pid
+
+qemu_with_vhostfd() {
+	qemu-system-x86_64 -machine q35,accel=tcg -m 64 -S -display none -daemonize -pidfile "$pidfile" \
+		-netdev tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=on,vhostfd=4 \
+		-device virtio-net-pci,netdev=n0,romfile=
+}
+
+worker_of_qemu() {
+	[ "$(grep -lx "vhost-$(cat "$pidfile")" /proc/[0-9]*/comm | wc -l)" = 1 ]
+}
+
+device_of_qemu() {
+	grep ring_size "/sys/kernel/debug/vhost_direct/$(cat "$pidfile")"-*/tx
+}
+
+end_qemu() {
+	pid=$(cat "$pidfile")
+	kill "$pid"
+	timeout 20 sh -c "while [ -e /proc/$pid ]; do sleep 0.1; done"
+}
+
 # Uncomments the example's lines that begin with one of the words.
 takeover_example() {
 	sed -nE 's/^#(options vhost_direct_net|alias|blacklist)/\1/p' \
@@ -56,6 +78,12 @@ check "stock's module is not" sh -c '! grep -q "^vhost_net " /proc/modules'
 check "udev has seen the node" settle
 check "the node is group kvm's" node_is /dev/vhost-direct-net "kvm 660"
 check "it opens" opens /dev/vhost-direct-net
+exec 4<>/dev/vhost-direct-net
+check "QEMU takes the open node as vhostfd" qemu_with_vhostfd
+exec 4<&-
+check "its worker is named after QEMU" worker_of_qemu
+check "debugfs shows QEMU's device" device_of_qemu
+check "QEMU ends" end_qemu
 check "modprobe -r takes both away" modprobe -r vhost_direct_net
 check "the core is gone" sh -c '! grep -q "^vhost_direct " /proc/modules'
 check "stock's module beside ours" modprobe -a vhost_net vhost_direct_net
