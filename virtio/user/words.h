@@ -45,6 +45,16 @@ static __always_inline void word_store16_sync(void *p, u16 v)
 	__atomic_store_n((word16 *)p, v, WORD_STORE_ORDER);
 }
 
+static __always_inline u64 word_load64_sync(const void *p)
+{
+	return __atomic_load_n((const word64 *)p, WORD_LOAD_ORDER);
+}
+
+static __always_inline void word_store64_sync(void *p, u64 v)
+{
+	__atomic_store_n((word64 *)p, v, WORD_STORE_ORDER);
+}
+
 static __always_inline u16 word_load16(const void *p)
 {
 	return READ_ONCE(*(const word16 *)p);
