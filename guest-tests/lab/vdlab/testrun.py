@@ -99,6 +99,8 @@ class Boot:
     def go(self, image):
         """Boot and run; returns the suites that never got to run."""
         command = ["/vd/guest-tests/lab/guest/run-suites", self._token]
+        if "VD_FULL" in os.environ:
+            command = ["env", f"VD_FULL={os.environ['VD_FULL']}", *command]
         slow = sanitizer.SLOW if self._kernel else 1
         command += [f"{suite.name}:{suite.limit * slow}" for suite in self._group]
         result = run.run_vm(suites.options(self._group, image, self._kernel), command,

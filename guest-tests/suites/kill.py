@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""SIGKILL of the driver under load, again and again: the worker goes, the memory comes
+back, the modules unload."""
+# vm: timeout=120
+
+import glob
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+# pylint: disable=wrong-import-position
+from vdtest import NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
+
+ROUNDS = 20
+STATS = "/sys/kernel/debug/vhost_direct"
+
+
+def worker(pid):
+    """Whether the worker of a process runs, and its state."""
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                if file.read().strip() == f"vhost-{pid}":
+                    return True
+        except OSError:
+            pass
+    return False
+
+
+def wait(what, limit=10.0):
+    """Wait until WHAT() holds; returns whether it came to that."""
+    end = time.monotonic() + limit
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def moved(pid):
+    """Packets of all queues of a process, and bursts that went through the windows."""
+    packets, direct = {}, {}
+    for path in glob.glob(f"{STATS}/{pid}-*/[rt]x"):
+        try:
+            with open(path, encoding="ascii") as file:
+                values = dict(line.split()[:2] for line in file)
+        except OSError:
+            continue
+        name = os.path.basename(path)
+        packets[name] = packets.get(name, 0) + int(values["packets"])
+        direct[name] = direct.get(name, 0) + int(values["bursts_direct"])
+    return packets, direct
+
+
+def loaded(pid):
+    """Both directions move, through the windows."""
+    return all(sorted(part) == ["rx", "tx"] and min(part.values()) > 50 for part in moved(pid))
+
+
+def free_kb():
+    """Free memory once caches are dropped."""
+    sh("sync; echo 3 >/proc/sys/vm/drop_caches")
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return int(next(line.split()[1] for line in file if line.startswith("MemFree")))
+
+
+def kill_one(args, number):
+    """One driver, killed at some moment of its work. Returns why it's not right."""
+    with subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", "--seconds", "60",
+                           *args.split()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as driver:
+        under_load = wait(lambda: loaded(driver.pid) or driver.poll() is not None)
+        time.sleep(random.random() * 0.1)
+        alive = driver.poll() is None and worker(driver.pid)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        if not under_load or not alive:
+            return f"round {number}: no traffic to kill: {moved(driver.pid)}"
+        if not wait(lambda: not worker(driver.pid)):
+            return f"round {number}: vhost-{driver.pid} is still there"
+        if glob.glob(f"{STATS}/{driver.pid}-*"):
+            return f"round {number}: its statistics are still there"
+    return ""
+
+
+def rounds(t, name, args, count=ROUNDS):
+    """A named test of COUNT kills; memory afterwards is what it was after the first."""
+    why = kill_one(args, 0)
+    before = free_kb()
+    for number in range(1, count):
+        why = why or kill_one(args, number)
+    t.check(f"{name}: killed {count} times, the worker goes each time", not why, why)
+    # A lost set of rings and buffers is at least 2 MB each time.
+    wait(lambda: before - free_kb() < 4096, 3)
+    lost = before - free_kb()
+    t.check(f"{name}: the memory is free again", lost < 4096, f"{lost} KiB less than after one")
+
+
+def main():
+    """The suite."""
+    random.seed(1)
+    with Ktap() as t:
+        load()
+        rounds(t, "stream", "")
+        rounds(t, "two queues, memory events", "--queues 2 --events fork,split,unrelated,mremap", 6)
+        traffic(t, "the next driver finds all in order", "--dir both --seconds 0.3")
+        said = unload()
+        t.check("the modules unload", not said, said)
+
+
+main()

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory events under the rings: nothing lost, nothing corrupted, the windows come back.
+
+mem-cases does one event after the other, step by step; vring has them happen at any time
+under a stream of both directions.
+"""
+# vm: disk=1G numa=2 timeout=240 append="numa=fake=2 secretmem.enable=1"
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+# pylint: disable=wrong-import-position
+from vdtest import CASES, Ktap, Run, load, sh, unload, write  # noqa: E402
+
+TIME = "--warmup 0 --seconds 0.4"
+# name: kinds of memory, whether windows must be taken away, what else may be said
+EVENTS = {
+    "pageout": ("4k memfd", ""),
+    "cold": ("4k", ""),
+    "fork": ("4k memfd", ""),
+    "movepages": ("4k memfd", "hits"),
+    "compact": ("4k", ""),
+    "collapse": ("thp", ""),
+    "split": ("4k thp", "hits"),
+    "neighbour": ("4k", "misses"),
+    "ksm": ("4k", "hits"),
+    "softdirty": ("4k thp", "hits"),
+    "age": ("4k", "misses"),
+    "unrelated": ("4k", "misses"),
+    "readonly": ("4k thp memfd hugetlb", "hits"),
+    "noaccess": ("4k thp memfd hugetlb", "hits"),
+    "mremap": ("4k memfd hugetlb", "hits"),
+    "dontneed": ("4k memfd hugetlb", "hits"),
+    "munmap": ("4k memfd hugetlb", "hits"),
+    "punch": ("memfd", "hits"),
+}
+
+
+def swap(t):
+    """A swap device, if the machine has the disk."""
+    done = sh("mkswap /dev/vda && swapon /dev/vda")
+    t.check("there is a swap device", not done.returncode, done.stdout)
+
+
+def cases(t):
+    """One event at a time, where it is known what must happen."""
+    for line in sh(CASES).stdout.splitlines():
+        name, _, about = line.partition(" ")
+        try:
+            done = sh([CASES, name], timeout=60)
+            status, said = done.returncode, done.stdout.strip()
+        except subprocess.TimeoutExpired as error:
+            status, said = -1, f"{error}: {error.stdout}"
+        if status == 77:
+            t.skip(f"{name}: {about.strip()}", said)
+        else:
+            t.check(f"{name}: {about.strip()}", status == 0, f"status {status}: {said}")
+
+
+def judge(run, events, expect):
+    """Why a run with events doesn't count, or an empty string."""
+    why = run.wrong()
+    if why:
+        return why
+    done = run.json["events"]
+    idle = [e for e in events if not done[e]["done"] or done[e]["failed"] > done[e]["done"]]
+    if idle:
+        return f"events that did not happen: {[(e, done[e]) for e in idle]}"
+    hits, maps = run.each("inval_hit"), run.each("maps")
+    if expect == "hits" and min(hits) < 1:
+        return f"no window was taken away: inval_hit {hits}"
+    if expect == "misses" and sum(hits) > 2 * done[events[0]]["done"] // 10 + 4:
+        return f"events that concern no ring took windows away: inval_hit {hits}"
+    if any(h and m < 2 for h, m in zip(hits, maps)):
+        return f"windows were not mapped again: inval_hit {hits}, maps {maps}"
+    tail = run.each("bursts_direct", "stats_tail")
+    if min(tail) < 1 or run.stat("bursts_user", "stats_tail"):
+        return (f"after the events not all is direct again: {tail} bursts, "
+                f"{run.each('bursts_user', 'stats_tail')} by user access")
+    return ""
+
+
+def event(t, name, events, args, expect=""):
+    """A named test: traffic with these events."""
+    run = Run(f"--dir both {args} --events {','.join(events)}")
+    why = judge(run, events, expect)
+    t.check(name, not why, why and f"{why}\n{run.json.get('events')}\n{run.about()}")
+    return run
+
+
+def each_event(t):
+    """Each event by itself on each kind of memory that knows it."""
+    for name, (kinds, expect) in EVENTS.items():
+        for kind in kinds.split():
+            event(t, f"{name} on {kind}", [name], f"{TIME} --mem {kind} --size 60:600", expect)
+
+
+def storms(t):
+    """As fast as they come, on the rings and beside them."""
+    run = event(t, "a storm of events that hit", ["split"], f"{TIME} --event-us 0", "hits")
+    t.check("the storm was one", run.stat("inval_hit") > 50, run.about())
+    event(t, "a storm of events that miss", ["unrelated", "neighbour"], f"{TIME} --event-us 0", "misses")
+    event(t, "all at once, two queues, odd offset", sorted(set(EVENTS) - {"punch", "collapse"}),
+          "--warmup 0 --seconds 2 --event-us 200 --queues 2 --offset 4088 --no-event-idx "
+          "--no-mergeable --size 60:1500", "hits")
+
+
+def main():
+    """The suite."""
+    with Ktap() as t:
+        load()
+        swap(t)
+        write("/proc/sys/vm/nr_hugepages", "8")
+        cases(t)
+        each_event(t)
+        storms(t)
+        said = unload()
+        t.check("the modules unload", not said, said)
+
+
+main()
