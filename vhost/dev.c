@@ -132,6 +132,7 @@ static void vd_array_free(void *array, size_t size)
 #define VD_XSEG_BYTES	(VD_CHAIN_SEGS * sizeof(struct vd_seg))
 #define VD_IOV_BYTES	(VD_IOV * sizeof(struct iovec))
 #define VD_USED_BYTES	(VD_USED_MAX * sizeof(struct vd_used))
+#define VD_SLOTS_BYTES	(VD_USED_MAX * sizeof(u16))
 
 static void vd_vq_free_buffers(struct vd_virtqueue *vq)
 {
@@ -143,6 +144,8 @@ static void vd_vq_free_buffers(struct vd_virtqueue *vq)
 	vq->iov = NULL;
 	vd_array_free(vq->used, VD_USED_BYTES);
 	vq->used = NULL;
+	vd_array_free(vq->used_slots, VD_SLOTS_BYTES);
+	vq->used_slots = NULL;
 	vq->nused = 0;
 }
 
@@ -152,7 +155,9 @@ static int vd_vq_alloc_buffers(struct vd_virtqueue *vq)
 	vq->xseg = vd_array_alloc(VD_XSEG_BYTES);
 	vq->iov = vd_array_alloc(VD_IOV_BYTES);
 	vq->used = vd_array_alloc(VD_USED_BYTES);
-	return vq->burst && vq->xseg && vq->iov && vq->used ? 0 : -ENOMEM;
+	vq->used_slots = vd_array_alloc(VD_SLOTS_BYTES);
+	return vq->burst && vq->xseg && vq->iov && vq->used && vq->used_slots ?
+	       0 : -ENOMEM;
 }
 
 /* The owner's half of the device is gone: what set_owner made, unmade. */

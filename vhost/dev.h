@@ -29,7 +29,9 @@ struct vd_mm;
 		     BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |	\
 		     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |		\
 		     BIT_ULL(VIRTIO_F_ANY_LAYOUT) |		\
-		     BIT_ULL(VIRTIO_F_VERSION_1))
+		     BIT_ULL(VIRTIO_F_VERSION_1) |		\
+		     BIT_ULL(VIRTIO_F_RING_PACKED) |		\
+		     BIT_ULL(VIRTIO_F_IN_ORDER))
 
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
@@ -60,6 +62,7 @@ struct vd_mm;
  * @iov: the burst's segments in user memory. Worker.
  * @used: elements to be given back. Kept until they could be written, so that
  *        a ring that is unmapped for a while loses none.
+ * @used_slots: slots of each; packed rings
  * @nused: how many
  * @counters: statistics
  */
@@ -83,6 +86,7 @@ struct vd_virtqueue {
 	struct vd_seg *xseg;
 	struct iovec *iov;
 	struct vd_used *used;
+	u16 *used_slots;
 	unsigned int nused;
 	struct vd_counters counters;
 };
@@ -131,7 +135,7 @@ void vd_debugfs_del(struct vd_dev *dev);
 
 /* ioctl.c */
 long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
-void vd_dev_set_features(struct vd_dev *dev, u64 features);
+int vd_dev_set_features(struct vd_dev *dev, u64 features);
 
 /* vq.c */
 bool vd_vq_access_ok(const struct vd_virtqueue *vq);
@@ -140,7 +144,8 @@ void vd_vq_stop(struct vd_virtqueue *vq);
 int vd_vq_describe(struct vd_virtqueue *vq);
 int vd_vq_refresh(struct vd_virtqueue *vq);
 int vd_vq_pop(struct vd_virtqueue *vq, unsigned int max);
-void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int n);
+void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int slots);
+void vd_vq_rewind_burst(struct vd_virtqueue *vq, unsigned int first);
 int vd_vq_flush(struct vd_virtqueue *vq);
 int vd_vq_no_notify(struct vd_virtqueue *vq);
 int vd_vq_notify(struct vd_virtqueue *vq);
@@ -189,11 +194,14 @@ vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
 /**
  * vd_vq_add_used - note a chain that vd_vq_flush() will give back
  * @vq: the virtqueue, with fewer than VD_USED_MAX noted
- * @head: head of the chain
+ * @head: head of the chain, or its buffer id
+ * @slots: its slots
  * @len: bytes written to it
  */
-static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u32 len)
+static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u16 slots,
+				  u32 len)
 {
+	vq->used_slots[vq->nused] = slots;
 	vq->used[vq->nused++] = vd_used_elem(&vq->ring, head, len);
 }
 

@@ -7,6 +7,7 @@
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
@@ -85,7 +86,11 @@ static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
 		return -EBUSY;
 	if (copy_from_user(&s, arg, sizeof(s)))
 		return -EFAULT;
-	if (!s.num || s.num > 0xffff || (s.num & (s.num - 1)))
+	/* A packed ring may have any size: 2.8.10. */
+	if (!s.num || s.num > 0xffff ||
+	    (!vd_vq_has(vq, VIRTIO_F_RING_PACKED) && !is_power_of_2(s.num)))
+		return -EINVAL;
+	if (s.num > 0x8000)
 		return -EINVAL;
 	vq->ring.num = s.num;
 	return 0;
@@ -123,6 +128,32 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 	return vd_vq_describe(vq);
 }
 
+/*
+ * The base of a packed ring: the place of avail in the lower half, that of
+ * used in the upper, each a slot with its wrap counter in bit 15. DPDK tells
+ * avail alone; as no chain is under way then, used is at the same place.
+ */
+static long vd_set_base_packed(struct vd_ring *r, u32 num)
+{
+	u16 avail = num, used = num >> 16 ?: avail;
+
+	if ((avail & 0x7fff) >= r->num || (used & 0x7fff) >= r->num)
+		return -EINVAL;
+	r->last_avail = avail & 0x7fff;
+	r->avail_wrap = avail >> 15;
+	r->avail_idx = r->last_avail;
+	r->seen_wrap = r->avail_wrap;
+	r->last_used = used & 0x7fff;
+	r->used_wrap = used >> 15;
+	return 0;
+}
+
+static u32 vd_get_base_packed(const struct vd_ring *r)
+{
+	return (u32)(r->last_avail | r->avail_wrap << 15) |
+	       (u32)(r->last_used | r->used_wrap << 15) << 16;
+}
+
 static long vd_set_base(struct vd_virtqueue *vq, void __user *arg)
 {
 	struct vhost_vring_state s;
@@ -131,6 +162,8 @@ static long vd_set_base(struct vd_virtqueue *vq, void __user *arg)
 		return -EBUSY;
 	if (copy_from_user(&s, arg, sizeof(s)))
 		return -EFAULT;
+	if (vd_vq_has(vq, VIRTIO_F_RING_PACKED))
+		return vd_set_base_packed(&vq->ring, s.num);
 	if (s.num > 0xffff)
 		return -EINVAL;
 	vq->ring.last_avail = s.num;
@@ -142,7 +175,8 @@ static long vd_get_base(struct vd_virtqueue *vq, void __user *arg)
 {
 	struct vhost_vring_state s = {
 		.index = vq->index,
-		.num = vq->ring.last_avail,
+		.num = vd_vq_has(vq, VIRTIO_F_RING_PACKED) ?
+		       vd_get_base_packed(&vq->ring) : vq->ring.last_avail,
 	};
 
 	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
@@ -288,13 +322,19 @@ EXPORT_SYMBOL_GPL(vd_dev_ioctl);
  * @features: bits that the device offers
  *
  * Stock lets features change while a back end is attached, and so do we: the
- * ring's size may change with the event words, so its windows go.
- * Context: device mutex; may sleep.
+ * ring's size may change with the event words, so its windows go. Only its
+ * kind can't change then.
+ * Return: 0 or -EBUSY. Context: device mutex; may sleep.
  */
-void vd_dev_set_features(struct vd_dev *dev, u64 features)
+int vd_dev_set_features(struct vd_dev *dev, u64 features)
 {
 	unsigned int i;
 
+	for (i = 0; i < dev->nvqs; i++)
+		if (dev->vqs[i]->backend &&
+		    (features ^ dev->vqs[i]->features) &
+		    BIT_ULL(VIRTIO_F_RING_PACKED))
+			return -EBUSY;
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
@@ -304,5 +344,6 @@ void vd_dev_set_features(struct vd_dev *dev, u64 features)
 			vd_vq_refresh(vq);
 		mutex_unlock(&vq->mutex);
 	}
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vd_dev_set_features);

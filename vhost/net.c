@@ -111,8 +111,6 @@ static void vd_net_reset(struct vd_net *n)
 	vd_dev_stop(&n->dev);
 	vd_dev_cleanup(&n->dev);
 	for (i = 0; i < VD_NET_QUEUES; i++) {
-		n->queue[i].hlen = 0;
-		n->queue[i].own_header = false;
 		n->queue[i].requeued = false;
 		vd_net_put_socket(sock[i]);
 	}
@@ -210,25 +208,12 @@ static long vd_net_set_backend(struct vd_net *n, void __user *arg)
 static long vd_net_set_features(struct vd_net *n, void __user *arg)
 {
 	u64 features;
-	unsigned int i;
 
 	if (copy_from_user(&features, arg, sizeof(features)))
 		return -EFAULT;
 	if (features & ~VD_NET_FEATURES)
 		return -EOPNOTSUPP;
-	for (i = 0; i < VD_NET_QUEUES; i++) {
-		struct vd_net_queue *q = &n->queue[i];
-
-		mutex_lock(&q->vq.mutex);
-		q->hlen = features & (BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) |
-				      BIT_ULL(VIRTIO_F_VERSION_1)) ?
-			  sizeof(struct virtio_net_hdr_mrg_rxbuf) :
-			  sizeof(struct virtio_net_hdr);
-		q->own_header = features & BIT_ULL(VHOST_NET_F_VIRTIO_NET_HDR);
-		mutex_unlock(&q->vq.mutex);
-	}
-	vd_dev_set_features(&n->dev, features);
-	return 0;
+	return vd_dev_set_features(&n->dev, features);
 }
 
 static long vd_net_put_u64(void __user *arg, u64 v)

@@ -6,6 +6,7 @@
 #include <linux/mm_types_task.h>
 #include <linux/net.h>
 #include <linux/uio.h>
+#include <linux/virtio_net.h>
 #include <net/xdp.h>
 
 #include "dev.h"
@@ -21,6 +22,7 @@ enum { VD_NET_RX, VD_NET_TX, VD_NET_QUEUES };
 /* A frame that is ready to be sent: a chain's place in user memory. */
 struct vd_frame {
 	u16 head;
+	u16 slots;
 	u16 first;
 	u16 niov;
 	u32 len;
@@ -30,7 +32,8 @@ struct vd_frame {
  * struct vd_net_queue - what a net queue has beyond its virtqueue
  * @vq: the virtqueue; its backend is a struct socket. Its mutex protects all.
  * @sock_poll: watches the socket
- * @hlen: bytes of virtio header before each frame in the ring
+ * @hlen: bytes of virtio header before each frame in the ring; set from the
+ *        features at each visit, as is @own_header
  * @own_header: the socket knows no header: we strip it, or make it
  * @requeued: the next turn was asked for by ourselves, not by a kick
  * @rx_ring: the tap's ring, NULL for a socket without one. RX.
@@ -87,6 +90,21 @@ void vd_net_rx_unbatch(struct vd_net_queue *q);
 /* net_socket.c */
 struct socket *vd_net_socket(int fd);
 struct ptr_ring *vd_net_ring(struct file *file);
+
+/**
+ * vd_net_header - what the features say of the header (section 5.1.6)
+ * @q: a queue about to be handled
+ *
+ * Context: queue mutex.
+ */
+static inline void vd_net_header(struct vd_net_queue *q)
+{
+	q->hlen = vd_vq_has(&q->vq, VIRTIO_NET_F_MRG_RXBUF) ||
+		  vd_vq_has(&q->vq, VIRTIO_F_VERSION_1) ?
+		  sizeof(struct virtio_net_hdr_mrg_rxbuf) :
+		  sizeof(struct virtio_net_hdr);
+	q->own_header = vd_vq_has(&q->vq, VHOST_NET_F_VIRTIO_NET_HDR);
+}
 
 /**
  * vd_net_poll - watch the socket until it is ready again

@@ -37,6 +37,7 @@ enum {
  * @sock: its socket
  * @next: next chain of the burst that isn't used
  * @taken: chains taken for the current frame, noted as used from @mark on
+ * @slots: their slots
  * @mark: vq->nused before the current frame
  * @niov: user-memory segments of the current frame
  * @room: bytes in them
@@ -46,6 +47,7 @@ struct vd_rx {
 	struct socket *sock;
 	u32 next;
 	u32 taken;
+	u32 slots;
 	u32 mark;
 	u32 niov;
 	u64 room;
@@ -110,11 +112,13 @@ static void vd_rx_untake(struct vd_rx *rx)
 {
 	struct vd_virtqueue *vq = &rx->q->vq;
 
-	vd_vq_rewind(vq, rx->taken + (vq->burst->count - rx->next));
+	vd_vq_rewind_burst(vq, rx->next);
+	vd_vq_rewind(vq, rx->slots);
 	vq->nused = rx->mark;
 	vq->burst->count = 0;
 	rx->next = 0;
 	rx->taken = 0;
+	rx->slots = 0;
 }
 
 /* Has a chain at hand. Returns 0 or why not. */
@@ -161,9 +165,10 @@ static int vd_rx_take(struct vd_rx *rx)
 		return n == -VD_BURST_FULL ? -VD_RX_TOO_LONG : n;
 	rx->next++;
 	rx->taken++;
+	rx->slots += c.slots;
 	rx->niov += n;
 	rx->room += c.in_len;
-	vd_vq_add_used(vq, c.head, min_t(u64, c.in_len, U32_MAX));
+	vd_vq_add_used(vq, c.head, c.slots, min_t(u64, c.in_len, U32_MAX));
 	return 0;
 }
 
@@ -181,6 +186,7 @@ static int vd_rx_reserve(struct vd_rx *rx, u32 len)
 
 	rx->mark = vq->nused;
 	rx->taken = 0;
+	rx->slots = 0;
 	rx->niov = 0;
 	rx->room = 0;
 	while (rx->room < len) {
@@ -356,7 +362,7 @@ static void vd_rx_loop(struct vd_rx *rx)
 			break;
 	} while (!vd_net_exceeds(q, packets, bytes));
 	/* What was popped ahead and not needed goes back. */
-	vd_vq_rewind(vq, vq->burst->count - rx->next);
+	vd_vq_rewind_burst(vq, rx->next);
 	vq->burst->count = 0;
 }
 
@@ -371,6 +377,7 @@ static void vd_net_rx(struct vd_net_queue *q)
 	if (!rx.sock)
 		goto out;
 	vd_poll_stop(&q->sock_poll);
+	vd_net_header(q);
 	/* What an earlier fault left over goes first. */
 	err = vd_vq_no_notify(vq) ?: vd_vq_flush(vq);
 	if (likely(!err)) {

@@ -232,6 +232,7 @@ static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
 		if (unlikely(n < 0))
 			break;
 		f->head = c.head;
+		f->slots = c.slots;
 		f->first = niov;
 		f->niov = n;
 		f->len = c.out_len;
@@ -256,7 +257,7 @@ static void vd_tx_done(struct vd_net_queue *q, const struct vd_frame *f,
 		vd_stat_inc(c, packets);
 		vd_stat_add(c, bytes, f->len - q->hlen);
 	}
-	vd_vq_add_used(&q->vq, f->head, 0);
+	vd_vq_add_used(&q->vq, f->head, f->slots, 0);
 }
 
 /*
@@ -314,7 +315,7 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
 	}
 	done = vd_tx_burst(q, sock, pad, bytes, &result);
 	*packets += done;
-	vd_vq_rewind(vq, n - done);
+	vd_vq_rewind_burst(vq, done);
 	err = vd_vq_flush(vq);
 	if (result == VD_TX_AGAIN) {
 		vd_stat_inc(&vq->counters, retries);
@@ -339,6 +340,7 @@ static void vd_net_tx(struct vd_net_queue *q)
 	if (!sock)
 		goto out;
 	vd_poll_stop(&q->sock_poll);
+	vd_net_header(q);
 	/* What an earlier fault left over goes first. */
 	err = vd_vq_no_notify(vq) ?: vd_vq_flush(vq);
 	if (unlikely(err)) {

@@ -4,10 +4,12 @@
  * the choice between them for each burst, and starting and stopping a queue.
  */
 #include <linux/eventfd.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
 
+#include "../virtio/ring_packed.h"
 #include "../virtio/ring_split.h"
 #include "access.h"
 #include "compat/compat.h"
@@ -18,39 +20,48 @@
  * One function a way, so that each is straight code. Direct ones are called
  * with the window lock held, see vd_winset_enter().
  */
-#define VD_INSTANCE(way)						\
-static noinline int vd_pop_##way(struct vd_virtqueue *vq,		\
-				 const void *mem, unsigned int max)	\
+#define VD_INSTANCE(kind, way, push, ...)				\
+static noinline int vd_pop_##kind##_##way(struct vd_virtqueue *vq,	\
+					  const void *mem,		\
+					  unsigned int max)		\
 {									\
-	return vd_split_pop(&vq->ring, &vd_##way##_ops, mem, vq->burst,	\
-			    max);					\
+	return vd_##kind##_pop(&vq->ring, &vd_##way##_ops, mem,		\
+			       vq->burst, max);				\
 }									\
 									\
-static noinline int vd_flush_##way(struct vd_virtqueue *vq,		\
-				   const void *mem)			\
+static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
+					    const void *mem)		\
 {									\
-	int err = vd_split_push(&vq->ring, &vd_##way##_ops, mem,	\
-				vq->used, vq->nused);			\
+	int err = push(&vq->ring, &vd_##way##_ops, mem, vq->used,	\
+		       ##__VA_ARGS__, vq->nused);			\
 									\
-	return err ?: vd_split_need_signal(&vq->ring, &vd_##way##_ops,	\
-					   mem);			\
+	return err ?: vd_##kind##_need_signal(&vq->ring,		\
+					      &vd_##way##_ops, mem);	\
 }									\
 									\
-static noinline int vd_no_notify_##way(struct vd_virtqueue *vq,		\
-				       const void *mem)			\
+static noinline int vd_no_notify_##kind##_##way(struct vd_virtqueue *vq, \
+						const void *mem)	\
 {									\
-	return vd_split_no_notify(&vq->ring, &vd_##way##_ops, mem);	\
+	return vd_##kind##_no_notify(&vq->ring, &vd_##way##_ops, mem);	\
 }									\
 									\
-static noinline int vd_notify_##way(struct vd_virtqueue *vq,		\
-				    const void *mem)			\
+static noinline int vd_notify_##kind##_##way(struct vd_virtqueue *vq,	\
+					     const void *mem)		\
 {									\
-	return vd_split_notify(&vq->ring, &vd_##way##_ops, mem);	\
+	return vd_##kind##_notify(&vq->ring, &vd_##way##_ops, mem);	\
 }
 
-VD_INSTANCE(contig)
-VD_INSTANCE(paged)
-VD_INSTANCE(user)
+VD_INSTANCE(split, contig, vd_split_push)
+VD_INSTANCE(split, paged, vd_split_push)
+VD_INSTANCE(split, user, vd_split_push)
+VD_INSTANCE(packed, contig, vd_packed_push, vq->used_slots)
+VD_INSTANCE(packed, paged, vd_packed_push, vq->used_slots)
+VD_INSTANCE(packed, user, vd_packed_push, vq->used_slots)
+
+/* The instance for a kind of ring. */
+#define vd_vq_kind(vq, verb, way, ...)					\
+	((vq)->ring.packed ? vd_##verb##_packed_##way(vq, ##__VA_ARGS__) : \
+			     vd_##verb##_split_##way(vq, ##__VA_ARGS__))
 
 /* Calls the instance that fits now; the choice holds for this one burst. */
 #define vd_vq_call(vq, verb, ...) ({					\
@@ -61,12 +72,12 @@ VD_INSTANCE(user)
 	vd_winset_ready(_ws);						\
 	if (vd_winset_enter(_ws)) {					\
 		_ret = likely(_ws->contig) ?				\
-		       vd_##verb##_contig(_vq, _ws, ##__VA_ARGS__) :	\
-		       vd_##verb##_paged(_vq, _ws, ##__VA_ARGS__);	\
+		       vd_vq_kind(_vq, verb, contig, _ws, ##__VA_ARGS__) : \
+		       vd_vq_kind(_vq, verb, paged, _ws, ##__VA_ARGS__); \
 		vd_winset_leave(_ws);					\
 		vd_stat_inc(&_vq->counters, bursts_direct);		\
 	} else {							\
-		_ret = vd_##verb##_user(_vq, _vq, ##__VA_ARGS__);	\
+		_ret = vd_vq_kind(_vq, verb, user, _vq, ##__VA_ARGS__);	\
 		vd_stat_inc(&_vq->counters, bursts_user);		\
 		if (_ws->vm)						\
 			trace_vd_fallback(_vq, _ret);			\
@@ -90,13 +101,33 @@ EXPORT_SYMBOL_GPL(vd_vq_pop);
 /**
  * vd_vq_rewind - give the last chains back unused
  * @vq: the virtqueue
- * @n: how many
+ * @slots: sum of their slots
  */
-void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int n)
+void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int slots)
 {
-	vd_split_rewind(&vq->ring, n);
+	if (vq->ring.packed)
+		vd_packed_rewind(&vq->ring, slots);
+	else
+		vd_split_rewind(&vq->ring, slots);
 }
 EXPORT_SYMBOL_GPL(vd_vq_rewind);
+
+/**
+ * vd_vq_rewind_burst - give the burst's last chains back unused
+ * @vq: the virtqueue
+ * @first: the first of them
+ */
+void vd_vq_rewind_burst(struct vd_virtqueue *vq, unsigned int first)
+{
+	const struct vd_burst *b = vq->burst;
+	unsigned int slots = 0, i;
+
+	for (i = first; i < b->count; i++)
+		slots += b->chain[i].slots;
+	if (slots)
+		vd_vq_rewind(vq, slots);
+}
+EXPORT_SYMBOL_GPL(vd_vq_rewind_burst);
 
 /**
  * vd_vq_flush - hand the noted chains to the driver, interrupt it if it wants
@@ -173,15 +204,37 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 			    vq->ring.last_avail, vq->ring.last_used);
 	if (vq->err)
 		vd_eventfd_signal(vq->err);
-	/* Whatever is wrong may be mended with the next kick: ask for it. */
-	vd_vq_notify(vq);
+	/*
+	 * Whatever is wrong may be mended with the next kick: ask for it. If
+	 * the driver has been there already, that was the kick.
+	 */
+	if (vd_vq_notify(vq) > 0)
+		vd_poll_queue(&vq->poll);
 }
 EXPORT_SYMBOL_GPL(vd_vq_error);
 
 static u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part)
 {
-	return vd_split_part_size(part, vq->ring.num,
+	return vd_vq_has(vq, VIRTIO_F_RING_PACKED) ?
+	       vd_packed_part_size(part, vq->ring.num) :
+	       vd_split_part_size(part, vq->ring.num,
 				  vd_vq_has(vq, VIRTIO_RING_F_EVENT_IDX));
+}
+
+/*
+ * Does the ring's shape fit its kind? Checked late, as size, place and
+ * features come in any order. Sections 2.7, 2.8.10.1.
+ */
+static bool vd_vq_shape_ok(const struct vd_virtqueue *vq)
+{
+	const struct vd_ring *r = &vq->ring;
+
+	if (!vd_vq_has(vq, VIRTIO_F_RING_PACKED))
+		return is_power_of_2(r->num);
+	/* The base may have been told when the ring was another. */
+	return r->last_avail < r->num && r->avail_idx < r->num &&
+	       r->last_used < r->num &&
+	       IS_ALIGNED(vq->part[VD_PART_DESC], VD_DESC_SIZE);
 }
 
 static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
@@ -203,7 +256,7 @@ static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
  */
 bool vd_vq_access_ok(const struct vd_virtqueue *vq)
 {
-	return vq->mem && vd_vq_parts_ok(vq);
+	return vq->mem && vd_vq_shape_ok(vq) && vd_vq_parts_ok(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_access_ok);
 
@@ -223,7 +276,9 @@ int vd_vq_describe(struct vd_virtqueue *vq)
 	for (i = 0; i < VD_PARTS; i++) {
 		range[i].uaddr = vq->part[i];
 		range[i].size = vd_vq_part_size(vq, i);
-		range[i].writable = i == VD_PART_USED;
+		range[i].writable = i == VD_PART_USED ||
+				    (i == VD_PART_DESC &&
+				     vd_vq_has(vq, VIRTIO_F_RING_PACKED));
 	}
 	return vd_winset_describe(&vq->win, range);
 }
@@ -236,6 +291,8 @@ static void vd_vq_ring_features(struct vd_virtqueue *vq)
 	r->indirect = vd_vq_has(vq, VIRTIO_RING_F_INDIRECT_DESC);
 	r->notify_on_empty = vd_vq_has(vq, VIRTIO_F_NOTIFY_ON_EMPTY);
 	r->le = vd_vq_has(vq, VIRTIO_F_VERSION_1);
+	r->packed = vd_vq_has(vq, VIRTIO_F_RING_PACKED);
+	r->in_order = vd_vq_has(vq, VIRTIO_F_IN_ORDER);
 }
 
 /**
@@ -263,12 +320,16 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	u16 raw;
 
 	vd_vq_ring_features(vq);
-	if (vd_user_write16(vq, VD_PART_USED, VD_SPLIT_FLAGS,
-			    vd_ring16(r, r->used_flags)) ||
+	r->used_flags = 0;
+	r->signalled_valid = false;
+	/* Zero lets the driver kick, in either kind of ring. */
+	if (vd_user_write16(vq, VD_PART_USED,
+			    r->packed ? VD_PACKED_FLAGS : VD_SPLIT_FLAGS, 0) ||
 	    vd_user_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
 		return -EFAULT;
-	r->last_used = vd_ring16(r, raw);
-	r->signalled_valid = false;
+	/* A packed ring's place is not in the ring: SET_VRING_BASE told it. */
+	if (!r->packed)
+		r->last_used = vd_ring16(r, raw);
 	vq->nused = 0;
 	return vd_vq_describe(vq);
 }

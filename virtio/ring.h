@@ -203,6 +203,12 @@ vd_used_elem(const struct vd_ring *r, u16 head, u32 len)
 	return e;
 }
 
+/* Section 2.7.10: does an index that went from @old to @new pass @event? */
+static __always_inline bool vd_need_event(u16 event, u16 new, u16 old)
+{
+	return (u16)(new - event - 1) < (u16)(new - old);
+}
+
 /*
  * How many elements from @i on the used element of the last may stand for:
  * with IN_ORDER, a run of buffers into which nothing was written. Sections

@@ -254,12 +254,6 @@ vd_split_push(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	return 0;
 }
 
-/* Section 2.7.10: does an index that went from @old to @new pass @event? */
-static __always_inline bool vd_need_event(u16 event, u16 new, u16 old)
-{
-	return (u16)(new - event - 1) < (u16)(new - old);
-}
-
 /**
  * vd_split_need_signal - must the driver be interrupted for what was pushed?
  * @r: the ring
