@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * bad-input: a hostile driver. Whatever it writes, a queue stops and says so,
+ * the rest goes on, and no byte moves that should not.
+ *
+ *	bad-input NODE batch|single [log] [PART...]
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bad.h"
+
+/* The kernel prints ten messages of a kind in five seconds. */
+#define LOG_INTERVAL_MS 5200
+/* A worker that is at rest uses none; an interrupt may be charged to it. */
+#define REST_MS 60
+#define REST_CPU_MS 6
+
+void bad_open(struct bad *b)
+{
+	unsigned int i;
+
+	rig_open(&b->r, &b->opts);
+	for (i = 0; i < RX_BUFS; i++) {
+		b->rx[i] = mem_take(&b->r.mem, CHUNK_B, RX_SIZE, 64);
+		mem_device_writes(&b->r.mem, b->rx[i], RX_SIZE);
+	}
+}
+
+void bad_close(struct bad *b)
+{
+	rig_close(&b->r);
+}
+
+uint64_t bad_addr(const struct bad *b, unsigned int q, uint64_t addr)
+{
+	if (addr >= 0x10000)
+		return addr;
+	if (q == Q_TX || addr >= TABLE)
+		return mem_gpa(&b->r.mem, b->r.buf + addr);
+	return mem_gpa(&b->r.mem, b->rx[addr >> 12] + (addr & 0xfff));
+}
+
+void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
+	       const struct vring_desc *from, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		to[i] = from[i];
+		to[i].addr = bad_addr(b, q, from[i].addr);
+	}
+}
+
+void expect_rest(struct bad *b)
+{
+	uint64_t until = now_ns() + 500 * NS_PER_MS, before;
+
+	while (worker_state(b->r.worker) != 'S' && now_ns() < until)
+		sleep_ms(1);
+	before = worker_cpu_ns(b->r.worker);
+	sleep_ms(REST_MS);
+	CHECK(worker_cpu_ns(b->r.worker) - before < REST_CPU_MS * NS_PER_MS);
+}
+
+/* The message may have fallen to the rate limit: then it comes with the next. */
+static void expect_log(struct bad *b, unsigned int q, const char *reason)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "queue %s stopped: ", q == Q_TX ? "tx" : "rx");
+	if (klog_has(name, reason))
+		return;
+	sleep_ms(LOG_INTERVAL_MS);
+	ring_kick(&b->r.q[q]);
+	CHECK_EQ(event_wait(b->r.q[q].err, WAIT_MS), 1);
+	sleep_ms(20);
+	if (!CHECK(klog_has(name, reason)))
+		t_diag("no kernel message with \"%s%s\"", name, reason);
+}
+
+void expect_stop(struct bad *b, unsigned int q, const char *reason, bool fault)
+{
+	static const char *const name[] = { "malformed", "faults" };
+	struct rig *r = &b->r;
+	uint64_t stat = node_stat(r->node, q, name[fault]);
+	uint64_t other = node_stat(r->node, q, name[!fault]);
+	uint16_t used = ring_used_idx(&r->q[q]);
+	uint8_t f[RIG_FRAME];
+
+	klog_mark();
+	mem_seal(&r->mem);
+	if (q == Q_TX) {
+		ring_kick(&r->q[q]);
+	} else {
+		frame_make(f, sizeof(f), ++r->seq);
+		CHECK(tap_feed(&r->tap, f, sizeof(f)));
+	}
+	CHECK_EQ(event_wait(r->q[q].err, WAIT_MS), 1);
+	CHECK_EQ(node_stat(r->node, q, name[fault]), stat + 1);
+	CHECK_EQ(node_stat(r->node, q, name[!fault]), other);
+	expect_rest(b);
+	CHECK_EQ(event_wait(r->q[q].err, 0), 0);
+	CHECK_EQ(ring_used_idx(&r->q[q]), used);
+	if (b->log)
+		expect_log(b, q, reason);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(const struct bad *b);
+	} parts[] = {
+		{ "ring", bad_ring }, { "tx", bad_tx }, { "rx", bad_rx },
+		{ "race", bad_race },
+	};
+	struct bad b = { .opts = { .features = RIG_FEATURES } };
+	bool chosen = false;
+	unsigned int i;
+	int a;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: bad-input NODE batch|single [log] [ring|tx|rx|race...]\n");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	b.opts.node = argv[1];
+	b.opts.batch = !strcmp(argv[2], "batch");
+	for (a = 3; a < argc; a++) {
+		b.log |= !strcmp(argv[a], "log");
+		chosen |= strcmp(argv[a], "log") != 0;
+	}
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		bool run = !chosen;
+
+		for (a = 3; a < argc; a++)
+			run |= !strcmp(argv[a], parts[i].name);
+		if (run)
+			parts[i].run(&b);
+	}
+	return t_done();
+}

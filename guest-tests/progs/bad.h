@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* bad-input: what its files share. */
+#ifndef GT_BAD_H
+#define GT_BAD_H
+
+#include "rig.h"
+#include "test.h"
+
+#define RX_BUFS 8
+#define RX_SIZE 2048
+/* Where in the frame buffer indirect tables lie. */
+#define TABLE	0x8000
+
+/**
+ * struct bad - a rig, and how it is run
+ * @opts: of the rig
+ * @rx: buffers for the device to write to
+ * @log: look for the kernel's messages too; they are limited in rate, so this
+ *       takes its time
+ */
+struct bad {
+	struct rig r;
+	struct rig_opts opts;
+	uint8_t *rx[RX_BUFS];
+	bool log;
+};
+
+void bad_open(struct bad *b);
+void bad_close(struct bad *b);
+
+/*
+ * An address in a table of cases: below 64 KiB an offset into the frame buffer
+ * (TX), or buffer and offset 0xBOOO (RX); else guest-physical as it stands.
+ */
+uint64_t bad_addr(const struct bad *b, unsigned int q, uint64_t addr);
+/* Copies such descriptors to a table. */
+void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
+	       const struct vring_desc *from, unsigned int n);
+
+/*
+ * Sets the queue off, by a kick (TX) or a frame (RX), and CHECKs that it stops
+ * for @reason: told once, counted once, logged, the worker at rest, nothing
+ * written. What to mend is up to the caller.
+ */
+void expect_stop(struct bad *b, unsigned int q, const char *reason, bool fault);
+/* CHECKs that the worker sleeps and stays asleep. */
+void expect_rest(struct bad *b);
+
+void bad_ring(const struct bad *b);
+void bad_tx(const struct bad *b);
+void bad_rx(const struct bad *b);
+void bad_race(const struct bad *b);
+
+#endif /* GT_BAD_H */

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the kernel tells about itself: log, threads, memory. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proc.h"
+#include "test.h"
+
+static int kmsg = -1;
+
+uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+void sleep_ms(unsigned int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000l };
+
+	while (nanosleep(&t, &t) && errno == EINTR)
+		;
+}
+
+void klog_mark(void)
+{
+	if (kmsg < 0)
+		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	MUST(kmsg >= 0, "/dev/kmsg");
+	lseek(kmsg, 0, SEEK_END);
+}
+
+bool klog_has(const char *a, const char *b)
+{
+	bool found = false;
+	char line[8192];
+	ssize_t n;
+
+	for (;;) {
+		n = read(kmsg, line, sizeof(line) - 1);
+		/* EPIPE: overwritten before it was read; go on with the next. */
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			return found;
+		line[n] = 0;
+		found |= strstr(line, a) && strstr(line, b);
+	}
+}
+
+/* The thread has the owner's name in its own, and isn't a child of it. */
+pid_t worker_find(pid_t owner)
+{
+	char want[32], path[64], comm[32];
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	pid_t found = 0;
+	FILE *f;
+
+	MUST(d, "/proc");
+	snprintf(want, sizeof(want), "vhost-%d\n", owner);
+	while (!found && (e = readdir(d))) {
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", e->d_name);
+		f = fopen(path, "r");
+		if (f && fgets(comm, sizeof(comm), f) && !strcmp(comm, want))
+			found = atoi(e->d_name);
+		if (f)
+			fclose(f);
+	}
+	closedir(d);
+	return found;
+}
+
+uint64_t worker_cpu_ns(pid_t worker)
+{
+	unsigned long long ns = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", worker);
+	f = fopen(path, "r");
+	MUST(f && fscanf(f, "%llu", &ns) == 1, "%s", path);
+	fclose(f);
+	return ns;
+}
+
+char worker_state(pid_t worker)
+{
+	char path[64], line[512], *p;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", worker);
+	f = fopen(path, "r");
+	if (!f || !fgets(line, sizeof(line), f)) {
+		if (f)
+			fclose(f);
+		return 0;
+	}
+	fclose(f);
+	p = strrchr(line, ')');
+	return p ? p[2] : 0;
+}
+
+long meminfo_kb(const char *key)
+{
+	size_t len = strlen(key);
+	long kb = -1;
+	char line[256];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	MUST(f, "/proc/meminfo");
+	while (kb < 0 && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, len) && line[len] == ':')
+			kb = atol(line + len + 1);
+	fclose(f);
+	MUST(kb >= 0, "no %s in /proc/meminfo", key);
+	return kb;
+}
+
+long kernel_kb(void)
+{
+	return meminfo_kb("Slab") + meminfo_kb("VmallocUsed") +
+	       meminfo_kb("KernelStack") + meminfo_kb("PageTables");
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	MUST(fd >= 0 && write(fd, text, strlen(text)) > 0, "%s", path);
+	close(fd);
+}
+
+long free_kb(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "3");
+	/* Refreshing the statistics also drains the per-CPU lists, in time. */
+	write_file("/proc/sys/vm/stat_refresh", "1");
+	sleep_ms(200);
+	return meminfo_kb("MemFree");
+}
+
+long slab_objects(const char *cache)
+{
+	char line[512], name[64];
+	long active, found = -1;
+	FILE *f = fopen("/proc/slabinfo", "r");
+
+	MUST(f, "/proc/slabinfo");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", name, &active) == 2 && !strcmp(name, cache))
+			found = active;
+	fclose(f);
+	return found;
+}
+
+long fds_of_self(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	long n = 0;
+
+	MUST(d, "/proc/self/fd");
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+long files_of_system(void)
+{
+	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
+	long n = 0;
+
+	MUST(f && fscanf(f, "%ld", &n) == 1, "/proc/sys/fs/file-nr");
+	fclose(f);
+	return n;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the kernel tells about itself: log, threads, memory. */
+#ifndef GT_PROC_H
+#define GT_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define NS_PER_MS 1000000ull
+
+uint64_t now_ns(void);
+void sleep_ms(unsigned int ms);
+
+/* From now on; then: is a line there that holds both texts? */
+void klog_mark(void);
+bool klog_has(const char *a, const char *b);
+
+pid_t worker_find(pid_t owner);
+uint64_t worker_cpu_ns(pid_t worker);
+char worker_state(pid_t worker);
+
+long meminfo_kb(const char *key);
+/* Slab, vmalloc, kernel stacks, page tables: what a device may hold on to. */
+long kernel_kb(void);
+/* Free memory, with the caches dropped and per-CPU lists drained. */
+long free_kb(void);
+long slab_objects(const char *cache);
+long fds_of_self(void);
+long files_of_system(void);
+
+#endif /* GT_PROC_H */

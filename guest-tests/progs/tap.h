@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A tap, and a packet socket on it that is the network behind it. */
+#ifndef GT_TAP_H
+#define GT_TAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ETHERTYPE	0x88b5	/* IEEE: local experimental */
+#define ETH_HEAD	14
+
+struct tap {
+	int fd;
+	int peer;
+	int ifindex;
+	char name[16];
+};
+
+/* @batch: no send-buffer limit, the condition for XDP batches. */
+void tap_open(struct tap *t, unsigned int hdr_len, bool batch);
+void tap_close(struct tap *t);
+/* A tun or tap queue with nothing done to it but TUNSETIFF with @flags. */
+int tap_bare(int flags);
+/* Puts a frame into the tap, to be received by the guest. */
+bool tap_feed(struct tap *t, const void *frame, size_t len);
+/* Takes a frame that the guest sent; 0 if none came in time. */
+size_t tap_take(struct tap *t, void *frame, size_t room, unsigned int ms);
+void tap_drain(struct tap *t);
+
+#endif /* GT_TAP_H */
