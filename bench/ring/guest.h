@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest that both back ends serve: its memory, in regions as a PC has
+ * them, and where in it the rings and buffers are.
+ */
+#ifndef BENCH_RING_GUEST_H
+#define BENCH_RING_GUEST_H
+
+#include "../../virtio/user/vhost_user/mem.h"
+
+/* Bytes of a buffer: a frame of 1518 with its header fits. */
+#define BUF_SIZE	2048u
+#define HDR_SIZE	12u
+
+enum { GUEST_RX, GUEST_TX, GUEST_QUEUES };
+enum { GUEST_LOW, GUEST_RINGS, GUEST_BUFS, GUEST_REGIONS };
+
+/**
+ * struct guest - a guest's memory
+ * @num: size of its rings
+ * @fd: descriptor of each region
+ * @table: the memory table as the driver maps it
+ */
+struct guest {
+	u32 num;
+	int fd[GUEST_REGIONS];
+	struct vu_mem table;
+};
+
+void guest_init(struct guest *g, u32 num);
+void guest_exit(struct guest *g);
+void guest_map(const struct guest *g, struct vu_mem *m);
+void guest_unmap(struct vu_mem *m);
+
+/* Where a part of a ring is; parts lie on pages of their own. */
+static inline u64 guest_part(const struct guest *g, u32 queue,
+			     enum vd_part part)
+{
+	const struct vu_region *r = &g->table.region[GUEST_RINGS];
+
+	return r->start + ((u64)queue * VD_PARTS + part) *
+	       ((r->last - r->start + 1) / (GUEST_QUEUES * VD_PARTS));
+}
+
+static inline u64 guest_buf(const struct guest *g, u32 queue, u32 i)
+{
+	return g->table.region[GUEST_BUFS].start +
+	       ((u64)queue * g->num + i) * BUF_SIZE;
+}
+
+static inline void *guest_at(const struct guest *g, u32 region, u64 gpa)
+{
+	const struct vu_region *r = &g->table.region[region];
+
+	return r->base + (gpa - r->start);
+}
+
+#endif /* BENCH_RING_GUEST_H */

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Our side: the engine as the kernel's back end uses it, with plain memory for
+ * the direct map. A burst is popped under the lock, its buffers are translated
+ * by the memory table, copied, and given back under the lock with the look at
+ * the driver's wish for interrupts.
+ *
+ * The pool is a stack of frames: those freed last, and still cached, are used
+ * first, as by DPDK's pool with its cache.
+ */
+#include "hostcpu.h"
+#include <stdlib.h>
+#include "../../virtio/user/plain_ops.h"
+#include "side.h"
+
+#define POOL		(4 * BURST_MAX)
+#define FRAME_SIZE	(BUF_SIZE + 128u)
+#define NUM_BUFFERS	10u	/* offset in the header, section 5.1.6 */
+
+/**
+ * struct queue - one virtqueue
+ * @ring: the engine's state
+ * @mem: where its parts are
+ * @lock: as the window lock of the kernel's
+ * @nused: chains in @used
+ * @used: chains to be given back
+ * @slots: slots of each
+ * @burst: chains popped
+ */
+struct queue {
+	struct vd_ring ring;
+	struct vd_plain mem;
+	u32 lock;
+	u32 nused;
+	struct vd_used used[VD_BURST];
+	u16 slots[VD_BURST];
+	struct vd_burst burst;
+};
+
+struct frame {
+	u8 *data;	/* header, then the frame */
+	u32 len;	/* of both */
+};
+
+struct port {
+	struct vu_mem table;
+	struct queue q[GUEST_QUEUES];
+	u32 nfree;
+	u8 *pool[POOL];
+	struct frame out[BURST_MAX];	/* of the last tx */
+	u8 *in[BURST_MAX];		/* for the next rx */
+	u8 *memory;
+};
+
+#define INSTANCE(kind, push, ...)					\
+static __attribute__((__noinline__)) int				\
+pop_##kind(struct queue *q, u32 max)					\
+{									\
+	return vd_##kind##_pop(&q->ring, &vd_plain_ops, &q->mem,	\
+			       &q->burst, max);				\
+}									\
+									\
+static __attribute__((__noinline__)) int flush_##kind(struct queue *q)	\
+{									\
+	int err = push(&q->ring, &vd_plain_ops, &q->mem, q->used,	\
+		       ##__VA_ARGS__, q->nused);			\
+									\
+	return err ? err : vd_##kind##_need_signal(&q->ring,		\
+						   &vd_plain_ops, &q->mem); \
+}
+
+INSTANCE(split, vd_split_push)
+INSTANCE(packed, vd_packed_push, q->slots)
+
+static int queue_pop(struct queue *q, u32 max)
+{
+	int n;
+
+	host_lock(&q->lock);
+	n = q->ring.packed ? pop_packed(q, max) : pop_split(q, max);
+	host_unlock(&q->lock);
+	return n;
+}
+
+/* An interrupt would be an error here: the driver wants none. */
+static bool queue_flush(struct queue *q)
+{
+	int ret;
+
+	host_lock(&q->lock);
+	ret = q->ring.packed ? flush_packed(q) : flush_split(q);
+	host_unlock(&q->lock);
+	q->nused = 0;
+	return !ret;
+}
+
+static __always_inline void queue_used(struct queue *q,
+				       const struct vd_chain *c, u32 len)
+{
+	q->slots[q->nused] = c->slots;
+	q->used[q->nused++] = vd_used_elem(&q->ring, c->head, len);
+}
+
+/*
+ * Where a chain's only segment is, or NULL for the chains that the driver of
+ * this benchmark never makes; the kernel has a general path for those.
+ */
+static __always_inline u8 *locate(struct port *p, const struct vd_seg *seg,
+				  u32 nsegs)
+{
+	u32 len = seg->len;
+	u8 *at;
+
+	if (unlikely(nsegs != 1))
+		return NULL;
+	at = vu_mem_at(&p->table, seg->addr, &len);
+	return likely(len == seg->len) ? at : NULL;
+}
+
+static u32 ours_tx(void *arg, u32 max)
+{
+	struct port *p = arg;
+	struct queue *q = &p->q[GUEST_TX];
+	const struct vd_burst *b = &q->burst;
+	const u8 *from[VD_BURST];
+	int n = queue_pop(q, max), i;
+
+	for (i = 0; i < n; i++) {
+		const struct vd_chain *c = &b->chain[i];
+
+		if (unlikely(c->indirect || c->nr_in ||
+			     c->out_len < HDR_SIZE ||
+			     c->out_len > FRAME_SIZE))
+			return 0;
+		from[i] = locate(p, &b->seg[c->first], c->nr_out);
+		if (unlikely(!from[i]))
+			return 0;
+		p->out[i].len = (u32)c->out_len;
+	}
+	host_nospec();
+	for (i = 0; i < n; i++) {
+		p->out[i].data = p->pool[--p->nfree];
+		host_copy(p->out[i].data, from[i], p->out[i].len);
+		queue_used(q, &b->chain[i], 0);
+	}
+	return n > 0 && queue_flush(q) ? (u32)n : 0;
+}
+
+static u32 ours_rx(void *arg, u32 max, u32 len)
+{
+	struct port *p = arg;
+	struct queue *q = &p->q[GUEST_RX];
+	const struct vd_burst *b = &q->burst;
+	int n = queue_pop(q, max), i;
+	u8 *to[VD_BURST];
+
+	for (i = 0; i < n; i++) {
+		const struct vd_chain *c = &b->chain[i];
+
+		if (unlikely(c->indirect || c->nr_out ||
+			     c->in_len < HDR_SIZE + len))
+			return 0;
+		to[i] = locate(p, &b->seg[c->first], c->nr_in);
+		if (unlikely(!to[i]))
+			return 0;
+	}
+	host_nospec();
+	for (i = 0; i < n; i++) {
+		word_store64(to[i], 0);
+		word_store32(to[i] + 8, 0);
+		word_store16(to[i] + NUM_BUFFERS, 1);
+		host_copy(to[i] + HDR_SIZE, p->in[i] + HDR_SIZE, len);
+		queue_used(q, &b->chain[i], HDR_SIZE + len);
+	}
+	return n > 0 && queue_flush(q) ? (u32)n : 0;
+}
+
+static const u8 *ours_frame(void *arg, u32 i, u32 *len)
+{
+	const struct port *p = arg;
+
+	*len = p->out[i].len - HDR_SIZE;
+	return p->out[i].data + HDR_SIZE;
+}
+
+static void ours_release(void *arg, u32 n)
+{
+	struct port *p = arg;
+
+	while (n)
+		p->pool[p->nfree++] = p->out[--n].data;
+}
+
+static u8 *ours_blank(void *arg, u32 i, u32 len)
+{
+	struct port *p = arg;
+
+	(void)len;
+	return p->in[i] + HDR_SIZE;
+}
+
+static void queue_init(struct port *p, u32 at, const struct guest *g,
+		       enum kind kind)
+{
+	struct queue *q = &p->q[at];
+	bool packed = kind_packed(kind);
+	u32 part, len = 1;
+
+	q->ring = (struct vd_ring){ .num = g->num, .packed = packed,
+				    .in_order = kind_in_order(kind),
+				    .avail_wrap = packed, .seen_wrap = packed,
+				    .used_wrap = packed,
+				    .signalled_wrap = packed, .le = true };
+	for (part = 0; part < VD_PARTS; part++)
+		q->mem.part[part] = vu_mem_at(&p->table,
+					      guest_part(g, at, part), &len);
+	if (packed)
+		vd_packed_no_notify(&q->ring, &vd_plain_ops, &q->mem);
+	else
+		vd_split_no_notify(&q->ring, &vd_plain_ops, &q->mem);
+}
+
+static void *ours_open(const struct guest *g, enum kind kind)
+{
+	struct port *p = aligned_alloc(64, (sizeof(*p) + 63) & ~63ul);
+	u32 i;
+
+	if (!p)
+		abort();
+	memset(p, 0, sizeof(*p));
+	p->memory = aligned_alloc(4096, (POOL + BURST_MAX) * FRAME_SIZE);
+	if (!p->memory)
+		abort();
+	memset(p->memory, 0, (POOL + BURST_MAX) * FRAME_SIZE);
+	for (i = 0; i < POOL; i++)
+		p->pool[i] = p->memory + i * FRAME_SIZE;
+	for (i = 0; i < BURST_MAX; i++)
+		p->in[i] = p->memory + (POOL + i) * FRAME_SIZE;
+	p->nfree = POOL;
+	guest_map(g, &p->table);
+	for (i = 0; i < GUEST_QUEUES; i++)
+		queue_init(p, i, g, kind);
+	return p;
+}
+
+static void ours_close(void *arg)
+{
+	struct port *p = arg;
+
+	guest_unmap(&p->table);
+	free(p->memory);
+	free(p);
+}
+
+const struct side side_ours = {
+	.name = "ours",
+	.open = ours_open,
+	.close = ours_close,
+	.tx = ours_tx,
+	.frame = ours_frame,
+	.release = ours_release,
+	.blank = ours_blank,
+	.rx = ours_rx,
+};
