@@ -82,13 +82,24 @@ static void any_desc(const struct race *c, struct vring_desc *d, unsigned int ro
 
 	/* Word by word, so that the device may meet half of it. */
 	v->addr = any_addr(c, seed);
-	v->len = n ? dice(seed) % LONGEST : ~0u >> (dice(seed) % 32);
+	/* Either it ends in its buffer, or in nothing at all. */
+	v->len = n ? dice(seed) % LONGEST : 2 * CHUNK_SIZE << (dice(seed) % 11);
 	v->next = n == 1 ? dice(seed) : dice(seed) % room;
 	if (n == 2)
 		flags = dice(seed) & 7;
 	else if (n < 6)
 		flags |= D_NEXT;
 	v->flags = flags;
+}
+
+static void good_desc(const struct race *c, unsigned int i)
+{
+	if (c->q->index == Q_RX)
+		desc_set(c->q->desc, i, mem_gpa(&c->b->r.mem, c->b->rx[i % RX_BUFS]), RX_SIZE,
+			 D_WRITE, 0);
+	else
+		desc_set(c->q->desc, i, mem_gpa(&c->b->r.mem, c->b->r.buf + i % SLOTS * SLOT),
+			 RIG_FRAME, 0, 0);
 }
 
 /*
@@ -100,7 +111,11 @@ static void any_ring_desc(const struct race *c, unsigned int i, uint32_t *seed)
 	volatile struct vring_desc *v = &c->q->desc[i];
 
 	if (!(c->what & RACE_TABLE) || !(i & 1)) {
-		any_desc(c, &c->q->desc[i], c->q->num, seed);
+		if (c->what & RACE_DESC)
+			any_desc(c, &c->q->desc[i], c->q->num, seed);
+		else
+			/* A bad one would hold up the queue for good. */
+			good_desc(c, i);
 		return;
 	}
 	v->addr = bad_addr(c->b, Q_TX, TABLE);
@@ -162,6 +177,9 @@ static void race_prepare(struct race *c)
 	mem_device_writes(&c->b->r.mem, q->desc, 16 * q->num);
 	mem_device_writes(&c->b->r.mem, q->avail, 6 + 2 * q->num);
 	mem_device_writes(&c->b->r.mem, t, 16 * 64);
+	/* What any_addr() may name at the ends of chunks. */
+	mem_device_writes(&c->b->r.mem, mem_end(&c->b->r.mem, CHUNK_TOP) - 16, 16);
+	mem_device_writes(&c->b->r.mem, mem_end(&c->b->r.mem, CHUNK_B) - 1, 1);
 }
 
 /* Looks at what comes out of the tap, or puts frames in, until time is up. */

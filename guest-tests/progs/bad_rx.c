@@ -101,7 +101,9 @@ static void rx_middle(struct bad *b)
 	q->desc[1].addr = GPA_HOLE;
 	ring_kick(q);
 	expect_stop(b, Q_RX, "buffer not accessible", true);
+	mem_check(&r->mem);
 	q->desc[1].addr = mem_gpa(&r->mem, at + 32);
+	mem_seal(&r->mem);
 	ring_kick(q);
 	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
 	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 1);

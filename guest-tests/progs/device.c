@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * device: the life of our node.
+ *
+ *	device check NODE      owner, worker, statistics, cost, leaks: as KTAP
+ *	device open NODE       hold it open until killed
+ *	device own NODE        hold it open and owned until killed
+ *	device traffic NODE    send frames until killed
+ *
+ * All but check print "ready" when they are.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../vhost/uapi/vhost_direct.h"
+#include "rig.h"
+#include "test.h"
+
+#define MANY		300
+#define IDLE_LIMIT_KB	256
+#define CYCLES		2000
+#define FD_LOOPS	20000
+/* What may come and go by itself over a few thousand calls. */
+#define SLACK_KB	4096
+#define SLACK_FILES	64
+#define STATS_MAX	64
+
+static const char *path;
+
+static int opened_with_memory(void)
+{
+	static uint8_t memory[1 << 16] __attribute__((aligned(4096)));
+	struct node_region r = { 0x100000, sizeof(memory), (uintptr_t)memory };
+	int fd = node_open(path);
+
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK_EQ(node_table(fd, &r, 1), 0);
+	return fd;
+}
+
+static void worker(void)
+{
+	pid_t me = getpid();
+	int fd;
+
+	t_begin("worker vhost-<pid> is there while the device has an owner");
+	fd = node_open(path);
+	CHECK_EQ(worker_find(me), 0);
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK(worker_find(me) > 0);
+	CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
+	CHECK_EQ(worker_find(me), 0);
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK(worker_find(me) > 0);
+	close(fd);
+	CHECK_EQ(worker_find(me), 0);
+	t_end();
+}
+
+/* Exit status of a child: 0 if every call on the inherited device was refused. */
+static int calls_as_stranger(int fd, int tap)
+{
+	uint64_t room[512] = { 0 };
+	struct vd_stats *stats = (void *)room;
+
+	stats->count = 1;
+	if (node_owner(fd) != -EBUSY)
+		return 1;
+	if (node_call(fd, VHOST_RESET_OWNER, NULL) != -EPERM ||
+	    node_call(fd, VHOST_SET_MEM_TABLE, room) != -EPERM ||
+	    node_backend(fd, Q_TX, tap) != -EPERM)
+		return 2;
+	if (node_num(fd, 0, 16) != -EPERM || node_get_base(fd, 0) != -EPERM ||
+	    node_file(fd, VHOST_SET_VRING_KICK, 0, -1) != -EPERM)
+		return 3;
+	return node_call(fd, VD_GET_STATS, stats) != -EPERM ? 4 : 0;
+}
+
+static void stranger(void)
+{
+	struct rig r;
+	const struct rig_opts o = { path, RIG_FEATURES, 0, true };
+	int status = -1;
+	pid_t child;
+
+	t_begin("a child that inherits the device gets EPERM, and may close it");
+	rig_open(&r, &o);
+	rig_tx_good(&r, 0);
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(calls_as_stranger(r.node, r.tap.fd));
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+	rig_tx_good(&r, 0);
+	rig_close(&r);
+	t_end();
+}
+
+static void stats_names(const struct vd_stats *s)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < s->count; i++) {
+		const char *name = s->entry[i].name;
+		size_t len = strnlen(name, VD_STAT_NAME);
+
+		CHECK(len > 0 && len < VD_STAT_NAME);
+		/* CVE-2018-1118, CVE-2024-0340: no byte of somebody else's. */
+		for (j = len; j < VD_STAT_NAME; j++)
+			CHECK_EQ(name[j], 0);
+		for (j = 0; j < i; j++)
+			CHECK(strcmp(name, s->entry[j].name));
+	}
+}
+
+static void stats(void)
+{
+	static uint64_t room[(sizeof(struct vd_stats) + STATS_MAX * sizeof(struct vd_stat)) / 8 + 8];
+	struct vd_stats *s = (void *)room;
+	uint8_t *behind, *end = (uint8_t *)room + sizeof(room);
+	unsigned int all;
+	struct rig r;
+	const struct rig_opts o = { path, RIG_FEATURES, 0, true };
+
+	t_begin("VD_GET_STATS: names, values, no byte too many (CVE-2018-1118, CVE-2024-0340)");
+	rig_open(&r, &o);
+	rig_tx_good(&r, 0);
+	rig_tx_good(&r, 1);
+	memset(room, 0xaa, sizeof(room));
+	s->index = Q_TX;
+	s->count = STATS_MAX;
+	CHECK_EQ(node_call(r.node, VD_GET_STATS, s), 0);
+	all = s->count;
+	CHECK(all > 8 && all < STATS_MAX);
+	stats_names(s);
+	for (behind = (uint8_t *)&s->entry[all]; behind < end; behind++)
+		CHECK_EQ(*behind, 0xaa);
+	CHECK_EQ(node_stat(r.node, Q_TX, "packets"), 2);
+	CHECK_EQ(node_stat(r.node, Q_TX, "bytes"), 2 * RIG_FRAME);
+	CHECK_EQ(node_stat(r.node, Q_RX, "packets"), 0);
+	CHECK(node_stat(r.node, Q_TX, "kicks") >= 1);
+	CHECK_EQ(node_stat(r.node, Q_TX, "malformed"), 0);
+	memset(room, 0xaa, sizeof(room));
+	s->index = Q_TX;
+	s->count = 1;
+	CHECK_EQ(node_call(r.node, VD_GET_STATS, s), 0);
+	CHECK_EQ(s->count, all);
+	CHECK_EQ(*(uint8_t *)&s->entry[1], 0xaa);
+	s->count = 0;
+	CHECK_EQ(node_call(r.node, VD_GET_STATS, s), 0);
+	CHECK_EQ(s->count, all);
+	s->index = 2;
+	CHECK_EQ(node_call(r.node, VD_GET_STATS, s), -ENOBUFS);
+	CHECK_EQ(node_call(r.node, VD_GET_STATS, NULL), -EFAULT);
+	rig_close(&r);
+	t_end();
+}
+
+static void idle_cost(void)
+{
+	struct rlimit lim = { 4096, 4096 };
+	long before, after, kernel_before, kernel_after;
+	int fd[MANY], i;
+
+	t_begin("an idle device, owned, with a memory table, costs less than %u KiB",
+		IDLE_LIMIT_KB);
+	setrlimit(RLIMIT_NOFILE, &lim);
+	/* The first ones pay for caches that stay. */
+	for (i = 0; i < 20; i++)
+		fd[i] = opened_with_memory();
+	for (i = 0; i < 20; i++)
+		close(fd[i]);
+	sleep_ms(300);
+	before = free_kb();
+	kernel_before = kernel_kb();
+	for (i = 0; i < MANY; i++)
+		fd[i] = opened_with_memory();
+	after = free_kb();
+	kernel_after = kernel_kb();
+	t_diag("per device: %ld KiB of free memory; %ld KiB of slab, vmalloc, stacks and tables",
+	       (before - after) / MANY, (kernel_after - kernel_before) / MANY);
+	CHECK((before - after) / MANY < IDLE_LIMIT_KB);
+	CHECK((kernel_after - kernel_before) / MANY < IDLE_LIMIT_KB);
+	/* Else nothing was measured. */
+	CHECK(before - after > 4 * MANY);
+	for (i = 0; i < MANY; i++)
+		close(fd[i]);
+	sleep_ms(500);
+	after = free_kb();
+	if (!CHECK(before - after < SLACK_KB))
+		t_diag("%ld KiB not given back", before - after);
+	t_end();
+}
+
+static void one_cycle(int tap, bool reset)
+{
+	static uint8_t ring[2][4 * PAGE] __attribute__((aligned(4096)));
+	int fd = opened_with_memory(), i, e[3];
+
+	CHECK_EQ(node_features(fd, RIG_FEATURES), 0);
+	for (i = 0; i < 3; i++)
+		e[i] = event_new();
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(node_num(fd, i, 16), 0);
+		CHECK_EQ(node_addr(fd, i, (uintptr_t)ring[i], (uintptr_t)ring[i] + PAGE,
+				   (uintptr_t)ring[i] + 2 * PAGE), 0);
+		CHECK_EQ(node_file(fd, VHOST_SET_VRING_KICK, i, e[0]), 0);
+		CHECK_EQ(node_file(fd, VHOST_SET_VRING_CALL, i, e[1]), 0);
+		CHECK_EQ(node_file(fd, VHOST_SET_VRING_ERR, i, e[2]), 0);
+		CHECK_EQ(node_backend(fd, i, tap), 0);
+	}
+	CHECK_EQ(node_call(fd, VHOST_SET_LOG_FD, &e[0]), 0);
+	for (i = 0; i < 3; i++)
+		close(e[i]);
+	if (reset)
+		CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
+	close(fd);
+}
+
+static void cycles(void)
+{
+	long slab, fds, files, free_before, slab_after, free_after;
+	int tap = tap_bare(0x5002 /* tap, no packet info, virtio header */);
+	unsigned int i;
+
+	t_begin("open, set up and close %u times leaves nothing behind", CYCLES);
+	for (i = 0; i < 100; i++)
+		one_cycle(tap, i & 1);
+	sleep_ms(300);
+	free_before = free_kb();
+	slab = meminfo_kb("SUnreclaim");
+	fds = fds_of_self();
+	files = files_of_system();
+	for (i = 0; i < CYCLES; i++)
+		one_cycle(tap, i & 1);
+	sleep_ms(500);
+	free_after = free_kb();
+	slab_after = meminfo_kb("SUnreclaim");
+	t_diag("%ld KiB of slab, %ld KiB of free memory, %ld files gone",
+	       slab_after - slab, free_before - free_after, files_of_system() - files);
+	CHECK(slab_after - slab < SLACK_KB);
+	CHECK(free_before - free_after < SLACK_KB);
+	CHECK_EQ(fds_of_self(), fds);
+	CHECK(files_of_system() - files < SLACK_FILES);
+	close(tap);
+	t_end();
+}
+
+/* A new eventfd each time, of which only the device keeps the last. */
+static void fd_loops(void)
+{
+	static const struct { unsigned long cmd; const char *name; } calls[] = {
+		{ VHOST_SET_VRING_KICK, "SET_VRING_KICK" },
+		{ VHOST_SET_VRING_CALL, "SET_VRING_CALL" },
+		{ VHOST_SET_VRING_ERR, "SET_VRING_ERR" },
+		{ VHOST_SET_LOG_FD, "SET_LOG_FD" },
+	};
+	unsigned int c, i;
+
+	for (c = 0; c < ARRAY_SIZE(calls); c++) {
+		int fd = opened_with_memory(), e, ret = 0;
+		long files = files_of_system(), slab = meminfo_kb("SUnreclaim");
+
+		t_begin("%s %u times: files and slab flat (CVE-2015-6252, CVE-2019-14818)",
+			calls[c].name, FD_LOOPS);
+		for (i = 0; i < FD_LOOPS && !ret; i++) {
+			e = event_new();
+			ret = calls[c].cmd == VHOST_SET_LOG_FD ?
+			      node_call(fd, calls[c].cmd, &e) :
+			      node_file(fd, calls[c].cmd, i & 1, e);
+			close(e);
+		}
+		CHECK_EQ(ret, 0);
+		sleep_ms(200);
+		if (!CHECK(files_of_system() - files < SLACK_FILES) ||
+		    !CHECK(meminfo_kb("SUnreclaim") - slab < SLACK_KB))
+			t_diag("%ld files, %ld KiB of slab", files_of_system() - files,
+			       meminfo_kb("SUnreclaim") - slab);
+		close(fd);
+		t_end();
+	}
+}
+
+static void other_loops(void)
+{
+	struct node_region r[64];
+	int fd = opened_with_memory(), ret = 0;
+	long slab;
+	unsigned int i;
+
+	t_begin("SET_MEM_TABLE of 64 regions %u times: slab flat (CVE-2019-14818)", FD_LOOPS);
+	for (i = 0; i < 64; i++)
+		r[i] = (struct node_region){ i << 20, PAGE, PAGE };
+	slab = meminfo_kb("SUnreclaim");
+	for (i = 0; i < FD_LOOPS && !ret; i++)
+		ret = node_table(fd, r, 64);
+	CHECK_EQ(ret, 0);
+	/* A refused table is let go too. */
+	r[63].size = 0;
+	for (i = 0; i < FD_LOOPS && ret != 1; i++)
+		ret = node_table(fd, r, 64) == -EFAULT ? 0 : 1;
+	CHECK_EQ(ret, 0);
+	CHECK(meminfo_kb("SUnreclaim") - slab < SLACK_KB);
+	close(fd);
+	t_end();
+}
+
+static void traffic(void)
+{
+	const struct rig_opts o = { path, RIG_FEATURES, 0, true };
+	struct rig r;
+	struct ring *q = &r.q[Q_TX];
+
+	rig_open(&r, &o);
+	desc_set(q->desc, 0, mem_gpa(&r.mem, r.buf), rig_frame(&r, r.buf, RIG_FRAME), 0, 0);
+	printf("ready\n");
+	for (;;) {
+		ring_publish(q, ring_used_idx(q) + q->num / 2);
+		ring_kick(q);
+	}
+}
+
+static void hold(bool own)
+{
+	int fd = node_open(path);
+
+	MUST(!own || !node_owner(fd), "VHOST_SET_OWNER");
+	printf("ready\n");
+	for (;;)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3) {
+		fprintf(stderr, "usage: device check|open|own|traffic NODE\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	path = argv[2];
+	if (!strcmp(argv[1], "traffic"))
+		traffic();
+	if (!strcmp(argv[1], "open") || !strcmp(argv[1], "own"))
+		hold(!strcmp(argv[1], "own"));
+	worker();
+	stranger();
+	stats();
+	idle_cost();
+	cycles();
+	fd_loops();
+	other_loops();
+	return t_done();
+}

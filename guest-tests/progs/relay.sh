@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+# For suites that run our test programs; source it after ktap.sh.
+
+progs=/vd/build/guest-tests
+# shellcheck disable=SC2034 # for the suites
+node=/dev/vhost-direct-net
+
+# load_ours PARAMETER...: both modules; parameters go to the core, takeover to the other
+load_ours() {
+	modprobe -a tun tap && insmod /vd/vhost_direct.ko "$@" &&
+		insmod /vd/vhost_direct_net.ko
+}
+
+unload_ours() {
+	rmmod vhost_direct_net && rmmod vhost_direct
+}
+
+# relay PREFIX PROGRAM ARGUMENT...: the program's KTAP becomes part of the suite's
+relay() {
+	relay_prefix=$1
+	relay_program=$2
+	shift 2
+	"$progs/$relay_program" "$@" >/tmp/relay 2>&1
+	relay_status=$?
+	while IFS= read -r relay_line; do
+		case $relay_line in
+		"ok "*"# SKIP "*)
+			relay_line=${relay_line#ok * - }
+			skip "$relay_prefix${relay_line% # SKIP *}" "${relay_line##*# SKIP }"
+			;;
+		"ok "*) pass "$relay_prefix${relay_line#ok * - }" ;;
+		"not ok "*) fail "$relay_prefix${relay_line#not ok * - }" ;;
+		"KTAP "* | "1.."*) ;;
+		*) diag "${relay_line#\# }" ;;
+		esac
+	done </tmp/relay
+	# A program that died lacks its plan.
+	if [ $relay_status -gt 1 ] || ! grep -q '^1\.\.' /tmp/relay; then
+		fail "$relay_prefix$relay_program ended well" "status $relay_status"
+	fi
+}

@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The same calls on stock's node and on ours: the same answers, but for the differences that
+# stand below with their reasons. Then calls that race each other and the traffic.
+# vm: timeout=240
+# shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
+# shellcheck source=guest-tests/lab/ktap.sh
+. /vd/guest-tests/lab/ktap.sh
+# shellcheck source=guest-tests/progs/relay.sh
+. /vd/guest-tests/progs/relay.sh
+
+macvtap=
+
+[ -x "$progs/ioctl" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
+
+# Where ours may answer otherwise: pattern of the call|stock's answer|ours|why.
+# A line that no call needs is an error too: the list must not outlive its reasons.
+differences() {
+	cat <<'END'
+END
+}
+
+make_macvtap() {
+	modprobe -a dummy macvtap tun tap 2>/dev/null
+	ip link add vd-dummy type dummy && ip link set vd-dummy up &&
+		ip link add link vd-dummy name vd-macvtap type macvtap mode bridge || return
+	macvtap=/dev/tap$(cat /sys/class/net/vd-macvtap/ifindex)
+	[ -c "$macvtap" ]
+}
+
+answers() {
+	"$progs/ioctl" "$2" ${macvtap:+"$macvtap"} >"/tmp/ioctl-$1" 2>&1 && tail -n 1 "/tmp/ioctl-$1" | grep -qx 'end: 0'
+}
+
+compare() {
+	python3 - /tmp/ioctl-stock "/tmp/ioctl-$1" /tmp/ioctl-differences <<'END'
+import fnmatch, sys
+
+def read(path):
+    return [line.rstrip("\n").rpartition(": ")[::2] for line in open(path)]
+
+stock, ours = read(sys.argv[1]), read(sys.argv[2])
+allowed = [line.rstrip("\n").split("|") for line in open(sys.argv[3]) if line.strip()]
+used, wrong = set(), 0
+if [name for name, _ in stock] != [name for name, _ in ours]:
+    print("the two nodes were not asked the same")
+    wrong = 1
+for (name, a), (_, b) in zip(stock, ours):
+    if a == b:
+        continue
+    for i, (pattern, x, y, why) in enumerate(allowed):
+        if fnmatch.fnmatchcase(name, pattern) and fnmatch.fnmatchcase(a, x) \
+                and fnmatch.fnmatchcase(b, y) and why:
+            used.add(i)
+            break
+    else:
+        print(f"{name}: stock {a}, ours {b}")
+        wrong += 1
+for i, entry in enumerate(allowed):
+    if i not in used:
+        print(f"not needed any more: {'|'.join(entry)}")
+        wrong += 1
+sys.exit(wrong > 0)
+END
+}
+
+differences >/tmp/ioctl-differences
+check "a macvtap to try" make_macvtap
+check "stock vhost_net loads" modprobe vhost_net
+check "stock answers every call" answers stock /dev/vhost-net
+check "stock unloads" rmmod vhost_net
+diag "$(wc -l </tmp/ioctl-stock) calls"
+for metadata in direct user; do
+	check "$metadata: the modules load" load_ours metadata=$metadata
+	check "$metadata: ours answers every call" answers $metadata $node
+	check "$metadata: with the same results" compare $metadata
+	relay "$metadata: " storm $node
+	check "$metadata: they unload" unload_ours
+done
+mkdir -p /results/ioctl && cp /tmp/ioctl-* /results/ioctl/
+ip link del vd-dummy
+ktap_done

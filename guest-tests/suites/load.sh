@@ -1,0 +1,201 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The modules and the node: coming, going, taking over, what they cost and leave behind.
+# vm: timeout=240
+# shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
+# shellcheck source=guest-tests/lab/ktap.sh
+. /vd/guest-tests/lab/ktap.sh
+# shellcheck source=guest-tests/progs/relay.sh
+. /vd/guest-tests/progs/relay.sh
+
+core=/sys/module/vhost_direct
+debug=/sys/kernel/debug/vhost_direct
+
+[ -x "$progs/device" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
+
+is() {
+	[ "$("$@" 2>/dev/null)" = "$want" ]
+}
+
+is_loaded() {
+	grep -q "^$1 " /proc/modules
+}
+
+not_loaded() {
+	! is_loaded "$1"
+}
+
+absent() {
+	[ ! -e "$1" ]
+}
+
+# hold WHAT: runs the program in the background until "ready"; its pid is in $held
+hold() {
+	"$progs/device" "$1" "${2:-$node}" >/tmp/held 2>&1 </dev/null &
+	held=$!
+	for _ in $(seq 100); do
+		grep -q ready /tmp/held && return
+		sleep 0.05
+	done
+	cat /tmp/held
+	return 1
+}
+
+# Reaped, and its last reference to the node gone.
+drop() {
+	kill -KILL "$held"
+	wait "$held" 2>/dev/null
+	true
+}
+
+worker_of() {
+	for comm in /proc/[0-9]*/comm; do
+		if [ "$(cat "$comm" 2>/dev/null)" = "vhost-$1" ]; then
+			basename "$(dirname "$comm")"
+			return
+		fi
+	done
+	return 1
+}
+
+no_worker_of() {
+	! worker_of "$1"
+}
+
+folders() {
+	find "$debug" -mindepth 1 -maxdepth 1 -type d | wc -l
+}
+
+# message_since MARK TEXT: the kernel said so after the mark
+message_since() {
+	dmesg | sed -n "/$1/,\$p" | grep -qF "$2"
+}
+
+mark() {
+	mark_text="load-suite-mark-$$-$1"
+	echo "<6>$mark_text" >/dev/kmsg
+}
+
+test_load() {
+	check "the modules load" load_ours
+	check "the node is there" test -c $node
+	want="600"
+	check "its mode is 0600" is stat -c %a $node
+	refuse "no /dev/vhost-net without takeover" test -e /dev/vhost-net
+	check "they unload" unload_ours
+	check "the node is gone" absent $node
+	check "debugfs' folder is gone" absent $debug
+	check "they load again" load_ours
+	refuse "the core doesn't unload while the other needs it" rmmod vhost_direct
+}
+
+test_open() {
+	check "a program opens the node" hold open
+	refuse "no unloading while the node is open" rmmod vhost_direct_net
+	check "rmmod says that it is in use" sh -c 'rmmod vhost_direct_net 2>&1 | grep -qi "in use"'
+	drop
+	check "a program owns the device" hold own
+	refuse "no unloading while the device has an owner" rmmod vhost_direct_net
+	check "the worker is named after the owner" worker_of "$held"
+	want=1
+	check "debugfs shows the device" is folders
+	check "debugfs shows the queue's counters" \
+		sh -c "grep -q '^packets  *0' $debug/*/tx && grep -q '^ring_size' $debug/*/rx"
+	drop
+	check "the worker is gone after a close without VHOST_RESET_OWNER" no_worker_of "$held"
+	want=0
+	check "debugfs shows it no longer" is folders
+	check "they unload after a close without VHOST_RESET_OWNER" unload_ours
+}
+
+test_parameters() {
+	check "the modules load with metadata=user" load_ours metadata=user
+	want=user
+	check "metadata reads as user" is cat $core/parameters/metadata
+	check "metadata can be written" sh -c "echo direct >$core/parameters/metadata"
+	want=direct
+	check "metadata reads as direct" is cat $core/parameters/metadata
+	for bad in garbage '' directly 1; do
+		refuse "metadata refuses '$bad'" sh -c "echo '$bad' >$core/parameters/metadata"
+	done
+	check "metadata is still direct" is cat $core/parameters/metadata
+	want=64
+	check "max_mem_regions is 64" is cat $core/parameters/max_mem_regions
+	refuse "max_mem_regions is read-only" sh -c "echo 128 >$core/parameters/max_mem_regions"
+	check "they unload" unload_ours
+	refuse "metadata=garbage doesn't load" insmod /vd/vhost_direct.ko metadata=garbage
+	check "and left nothing" not_loaded vhost_direct
+}
+
+test_cgroup() {
+	group=/sys/fs/cgroup/vd-load-suite
+	check "the modules load" load_ours
+	mkdir -p $group
+	# The shell that starts the owner is in the group, and so is the owner.
+	sh -c "echo \$\$ >$group/cgroup.procs; exec $progs/device own $node" >/tmp/held 2>&1 &
+	held=$!
+	for _ in $(seq 100); do
+		grep -q ready /tmp/held && break
+		sleep 0.05
+	done
+	worker=$(worker_of "$held")
+	want="0::/vd-load-suite"
+	check "the worker is in its owner's cgroup" is cat "/proc/$worker/cgroup"
+	drop
+	check "the cgroup can be removed: the worker has left it" rmdir $group
+}
+
+test_kill() {
+	for i in 1 2 3; do
+		check "traffic runs ($i)" hold traffic
+		sleep 0.5
+		start=$(date +%s%N)
+		drop
+		end=$(date +%s%N)
+		check "SIGKILL under traffic ends the owner in time ($i)" \
+			test $((end - start)) -lt 2000000000
+		check "and its worker ($i)" no_worker_of "$held"
+	done
+	check "they unload after that" unload_ours
+}
+
+test_takeover() {
+	check "stock vhost_net loads" modprobe vhost_net
+	mark stock
+	check "the core loads beside stock" insmod /vd/vhost_direct.ko
+	refuse "takeover=1 fails while stock is loaded" insmod /vd/vhost_direct_net.ko takeover=1
+	check "the kernel says why" message_since "$mark_text" "/dev/vhost-net is held by vhost_net"
+	check "nothing is half registered: no module" not_loaded vhost_direct_net
+	check "nothing is half registered: no node" absent $node
+	check "stock's node still answers" sh -c "$progs/ioctl /dev/vhost-net | grep -q '^features offered: 0x'"
+	check "without takeover it loads beside stock" insmod /vd/vhost_direct_net.ko
+	check "both nodes are there" test -c $node -a -c /dev/vhost-net
+	check "it unloads" rmmod vhost_direct_net
+	check "stock unloads" rmmod vhost_net
+	check "takeover=1 loads without stock" insmod /vd/vhost_direct_net.ko takeover=1
+	check "/dev/vhost-net is there" test -c /dev/vhost-net
+	want="a ee"
+	check "with stock's number" is stat -c '%t %T' /dev/vhost-net
+	check "our own node isn't" absent $node
+	check "it is ours: it has a debugfs folder" hold own /dev/vhost-net
+	want=1
+	check "one device" is folders
+	drop
+	refuse "stock doesn't load while we serve its node" modprobe vhost_net
+	check "they unload" unload_ours
+	check "stock loads again" modprobe vhost_net
+	check "stock unloads again" rmmod vhost_net
+}
+
+test_load
+test_open
+test_parameters
+test_cgroup
+test_kill
+test_takeover
+for metadata in direct user; do
+	check "$metadata: the modules load" load_ours metadata=$metadata
+	relay "$metadata: " device check $node
+	check "$metadata: they unload" unload_ours
+done
+ktap_done
