@@ -18,6 +18,7 @@ modules:
 programs:
 	+$(MAKE) -C bench all
 	+$(MAKE) -C virtio/tests all
+	+$(MAKE) -C guest-tests/progs all
 
 clean:
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
