@@ -6,8 +6,9 @@ KDIR ?= $(shell d=/lib/modules/$$(uname -r)/build; [ -e $$d ] && echo $$d || \
 	ls -d /lib/modules/*/build 2>/dev/null | sort -V | tail -n 1)
 DESTDIR ?=
 J ?= $(shell nproc)
+SANITIZERS ?= lockdep kasan kcsan
 
-.PHONY: all modules clean install install-dkms uninstall programs bench test check help setup setup-lab
+.PHONY: all modules clean install install-dkms uninstall programs bench test test-sanitize check help setup setup-lab
 
 all: modules
 
@@ -56,6 +57,13 @@ test: setup-lab
 	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules programs KDIR=$$kdir
 	guest-tests/run-tests $(TESTS)
 
+# Each kernel's run counts, also after one that failed.
+test-sanitize: setup-lab
+	+$(MAKE) programs
+	@status=0; for name in $(SANITIZERS); do \
+		echo "== $$name"; guest-tests/run-tests --sanitizer $$name $(TESTS) || status=1; \
+	done; exit $$status
+
 check: setup
 	.ci/check
 
@@ -69,6 +77,9 @@ help:
 #:                  (BENCH="--help" for its options)
 #: make test        all tests, user space and virtual machines
 #:                  (TESTS="--list", TESTS="--only 'nested*'")
+#: make test-sanitize
+#:                  the suites on sanitizer kernels, built on first use
+#:                  (SANITIZERS="lockdep kasan kcsan")
 #: make check       style, sparse, kernel-doc, shellcheck, warnings
 #: make install     install modules and udev rule on this host; then
 #:                  modprobe vhost_direct_net

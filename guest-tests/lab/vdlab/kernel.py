@@ -87,7 +87,8 @@ def _key(name, source):
 
 def _make(tree, log, *words):
     """make in TREE, as the least urgent thing this machine does. Its output goes to LOG."""
-    command = ["nice", "-n", "19", "make", "-C", tree, f"-j{os.cpu_count()}",
+    # If this program is killed outright, make ends, too, and its children with it.
+    command = ["setpriv", "--pdeathsig", "TERM", "--", "nice", "-n", "19", "make", "-C", tree, f"-j{os.cpu_count()}",
                # Neither who built it nor where must show in the result.
                "KBUILD_BUILD_USER=vhost-direct", "KBUILD_BUILD_HOST=lab", *words]
     began, shown, count, tail = time.monotonic(), time.monotonic(), 0, []
@@ -107,7 +108,6 @@ def _make(tree, log, *words):
         except BaseException:
             os.killpg(process.pid, 15)
             raise
-    log.flush()
     if status:
         raise LabError(f"make {' '.join(words)} failed (all of it: {log.name}):\n  "
                        + "\n  ".join(tail))
@@ -196,7 +196,7 @@ def _build(name, version, source, path):
     try:
         os.makedirs(out)
         _unpack(version, tree)
-        with open(log_path, "w", encoding="utf-8") as log:
+        with open(log_path, "w", buffering=1, encoding="utf-8") as log:
             _configure(name, tree, log)
             _make(tree, log, "vmlinux", "modules")
             release = _collect(tree, out, log)

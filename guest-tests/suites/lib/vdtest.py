@@ -18,6 +18,8 @@ VRING = "/vd/build/bench/vring"
 CASES = "/vd/build/guest-tests/mem-cases"
 NODE = "/dev/vhost-direct-net"
 METADATA = "/sys/module/vhost_direct/parameters/metadata"
+# On a sanitizer kernel everything takes longer; only how long we wait depends on it.
+SLOW = int(os.environ.get("VD_SLOW_FACTOR", "1"))
 # What may take the other way in a direct run: a page's first copy-on-write, say.
 _STRAY, _STRAY_SHARE = 8, 0.01
 
@@ -62,7 +64,7 @@ class Run:
         self.json = {}
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  check=False, timeout=limit)
+                                  check=False, timeout=limit * SLOW)
             self.text, self.status = done.stderr, done.returncode
             if done.stdout:
                 self.json = json.loads(done.stdout)
