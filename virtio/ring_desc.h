@@ -87,6 +87,33 @@ vd_chain_add(struct vd_chain *c, struct vd_seg *seg, u32 room,
 	return 0;
 }
 
+/*
+ * Is @d a whole chain, with one segment? Nearly all are: they are stored by
+ * vd_chain_single() without what vd_chain_add() does for the others.
+ */
+static __always_inline bool vd_desc_is_single(const struct vd_desc *d)
+{
+	return !(d->flags & (VD_DESC_F_NEXT | VD_DESC_F_INDIRECT)) && d->len;
+}
+
+static __always_inline void
+vd_chain_single(struct vd_chain *c, struct vd_seg *seg, u16 head, u32 first,
+		const struct vd_desc *d)
+{
+	bool in = d->flags & VD_DESC_F_WRITE;
+
+	seg->addr = d->addr;
+	seg->len = d->len;
+	c->head = head;
+	c->slots = 1;
+	c->first = (u16)first;
+	c->nr_out = !in;
+	c->nr_in = in;
+	c->indirect = false;
+	c->out_len = in ? 0 : d->len;
+	c->in_len = in ? d->len : 0;
+}
+
 /* An indirect table is legal to look at. Section 2.7.5.3. */
 static __always_inline int
 vd_indirect_check(const struct vd_ring *r, const struct vd_desc *d)

@@ -76,34 +76,21 @@ vd_split_look(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem)
 }
 
 /*
- * Walks one chain of the descriptor table into the burst. @left counts the
- * descriptors that the burst may still look at; as each leaves one segment at
- * most, the burst has room for whatever @left allows. Section 2.7.5.
+ * Walks one chain of the descriptor table, from its head @d on, which was read
+ * from there. @left counts the descriptors that the burst may still look at; as
+ * each leaves one segment at most, the burst has room for whatever @left
+ * allows. Section 2.7.5.
  */
 static __always_inline int
 vd_split_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
-	       const void *mem, struct vd_burst *b, u16 head, u32 *left)
+	       const void *mem, struct vd_chain *c, struct vd_seg *seg,
+	       struct vd_desc d, u32 *left)
 {
-	struct vd_chain *c = &b->chain[b->count];
-	struct vd_seg *seg = &b->seg[b->nsegs];
-	u32 room = VD_CHAIN_SEGS - b->nsegs;
-	u32 i = head, seen = 0;
-	struct vd_desc d;
+	u32 room = VD_CHAIN_SEGS - c->first, i, seen = 0;
 	u64 raw[2];
 	int err;
 
-	if (unlikely(i >= r->num))
-		return -VD_BAD_HEAD;
-	*c = (struct vd_chain){ .head = head, .slots = 1,
-				.first = (u16)b->nsegs };
 	for (;;) {
-		if (unlikely(!*left))
-			return -VD_BURST_FULL;
-		--*left;
-		i = array_index_nospec(i, r->num);
-		if (unlikely(ops->read_desc(mem, i * VD_DESC_SIZE, raw)))
-			return -VD_FAULT;
-		d = vd_desc_decode(r, raw);
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT)) {
 			err = vd_indirect_check(r, &d);
 			if (err)
@@ -123,7 +110,64 @@ vd_split_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 			return -VD_BAD_NEXT;
 		if (unlikely(++seen == r->num))
 			return -VD_BAD_LOOP;
+		if (unlikely(!*left))
+			return -VD_BURST_FULL;
+		--*left;
+		i = array_index_nospec(i, r->num);
+		if (unlikely(ops->read_desc(mem, i * VD_DESC_SIZE, raw)))
+			return -VD_FAULT;
+		d = vd_desc_decode(r, raw);
 	}
+}
+
+/*
+ * Puts the chains of @n heads into the burst, as far as they are legal. What
+ * changes with each chain is kept out of memory: a store that the next turn
+ * must load again would be most of a turn's time. Returns 0 or what ended it.
+ */
+static __always_inline int
+vd_split_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
+		const void *mem, struct vd_burst *b, const u16 *heads, u32 n)
+{
+	u32 num = r->num, left = VD_CHAIN_SEGS, nsegs = 0, i;
+	struct vd_desc d;
+	u64 raw[2];
+	int err = 0;
+
+	for (i = 0; i < n; i++) {
+		u16 head = vd_ring16(r, heads[i]);
+		struct vd_chain *c = &b->chain[i];
+		struct vd_seg *seg = &b->seg[nsegs];
+
+		err = -VD_BAD_HEAD;
+		if (unlikely(head >= num))
+			break;
+		err = -VD_BURST_FULL;
+		if (unlikely(!left))
+			break;
+		left--;
+		err = -VD_FAULT;
+		if (unlikely(ops->read_desc(mem,
+					    array_index_nospec(head, num) *
+					    VD_DESC_SIZE, raw)))
+			break;
+		d = vd_desc_decode(r, raw);
+		err = 0;
+		if (likely(vd_desc_is_single(&d))) {
+			vd_chain_single(c, seg, head, nsegs, &d);
+			nsegs++;
+			continue;
+		}
+		*c = (struct vd_chain){ .head = head, .slots = 1,
+					.first = (u16)nsegs };
+		err = vd_split_chain(r, ops, mem, c, seg, d, &left);
+		if (unlikely(err))
+			break;
+		nsegs += c->nr_out + c->nr_in + c->indirect;
+	}
+	b->count = i;
+	b->nsegs = nsegs;
+	return err;
 }
 
 /* Reads @n heads from the avail ring, which may wrap once. */
@@ -162,7 +206,7 @@ static __always_inline int
 vd_split_pop(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	     struct vd_burst *b, u32 max)
 {
-	u32 n = (u16)(r->avail_idx - r->last_avail), i, left = VD_CHAIN_SEGS;
+	u32 n = (u16)(r->avail_idx - r->last_avail);
 	u16 head[VD_BURST];
 	int err;
 
@@ -184,16 +228,7 @@ vd_split_pop(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	err = vd_split_heads(r, ops, mem, head, n);
 	if (unlikely(err))
 		return err;
-	for (i = 0; i < n; i++) {
-		const struct vd_chain *c = &b->chain[i];
-
-		err = vd_split_chain(r, ops, mem, b, vd_ring16(r, head[i]),
-				     &left);
-		if (unlikely(err))
-			break;
-		b->nsegs += c->nr_out + c->nr_in + c->indirect;
-		b->count++;
-	}
+	err = vd_split_chains(r, ops, mem, b, head, n);
 	if (unlikely(!b->count))
 		return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
 	r->last_avail += b->count;
