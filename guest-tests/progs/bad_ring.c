@@ -2,6 +2,7 @@
 /* Illegal ring content, and memory that isn't there: one case a line. */
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bad.h"
 
@@ -328,6 +329,37 @@ static void used_many(struct bad *b, bool event_idx)
 	t_end();
 }
 
+/* Nobody kicks before the queue is stopped, or given another socket. */
+static void used_stop(struct bad *b, bool swap)
+{
+	struct bad own = *b;
+	struct rig *r = &own.r;
+	struct ring *q = &r->q[Q_TX];
+	int other = -1;
+
+	t_begin("used ring read-only, mended, then %s: no completion is lost",
+		swap ? "another socket" : "stopped");
+	bad_open(&own);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, r->buf), rig_frame(r, r->buf, RIG_FRAME), 0, 0);
+	ring_offer(q, 0);
+	CHECK_EQ(mprotect(q->used, PAGE, PROT_READ), 0);
+	ring_kick(q);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	rig_arrives(r, r->seq, RIG_FRAME);
+	CHECK_EQ(mprotect(q->used, PAGE, PROT_READ | PROT_WRITE), 0);
+	if (swap)
+		other = tap_bare(0x5002 /* tap, no packet info, virtio header */);
+	CHECK_EQ(node_backend(r->node, Q_TX, other), 0);
+	/* What was taken has been given back. */
+	if (!swap)
+		CHECK_EQ(node_get_base(r->node, Q_TX), ring_used_idx(q));
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	bad_close(&own);
+	if (swap)
+		close(other);
+	t_end();
+}
+
 void bad_ring(const struct bad *like)
 {
 	struct bad b = *like;
@@ -351,4 +383,6 @@ void bad_ring(const struct bad *like)
 	bad_close(&b);
 	used_many(&b, true);
 	used_many(&b, false);
+	used_stop(&b, false);
+	used_stop(&b, true);
 }

@@ -34,11 +34,6 @@ void say(long ret, const char *fmt, ...)
 		printf(": %ld\n", ret);
 }
 
-void say_hex(uint64_t value, const char *name)
-{
-	printf("%s: 0x%llx\n", name, (unsigned long long)value);
-}
-
 static void places_make(void)
 {
 	uint8_t *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,

@@ -34,7 +34,6 @@ extern struct places at;
 
 /* A line of the result: what was asked, and 0, a number or the errno. */
 void say(long ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void say_hex(uint64_t value, const char *name);
 
 /* A device of the caller's; with memory table, and rings that could start. */
 int dev_owned(void);

@@ -99,9 +99,11 @@ static void features(void)
 	unsigned int bit;
 
 	say(node_call(fd, VHOST_GET_FEATURES, &offered), "VHOST_GET_FEATURES");
-	say_hex(offered, "features offered");
+	for (bit = 0; bit < 64; bit++)
+		say(offered >> bit & 1, "features offered, bit %u", bit);
 	say(node_call(fd, VHOST_GET_BACKEND_FEATURES, &backend), "VHOST_GET_BACKEND_FEATURES");
-	say_hex(backend, "backend features offered");
+	for (bit = 0; bit < 64; bit++)
+		say(backend >> bit & 1, "backend features offered, bit %u", bit);
 	for (bit = 0; bit < 64; bit++)
 		say(node_features(fd, 1ull << bit), "VHOST_SET_FEATURES, bit %u", bit);
 	say(node_features(fd, ~0ull), "VHOST_SET_FEATURES, all bits");

@@ -82,6 +82,18 @@ pid_t worker_find(pid_t owner)
 	return found;
 }
 
+bool worker_gone(pid_t owner)
+{
+	unsigned int tries;
+
+	for (tries = 0; worker_find(owner); tries++) {
+		if (tries == 50)
+			return false;
+		sleep_ms(2);
+	}
+	return true;
+}
+
 uint64_t worker_cpu_ns(pid_t worker)
 {
 	unsigned long long ns = 0;

@@ -17,6 +17,8 @@ void klog_mark(void);
 bool klog_has(const char *a, const char *b);
 
 pid_t worker_find(pid_t owner);
+/* A thread that has ended is listed for a moment more: is it gone after that? */
+bool worker_gone(pid_t owner);
 uint64_t worker_cpu_ns(pid_t worker);
 char worker_state(pid_t worker);
 

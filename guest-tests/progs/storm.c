@@ -258,6 +258,7 @@ static void pump(struct storm *s)
 /* The transmit ring and the buffers move to memory that is mapped twice. */
 static void open_twice(struct storm *s)
 {
+	struct node_region region = { GPA_A, CHUNK_SIZE };
 	struct rig *r = &s->r;
 	struct ring *q = &r->q[Q_TX];
 	uint8_t *p;
@@ -274,6 +275,8 @@ static void open_twice(struct storm *s)
 	q->avail = (void *)(p + PAGE);
 	q->used = (void *)(p + 2 * PAGE);
 	r->buf = p + 16 * PAGE;
+	region.user = (uintptr_t)p;
+	CHECK_EQ(node_table(r->node, &region, 1), 0);
 	ring_start(q, r->node, r->tap.fd);
 }
 
@@ -344,7 +347,7 @@ static void resets(struct storm *s)
 		sleep_ms(20);
 		moved += ring_used_idx(&s->r.q[Q_TX]) != before;
 		CHECK_EQ(node_call(s->r.node, VHOST_RESET_OWNER, NULL), 0);
-		CHECK_EQ(worker_find(getpid()), 0);
+		CHECK(worker_gone(getpid()));
 		count(s, 0);
 		setup_again(&s->r);
 		count(s, 0);

@@ -17,6 +17,23 @@ macvtap=
 # A line that no call needs is an error too: the list must not outlive its reasons.
 differences() {
 	cat <<'END'
+features offered, bit 26|1|0|the dirty log (VHOST_F_LOG_ALL) isn't offered
+VHOST_SET_FEATURES, bit 26|0|EOPNOTSUPP|and so is refused
+*, VRING_ADDR log flag|0|EOPNOTSUPP|nobody would write the log
+features offered, bit 33|1|0|the device IOTLB (VIRTIO_F_ACCESS_PLATFORM) isn't offered
+VHOST_SET_FEATURES, bit 33|0|EOPNOTSUPP|and so is refused
+backend features offered, bit 1|1|0|nor is its message format (VHOST_BACKEND_F_IOTLB_MSG_V2)
+VHOST_SET_BACKEND_FEATURES, bit 1|0|EOPNOTSUPP|and so is refused
+read, no owner|EAGAIN|EINVAL|reading is for the messages of the device IOTLB
+features offered, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never had them
+VHOST_SET_FEATURES, bit 34|EOPNOTSUPP|0|and so is accepted
+features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock has it from 7.2 on
+VHOST_SET_FEATURES, bit 35|EOPNOTSUPP|0|and so is accepted
+owner, VHOST_?ET_VRING_BUSYLOOP_TIMEOUT, *|*|ENOTTY|busy polling isn't offered: the call is unknown
+memory table: stopped, size 0 at 0|0|EFAULT|stock takes it for the whole address space
+memory table: stopped, *kernel memory|0|EFAULT|stock sees it only when a queue starts; before that nothing is used
+memory table: stopped, user address wraps|0|EFAULT|the same
+memory table: stopped, the last user page and more|0|EFAULT|the same
 END
 }
 
