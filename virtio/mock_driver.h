@@ -22,7 +22,11 @@
  * @offset: where in a page each part starts; a legal one is a multiple of
  *          16, 2 and 4
  * @tables: entries of each descriptor's own indirect table, 0 for none
- * @start: value that both indices start from
+ * @start: value that both indices start from; packed: slot that both sides
+ *         start from, and bit 15 if it is in a round of wrap counter 0
+ * @salt: packed: what makes buffer ids of 16 arbitrary bits
+ * @packed: VIRTIO_F_RING_PACKED negotiated: mock_packed.h
+ * @in_order: VIRTIO_F_IN_ORDER negotiated
  * @event_idx: VIRTIO_F_EVENT_IDX negotiated
  * @le: words are little endian, else native
  */
@@ -31,6 +35,9 @@ struct mock_layout {
 	u32 offset[VD_PARTS];
 	u32 tables;
 	u16 start;
+	u16 salt;
+	bool packed;
+	bool in_order;
 	bool event_idx;
 	bool le;
 };
@@ -53,9 +60,13 @@ struct mock_chain {
 	u64 cookie;
 };
 
-/* A chain that came back. */
+/*
+ * A chain that came back; in order, perhaps without a used element of its own
+ * (2.7.9, 2.8.8).
+ */
 struct mock_done {
 	u16 head;
+	bool skipped;
 	u32 len;
 	u64 cookie;
 };
@@ -83,6 +94,9 @@ struct mock_slot {
  * @kicked: @published at the last decision about a kick
  * @used_idx: newest index of the device that was seen
  * @last_used: next used element to reap
+ * @order: in order: heads by index
+ * @batch_end: in order: index after the batch whose element was read last
+ * @batch_len: in order: length in that element
  */
 struct mock_split {
 	struct mock_arena *arena;
@@ -100,6 +114,9 @@ struct mock_split {
 	u16 kicked;
 	u16 used_idx;
 	u16 last_used;
+	u16 *order;
+	u16 batch_end;
+	u32 batch_len;
 };
 
 static __always_inline u16 mock16(const struct mock_split *d, u16 v)
@@ -192,14 +209,17 @@ static inline void mock_split_init(struct mock_split *d, struct mock_arena *a,
 	d->next = mock_calloc(num, sizeof(*d->next));
 	d->slot = mock_calloc(num, sizeof(*d->slot));
 	d->perm = mock_calloc(lay->tables, sizeof(*d->perm));
+	d->order = mock_calloc(num, sizeof(*d->order));
+	/* In order, descriptors are used in the order of the table: 2.7.5. */
 	for (i = 0; i < num; i++)
-		d->next[i] = i + 1;
+		d->next[i] = lay->in_order ? (i + 1) & (num - 1) : i + 1;
 	d->num_free = num;
 	d->avail_idx = lay->start;
 	d->published = lay->start;
 	d->kicked = lay->start;
 	d->used_idx = lay->start;
 	d->last_used = lay->start;
+	d->batch_end = lay->start;
 	word_store16_sync(mock_avail(d, 2), mock16(d, lay->start));
 	word_store16_sync(mock_used(d, 2), mock16(d, lay->start));
 }
@@ -209,6 +229,7 @@ static inline void mock_split_exit(struct mock_split *d)
 	free(d->next);
 	free(d->slot);
 	free(d->perm);
+	free(d->order);
 }
 
 /* The state in which a device meets this ring. */
@@ -219,6 +240,7 @@ static inline struct vd_ring mock_device(const struct mock_split *d)
 		.last_avail = d->lay.start,
 		.avail_idx = d->lay.start,
 		.last_used = d->lay.start,
+		.in_order = d->lay.in_order,
 		.event_idx = d->lay.event_idx,
 		.indirect = d->lay.tables > 0,
 		.le = d->lay.le,
@@ -302,6 +324,7 @@ static inline int mock_add(struct mock_split *d, const struct mock_chain *c)
 	d->free_head = at;
 	d->num_free -= n;
 	d->slot[head] = (struct mock_slot){ c->cookie, n };
+	d->order[d->avail_idx & (d->lay.num - 1)] = head;
 	word_store16(mock_avail(d, 4 + 2 * (d->avail_idx & (d->lay.num - 1))),
 		     mock16(d, head));
 	d->avail_idx++;
@@ -347,6 +370,46 @@ static inline bool mock_more_used(struct mock_split *d)
 	return d->used_idx != d->last_used;
 }
 
+/* Takes the descriptors of head @id back. */
+static inline void mock_release(struct mock_split *d, u16 id)
+{
+	u32 n = d->slot[id].descs, i;
+	u16 tail = id;
+
+	d->slot[id].descs = 0;
+	d->num_free += n;
+	if (d->lay.in_order)
+		return;
+	for (i = 1; i < n; i++)
+		tail = d->next[tail];
+	d->next[tail] = d->free_head;
+	d->free_head = id;
+}
+
+/*
+ * The next head in order; with a new used element, which stands for all up to
+ * the one it names: that one must be out, and the index must cover it. Section
+ * 2.7.9.
+ */
+static inline int mock_in_order(struct mock_split *d, u32 id,
+				struct mock_done *done)
+{
+	u16 at = d->last_used, mask = d->lay.num - 1;
+
+	if (at == d->batch_end) {
+		while (d->order[at & mask] != id && at != d->used_idx)
+			at++;
+		if (at == d->used_idx)
+			return -1;
+		d->batch_end = at + 1;
+		d->batch_len = done->len;
+	}
+	id = d->order[d->last_used & mask];
+	done->skipped = (u16)(d->last_used + 1) != d->batch_end;
+	done->len = done->skipped ? 0 : d->batch_len;
+	return (int)id;
+}
+
 /**
  * mock_reap - take one chain back
  * @d: the driver
@@ -357,8 +420,8 @@ static inline bool mock_more_used(struct mock_split *d)
  */
 static inline int mock_reap(struct mock_split *d, struct mock_done *done)
 {
-	u32 id, i, n;
-	u16 tail;
+	int ret;
+	u32 id;
 	u8 *at;
 
 	if (!mock_more_used(d))
@@ -366,18 +429,19 @@ static inline int mock_reap(struct mock_split *d, struct mock_done *done)
 	at = mock_used(d, 4 + 8 * (d->last_used & (d->lay.num - 1)));
 	id = mock32(d, word_load32(at));
 	done->len = mock32(d, word_load32(at + 4));
+	done->skipped = false;
+	if (d->lay.in_order) {
+		ret = mock_in_order(d, id, done);
+		if (ret < 0)
+			return ret;
+		id = ret;
+	}
 	d->last_used++;
 	if (id >= d->lay.num || !d->slot[id].descs)
 		return -1;
 	done->head = id;
 	done->cookie = d->slot[id].cookie;
-	n = d->slot[id].descs;
-	d->slot[id].descs = 0;
-	for (i = 1, tail = id; i < n; i++)
-		tail = d->next[tail];
-	d->next[tail] = d->free_head;
-	d->free_head = id;
-	d->num_free += n;
+	mock_release(d, id);
 	return 1;
 }
 

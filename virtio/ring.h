@@ -211,8 +211,10 @@ static __always_inline bool vd_need_event(u16 event, u16 new, u16 old)
 
 /*
  * How many elements from @i on the used element of the last may stand for:
- * with IN_ORDER, a run of buffers into which nothing was written. Sections
- * 2.7.9, 2.8.9.
+ * with IN_ORDER, a run of buffers into which nothing was written. The driver
+ * takes those that are passed over for used completely: a back end that gives
+ * back a writable buffer unwritten must not do so with length 0, or not in one
+ * push with others. Sections 2.7.9, 2.8.8.
  */
 static __always_inline u32
 vd_in_order_run(const struct vd_ring *r, const struct vd_used *elem, u32 i,

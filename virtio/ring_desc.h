@@ -169,10 +169,11 @@ static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
  * @io: reads guest memory; may sleep if it likes
  *
  * The entries of a split ring's table are linked by their next, those of a
- * packed ring's follow each other to the end of the table.
+ * packed ring's follow each other to the end of the table, whatever their flags
+ * say, but WRITE (2.8.7).
  *
  * Return: 0, or minus one of enum vd_reason; @c is then unchanged.
- * Context: that of @io. Sections 2.7.5.3, 2.8.8.
+ * Context: that of @io. Sections 2.7.5.3, 2.8.7.
  */
 static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 				  const struct vd_seg *from, struct vd_seg *to,
@@ -208,7 +209,8 @@ static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 			return -VD_BAD_INDIRECT_READ;
 		d = r->packed ? vd_desc_decode_packed(r, raw) :
 				vd_desc_decode(r, raw);
-		if (unlikely(d.flags & VD_DESC_F_INDIRECT))
+		/* A packed ring's may have any flag; all but WRITE are void. */
+		if (unlikely(d.flags & VD_DESC_F_INDIRECT) && !r->packed)
 			return -VD_BAD_INDIRECT_NEST;
 		err = vd_chain_add(&x, to, VD_CHAIN_SEGS, &d);
 		if (unlikely(err))

@@ -7,9 +7,15 @@
  *   avail: the driver's event suppression: off_wrap 0, flags 2
  *   used:  the device's event suppression: the same
  *
- * A descriptor's second half is loaded and stored as one aligned 64-bit word:
- * so length, id and flags are of one moment, and a guest word is read once.
- * The descriptor area must be aligned to 16 bytes (2.8.10.1).
+ * The flags of each slot are polled first, as a split ring's index is; then,
+ * behind one barrier for all of them, each descriptor is read once and whole.
+ * What the poll saw but its two bits is never used: only behind the barrier are
+ * length and id sure to be those that go with the flags, as a driver may write
+ * all but the first flags of a batch in any order (2.8.21.1).
+ *
+ * A used descriptor's second half is stored as one aligned 64-bit word, so that
+ * length, id and flags appear at once. The descriptor area must be aligned to
+ * 16 bytes (2.8.10.1).
  */
 #ifndef VD_RING_PACKED_H
 #define VD_RING_PACKED_H
@@ -18,6 +24,7 @@
 
 #define VD_PACKED_F_AVAIL	(1u << 7)
 #define VD_PACKED_F_USED	(1u << 15)
+#define VD_PACKED_DESC_FLAGS	14u	/* where they are in a descriptor */
 #define VD_PACKED_OFF_WRAP	0u
 #define VD_PACKED_FLAGS		2u
 #define VD_PACKED_EVENTS	4u	/* bytes of an event suppression area */
@@ -52,15 +59,32 @@ vd_place_add(const struct vd_ring *r, struct vd_place p, u32 slots)
 	return p;
 }
 
-static __always_inline struct vd_place
+/*
+ * Any number of slots: a driver that breaks the rules can have more popped in a
+ * row than the ring has.
+ */
+static inline struct vd_place
 vd_place_sub(const struct vd_ring *r, struct vd_place p, u32 slots)
 {
+	if (slots / r->num % 2)
+		p.wrap = !p.wrap;
+	slots %= r->num;
 	if (p.slot < slots) {
 		p.slot += r->num;
 		p.wrap = !p.wrap;
 	}
 	p.slot -= slots;
 	return p;
+}
+
+/* Slots from one place to another, of the two rounds that can be told apart. */
+static __always_inline u32
+vd_place_gap(const struct vd_ring *r, struct vd_place from, struct vd_place to)
+{
+	u32 slot = to.slot + (to.wrap != from.wrap ? r->num : 0);
+
+	return slot >= from.slot ? slot - from.slot :
+				   slot + 2 * r->num - from.slot;
 }
 
 static __always_inline u16 vd_place_word(struct vd_place p)
@@ -104,85 +128,78 @@ static __always_inline void vd_packed_set_used(struct vd_ring *r,
 	r->used_wrap = p.wrap;
 }
 
-/* Loads a descriptor's second half: length, id and flags of one moment. */
+/*
+ * Is a slot available in the round that @p is in? 1, 0 or -VD_FAULT. Section
+ * 2.8.1.
+ */
 static __always_inline int
-vd_packed_load_hi(const struct vd_ring *r, const struct vd_mem_ops *ops,
-		  const void *mem, u32 slot, u64 *hi)
+vd_packed_poll(const struct vd_ring *r, const struct vd_mem_ops *ops,
+	       const void *mem, struct vd_place p)
 {
-	u64 raw;
+	u16 raw, flags;
 
-	if (unlikely(ops->read64(mem, VD_PART_DESC, slot * VD_DESC_SIZE + 8,
-				 &raw)))
+	if (unlikely(ops->read16(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE +
+				 VD_PACKED_DESC_FLAGS, &raw)))
 		return -VD_FAULT;
-	*hi = vd_ring64(r, raw);
-	return 0;
-}
-
-/* Is a descriptor with these flags available in a round? Section 2.8.1. */
-static __always_inline bool vd_packed_is_avail(u64 hi, bool wrap)
-{
-	u16 flags = (u16)(hi >> 48);
-
-	return !!(flags & VD_PACKED_F_AVAIL) == wrap &&
-	       !!(flags & VD_PACKED_F_USED) != wrap;
+	flags = vd_ring16(r, raw);
+	return !!(flags & VD_PACKED_F_AVAIL) == p.wrap &&
+	       !!(flags & VD_PACKED_F_USED) != p.wrap;
 }
 
 /*
- * Loads second halves from the next slot on, until one isn't available or
- * @max are. Returns how many are, or -VD_FAULT.
+ * Counts the slots from @p on that are available, up to @max, and remembers
+ * the first that isn't. Returns how many, or -VD_FAULT.
  */
 static __always_inline int
-vd_packed_scan(const struct vd_ring *r, const struct vd_mem_ops *ops,
-	       const void *mem, u64 *hi, u32 max)
+vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
+	       const void *mem, struct vd_place p, u32 max)
 {
-	struct vd_place p = vd_packed_avail(r);
+	struct vd_place end = p;
+	int ret = 0;
 	u32 n;
 
-	max = min(max, r->num);
 	for (n = 0; n < max; n++) {
-		if (unlikely(vd_packed_load_hi(r, ops, mem, p.slot, &hi[n])))
-			return n ? (int)n : -VD_FAULT;
-		if (!vd_packed_is_avail(hi[n], p.wrap))
+		ret = vd_packed_poll(r, ops, mem, end);
+		if (ret <= 0)
 			break;
-		p = vd_place_add(r, p, 1);
+		end = vd_place_add(r, end, 1);
 	}
+	if (unlikely(ret < 0) && !n)
+		return ret;
+	/* After a rewind, those behind @max may have been seen before. */
+	if (n < max || vd_place_gap(r, p, vd_packed_seen(r)) < n)
+		vd_packed_set_seen(r, end);
 	return (int)n;
 }
 
 /*
- * Walks one chain into the burst. @hi holds the second halves of @known slots
- * from @slot on; further ones are loaded, as a chain is complete once its head
- * is available. The chain's buffer id is that of its last descriptor. @left
- * counts the descriptors that may still be looked at in this burst: even empty
- * ones must not make it long, as the notifier may be waiting for its end.
+ * Walks one chain, of at most @most slots from @slot on, into the burst: all of
+ * it is there once its head is available. Its buffer id is that of its last
+ * descriptor. @left counts the descriptors that may still be looked at in this
+ * burst: even empty ones must not make it long, as the notifier may be waiting
+ * for its end. As each leaves one segment at most, the burst has room for
+ * whatever @left allows. Sections 2.8.5, 2.8.6, 2.8.7.
  */
 static __always_inline int
 vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
-		const void *mem, struct vd_burst *b, u32 slot, const u64 *hi,
-		u32 known, u32 *left)
+		const void *mem, struct vd_burst *b, u32 slot, u32 most,
+		u32 *left)
 {
 	struct vd_seg *seg = &b->seg[b->nsegs];
 	struct vd_chain c = { .first = (u16)b->nsegs };
 	u32 room = VD_CHAIN_SEGS - b->nsegs;
 	struct vd_desc d;
-	u64 addr, word;
+	u64 raw[2];
 	int err;
 
 	for (;;) {
 		if (unlikely(!*left))
 			return -VD_BURST_FULL;
 		--*left;
-		if (c.slots < known)
-			word = hi[c.slots];
-		else if (vd_packed_load_hi(r, ops, mem, slot, &word))
+		if (unlikely(ops->read_desc(mem, slot * VD_DESC_SIZE, raw)))
 			return -VD_FAULT;
-		if (unlikely(ops->read64(mem, VD_PART_DESC,
-					 slot * VD_DESC_SIZE, &addr)))
-			return -VD_FAULT;
-		d.addr = vd_ring64(r, addr);
-		d.len = (u32)word;
-		d.flags = (u16)(word >> 48);
-		c.head = (u16)(word >> 32);
+		d = vd_desc_decode_packed(r, raw);
+		c.head = d.next;
 		c.slots++;
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT)) {
 			err = vd_indirect_check(r, &d);
@@ -191,8 +208,6 @@ vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 				err = -VD_BAD_INDIRECT_NEXT;
 			if (err)
 				return err;
-			if (!room)
-				return -VD_BURST_FULL;
 			c.indirect = true;
 			seg->addr = d.addr;
 			seg->len = d.len;
@@ -203,12 +218,40 @@ vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 			return err;
 		if (!(d.flags & VD_DESC_F_NEXT))
 			break;
-		if (unlikely(c.slots == r->num))
+		if (unlikely(c.slots == most))
 			return -VD_BAD_LOOP;
 		if (++slot == r->num)
 			slot = 0;
 	}
 	b->chain[b->count] = c;
+	return 0;
+}
+
+/*
+ * Walks chains from @p on into the burst until those of @known slots are in it.
+ * @at counts the slots of all its chains. Returns 0 or what ended it.
+ */
+static __always_inline int
+vd_packed_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
+		 const void *mem, struct vd_burst *b, u32 known, u32 *at,
+		 u32 *left)
+{
+	struct vd_place p = vd_place_add(r, vd_packed_avail(r), *at);
+	u32 end = *at + known;
+	int err;
+
+	while (*at < end) {
+		const struct vd_chain *c = &b->chain[b->count];
+
+		err = vd_packed_chain(r, ops, mem, b, p.slot, r->num - *at,
+				      left);
+		if (unlikely(err))
+			return err;
+		b->nsegs += c->nr_out + c->nr_in + c->indirect;
+		b->count++;
+		*at += c->slots;
+		p = vd_place_add(r, p, c->slots);
+	}
 	return 0;
 }
 
@@ -226,44 +269,35 @@ static __always_inline int
 vd_packed_pop(struct vd_ring *r, const struct vd_mem_ops *ops,
 	      const void *mem, struct vd_burst *b, u32 max)
 {
-	struct vd_place p = vd_packed_avail(r);
-	u32 known, at = 0, left = VD_CHAIN_SEGS;
-	u64 hi[VD_BURST];
-	int err;
+	u32 wanted, at = 0, left = VD_CHAIN_SEGS;
+	struct vd_place start = vd_packed_avail(r), p;
+	int known, err;
 
 	b->count = 0;
 	b->nsegs = 0;
 	max = min_t(u32, max, VD_BURST);
-	err = vd_packed_scan(r, ops, mem, hi, max);
-	if (err <= 0) {
-		if (!err)
-			vd_packed_set_seen(r, p);
-		return err;
-	}
-	known = (u32)err;
-	/*
-	 * Addresses, and the rest of a chain, after the flags of its head.
-	 * Pairs with the driver's write barrier before it sets these flags
-	 * (2.8.21.1).
-	 */
-	smp_rmb();
 	do {
-		const struct vd_chain *c = &b->chain[b->count];
-
-		err = vd_packed_chain(r, ops, mem, b, p.slot, hi + at,
-				      known - at, &left);
-		if (unlikely(err))
+		p = vd_place_add(r, start, at);
+		wanted = min(max - b->count, r->num - at);
+		known = vd_packed_look(r, ops, mem, p, wanted);
+		err = min(known, 0);
+		if (known <= 0)
 			break;
-		b->nsegs += c->nr_out + c->nr_in + c->indirect;
-		b->count++;
-		at += c->slots;
-		p = vd_place_add(r, p, c->slots);
-	} while (at < known);
+		/*
+		 * Descriptors after their flags. Pairs with the driver's write
+		 * barrier before it sets those of the first (2.8.21.1).
+		 */
+		smp_rmb();
+		err = vd_packed_chains(r, ops, mem, b, (u32)known, &at, &left);
+		/* Chains of several slots: that many slots were too few. */
+	} while (!err && (u32)known == wanted && b->count < max && at < r->num);
 	if (unlikely(!b->count))
 		return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
+	p = vd_place_add(r, start, at);
 	vd_packed_set_avail(r, p);
-	/* What was seen beyond an illegal chain is seen all the same. */
-	vd_packed_set_seen(r, at < known ? vd_place_add(r, p, known - at) : p);
+	/* The last chain may have gone on beyond what was looked at. */
+	if (unlikely(vd_place_gap(r, start, vd_packed_seen(r)) < at))
+		vd_packed_set_seen(r, p);
 	return (int)b->count;
 }
 
@@ -277,7 +311,7 @@ static inline void vd_packed_rewind(struct vd_ring *r, u32 slots)
 	vd_packed_set_avail(r, vd_place_sub(r, vd_packed_avail(r), slots));
 }
 
-/* Stores a used descriptor's second half at once. Section 2.8.7. */
+/* Stores a used descriptor's second half at once. Sections 2.8.3, 2.8.4. */
 static __always_inline int
 vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_place p, const struct vd_used *e)
@@ -305,13 +339,14 @@ vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
  * sees none before it sees them all.
  *
  * Return: 0 or -VD_FAULT, and the same push may be tried again.
- * Sections 2.8.7, 2.8.22.
+ * Sections 2.8.8, 2.8.22.
  */
 static __always_inline int
 vd_packed_push(struct vd_ring *r, const struct vd_mem_ops *ops,
 	       const void *mem, const struct vd_used *elem, const u16 *slots,
 	       u32 n)
 {
+	struct vd_place signalled = { r->signalled_used, r->signalled_wrap };
 	struct vd_place first = vd_packed_used(r), p = first;
 	u32 i = 0, run = 0, k, head = 0;
 
@@ -335,6 +370,10 @@ vd_packed_push(struct vd_ring *r, const struct vd_mem_ops *ops,
 	if (unlikely(vd_packed_store(r, ops, mem, first, &elem[head])))
 		return -VD_FAULT;
 	vd_packed_set_used(r, p);
+	/* Two rounds without a signal: the stored place means nothing. */
+	if (unlikely(vd_place_gap(r, signalled, p) <
+		     vd_place_gap(r, first, p)))
+		r->signalled_valid = false;
 	return 0;
 }
 
@@ -423,7 +462,6 @@ vd_packed_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 {
 	struct vd_place seen = vd_packed_seen(r);
 	u16 flags = r->event_idx ? VD_EVENT_DESC : VD_EVENT_ENABLE;
-	u64 hi;
 
 	if (r->event_idx) {
 		if (ops->write16(mem, VD_PART_USED, VD_PACKED_OFF_WRAP,
@@ -442,9 +480,7 @@ vd_packed_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 	 * reading the suppression words (2.8.21.3.1).
 	 */
 	smp_mb();
-	if (vd_packed_load_hi(r, ops, mem, seen.slot, &hi))
-		return -VD_FAULT;
-	return vd_packed_is_avail(hi, seen.wrap);
+	return vd_packed_poll(r, ops, mem, seen);
 }
 
 #endif /* VD_RING_PACKED_H */

@@ -3,10 +3,14 @@
  * What most tests stand on: guest memory, a mock driver, and a device whose
  * every access is watched. A pop through rig_pop() checks by itself that
  * nothing outside the ring was touched and that no word was read twice.
+ *
+ * The driver is @drv for a split ring and @pk for a packed one; what concerns
+ * both goes through a function of the rig.
  */
 #ifndef VD_RIG_H
 #define VD_RIG_H
 
+#include "../mock_packed.h"
 #include "../mock_raw.h"
 #include "../user/watch_ops.h"
 #include "ktap.h"
@@ -21,12 +25,16 @@
 struct rig {
 	struct mock_arena mem;
 	struct mock_split drv;
+	struct mock_packed pk;
+	const struct vd_plain *plain;
 	struct vd_ring ring;
 	struct vd_watch watch;
 	struct vd_burst burst;
 	bool may_reread;
 	struct vd_table_io io;
 	struct vd_seg seg[VD_CHAIN_SEGS];
+	/* Slots of the chain that was last popped with an id. */
+	u16 slots[65536];
 };
 
 static inline void rig_open(struct rig *r, const struct mock_layout *lay)
@@ -34,12 +42,19 @@ static inline void rig_open(struct rig *r, const struct mock_layout *lay)
 	u64 size = 1 << 16;
 
 	size += 32ull * lay->num + 16ull * lay->num * lay->tables;
-	memset(r, 0, sizeof(*r));
+	memset(r, 0, offsetof(struct rig, slots));
 	mock_arena_alloc(&r->mem, size, RIG_GPA);
-	mock_split_init(&r->drv, &r->mem, lay);
-	r->ring = mock_device(&r->drv);
+	if (lay->packed) {
+		mock_packed_init(&r->pk, &r->mem, lay);
+		r->ring = mock_packed_device(&r->pk);
+		r->plain = &r->pk.ring;
+	} else {
+		mock_split_init(&r->drv, &r->mem, lay);
+		r->ring = mock_device(&r->drv);
+		r->plain = &r->drv.ring;
+	}
 	r->io = (struct vd_table_io){ mock_read, &r->mem };
-	watch_init(&r->watch, &r->drv.ring, lay->num, lay->event_idx);
+	watch_init(&r->watch, r->plain, &r->ring);
 	r->watch.poison = true;
 }
 
@@ -50,29 +65,70 @@ static inline void rig_small(struct rig *r, u32 num, u32 tables)
 					   .le = true });
 }
 
+static inline void rig_packed(struct rig *r, u32 num, u32 tables)
+{
+	rig_open(r, &(struct mock_layout){ .num = num, .tables = tables,
+					   .salt = 40000, .packed = true,
+					   .le = true });
+}
+
 static inline void rig_close(struct rig *r)
 {
 	watch_exit(&r->watch);
-	mock_split_exit(&r->drv);
+	if (r->ring.packed)
+		mock_packed_exit(&r->pk);
+	else
+		mock_split_exit(&r->drv);
 	mock_arena_exit(&r->mem);
 }
 
 /* The engine as the tests use it: one instance of each body, watched. */
 static noinline int rig_pop(struct rig *r, u32 max)
 {
-	int ret = vd_split_pop(&r->ring, &vd_watch_ops, &r->watch, &r->burst,
-			       max);
+	int ret = r->ring.packed ?
+		vd_packed_pop(&r->ring, &vd_watch_ops, &r->watch, &r->burst,
+			      max) :
+		vd_split_pop(&r->ring, &vd_watch_ops, &r->watch, &r->burst,
+			     max);
+	u32 i;
 
 	CHECK_EQ(r->watch.outside, 0);
 	CHECK(r->may_reread || !r->watch.twice);
 	watch_reset(&r->watch);
+	for (i = 0; i < r->burst.count; i++)
+		r->slots[r->burst.chain[i].head] = r->burst.chain[i].slots;
 	return ret;
+}
+
+/* The last @n chains of the burst will come again. */
+static inline void rig_rewind(struct rig *r, u32 n)
+{
+	u32 slots = 0, i;
+
+	for (i = r->burst.count - n; i < r->burst.count; i++)
+		slots += r->burst.chain[i].slots;
+	if (r->ring.packed)
+		vd_packed_rewind(&r->ring, slots);
+	else
+		vd_split_rewind(&r->ring, slots);
 }
 
 static noinline int rig_push(struct rig *r, const struct vd_used *elem, u32 n)
 {
-	int ret = vd_split_push(&r->ring, &vd_watch_ops, &r->watch, elem, n);
+	static u16 slots[32768];
+	u32 i;
+	int ret;
 
+	if (r->ring.packed) {
+		for (i = 0; i < n; i++)
+			slots[i] = r->slots[(u16)vd_ring32(&r->ring,
+							   elem[i].id)];
+		ret = vd_packed_push(&r->ring, &vd_watch_ops, &r->watch, elem,
+				     slots, n);
+	} else {
+		ret = vd_split_push(&r->ring, &vd_watch_ops, &r->watch, elem,
+				    n);
+	}
 	CHECK_EQ(r->watch.outside, 0);
 	watch_reset(&r->watch);
 	return ret;
@@ -80,7 +136,9 @@ static noinline int rig_push(struct rig *r, const struct vd_used *elem, u32 n)
 
 static noinline int rig_notify(struct rig *r)
 {
-	int ret = vd_split_notify(&r->ring, &vd_watch_ops, &r->watch);
+	int ret = r->ring.packed ?
+		vd_packed_notify(&r->ring, &vd_watch_ops, &r->watch) :
+		vd_split_notify(&r->ring, &vd_watch_ops, &r->watch);
 
 	CHECK_EQ(r->watch.outside, 0);
 	watch_reset(&r->watch);
@@ -89,7 +147,9 @@ static noinline int rig_notify(struct rig *r)
 
 static noinline int rig_no_notify(struct rig *r)
 {
-	int ret = vd_split_no_notify(&r->ring, &vd_watch_ops, &r->watch);
+	int ret = r->ring.packed ?
+		vd_packed_no_notify(&r->ring, &vd_watch_ops, &r->watch) :
+		vd_split_no_notify(&r->ring, &vd_watch_ops, &r->watch);
 
 	CHECK_EQ(r->watch.outside, 0);
 	watch_reset(&r->watch);
@@ -98,7 +158,9 @@ static noinline int rig_no_notify(struct rig *r)
 
 static noinline int rig_need_signal(struct rig *r)
 {
-	int ret = vd_split_need_signal(&r->ring, &vd_watch_ops, &r->watch);
+	int ret = r->ring.packed ?
+		vd_packed_need_signal(&r->ring, &vd_watch_ops, &r->watch) :
+		vd_split_need_signal(&r->ring, &vd_watch_ops, &r->watch);
 
 	CHECK_EQ(r->watch.outside, 0);
 	watch_reset(&r->watch);
@@ -130,7 +192,60 @@ static inline int rig_add(struct rig *r, u32 key, u32 out, u32 in, u32 direct)
 
 	for (i = 0; i < out + in; i++)
 		seg[i] = rig_seg(key, i);
-	return mock_add(&r->drv, &c);
+	return r->ring.packed ? mock_packed_add(&r->pk, &c) :
+				mock_add(&r->drv, &c);
+}
+
+static inline void rig_publish(struct rig *r)
+{
+	if (r->ring.packed)
+		mock_packed_publish(&r->pk);
+	else
+		mock_publish(&r->drv);
+}
+
+/* Chains @key to @key + @n - 1, of @segs direct segments each, published. */
+static inline void rig_offer(struct rig *r, u32 key, u32 n, u32 segs)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		CHECK(rig_add(r, key + i, segs - 1, 1, segs) >= 0);
+	rig_publish(r);
+}
+
+static inline bool rig_need_kick(struct rig *r)
+{
+	return r->ring.packed ? mock_packed_need_kick(&r->pk) :
+				mock_need_kick(&r->drv);
+}
+
+static inline bool rig_want_interrupt(struct rig *r)
+{
+	return r->ring.packed ? mock_packed_want_interrupt(&r->pk) :
+				mock_want_interrupt(&r->drv);
+}
+
+static inline void rig_no_interrupt(struct rig *r)
+{
+	if (r->ring.packed)
+		mock_packed_no_interrupt(&r->pk);
+	else
+		mock_no_interrupt(&r->drv);
+}
+
+static inline int rig_reap(struct rig *r, struct mock_done *done)
+{
+	return r->ring.packed ? mock_packed_reap(&r->pk, done) :
+				mock_reap(&r->drv, done);
+}
+
+/* By what the driver knows a chain that the device has. */
+static inline u64 rig_cookie(const struct rig *r, u16 head)
+{
+	if (!r->ring.packed)
+		return r->drv.slot[head].cookie;
+	return r->pk.buffer[mock_packed_number(&r->pk, head)].cookie;
 }
 
 /* Chain @c, with its segments in @seg, is what rig_add() made. */
@@ -174,8 +289,7 @@ static inline void rig_return_all(struct rig *r)
 	for (i = 0; i < r->burst.count; i++) {
 		u16 head = r->burst.chain[i].head;
 
-		elem[i] = vd_used_elem(&r->ring, head,
-				       r->drv.slot[head].cookie);
+		elem[i] = vd_used_elem(&r->ring, head, rig_cookie(r, head));
 	}
 	CHECK_EQ(rig_push(r, elem, r->burst.count), 0);
 }
@@ -187,12 +301,12 @@ static inline void rig_reaps(struct rig *r, u32 key, u32 n)
 	u32 i;
 
 	for (i = 0; i < n; i++) {
-		if (!CHECK_EQ(mock_reap(&r->drv, &done), 1))
+		if (!CHECK_EQ(rig_reap(r, &done), 1))
 			return;
 		CHECK_EQ(done.cookie, key + i);
 		CHECK_EQ(done.len, key + i);
 	}
-	CHECK_EQ(mock_reap(&r->drv, &done), 0);
+	CHECK_EQ(rig_reap(r, &done), 0);
 }
 
 #endif /* VD_RIG_H */

@@ -7,8 +7,8 @@
 #ifndef VD_USER_PLAIN_OPS_H
 #define VD_USER_PLAIN_OPS_H
 
-#include "../ring_split.h"
 #include "../ring_packed.h"
+#include "../ring_split.h"
 #include "words.h"
 
 /**
@@ -52,25 +52,12 @@ vd_plain_read_desc(const void *mem, u32 off, u64 desc[2])
 	return 0;
 }
 
-/*
- * A descriptor's second half hands memory over, as an index does; its address
- * is read by the same call, and needs less.
- */
 static __always_inline int
 vd_plain_read64(const void *mem, enum vd_part part, u32 off, u64 *val)
 {
 	const struct vd_plain *p = mem;
 
-	*val = word_load64_sync(p->part[part] + off);
-	return 0;
-}
-
-static __always_inline int
-vd_plain_write64(const void *mem, enum vd_part part, u32 off, u64 val)
-{
-	const struct vd_plain *p = mem;
-
-	word_store64_sync(p->part[part] + off, val);
+	*val = word_load64(p->part[part] + off);
 	return 0;
 }
 
@@ -80,6 +67,15 @@ vd_plain_write16(const void *mem, enum vd_part part, u32 off, u16 val)
 	const struct vd_plain *p = mem;
 
 	word_store16_sync(p->part[part] + off, val);
+	return 0;
+}
+
+static __always_inline int
+vd_plain_write64(const void *mem, enum vd_part part, u32 off, u64 val)
+{
+	const struct vd_plain *p = mem;
+
+	word_store64_sync(p->part[part] + off, val);
 	return 0;
 }
 

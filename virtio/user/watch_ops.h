@@ -16,7 +16,9 @@ enum watch_event {
 	WATCH_READ16,
 	WATCH_READ_RUN,
 	WATCH_READ_DESC,
+	WATCH_READ64,
 	WATCH_WRITE16,
+	WATCH_WRITE64,
 	WATCH_WRITE_USED,
 	WATCH_RMB,
 	WATCH_WMB,
@@ -45,6 +47,7 @@ struct watch_entry {
  * @outside: accesses that left their part
  * @twice: words that were read more than once since watch_reset()
  * @reads: reads of each 16-bit word, of each part
+ * @polled: polls of each slot of a packed ring
  * @nlog: entries of @log
  * @log: the first WATCH_LOG things that happened
  */
@@ -58,6 +61,7 @@ struct vd_watch {
 	u32 outside;
 	u32 twice;
 	u8 *reads[VD_PARTS];
+	u8 *polled;
 	u32 nlog;
 	struct watch_entry log[WATCH_LOG];
 };
@@ -76,6 +80,7 @@ static inline void watch_reset(struct vd_watch *w)
 			w->reads[p][i] = 0;
 		}
 	}
+	memset(w->polled, 0, w->size[VD_PART_DESC] / VD_DESC_SIZE);
 	w->accesses = 0;
 	w->outside = 0;
 	w->twice = 0;
@@ -84,19 +89,25 @@ static inline void watch_reset(struct vd_watch *w)
 	w->fail_all = false;
 }
 
+/* For the ring of @r. */
 static inline void watch_init(struct vd_watch *w, const struct vd_plain *plain,
-			      u32 num, bool event_idx)
+			      const struct vd_ring *r)
 {
 	u32 p;
 
 	w->plain = *plain;
 	w->poison = false;
 	for (p = 0; p < VD_PARTS; p++) {
-		w->size[p] = vd_split_part_size(p, num, event_idx);
+		w->size[p] = r->packed ?
+			vd_packed_part_size(p, r->num) :
+			vd_split_part_size(p, r->num, r->event_idx);
 		w->reads[p] = calloc(w->size[p] / 2, 1);
 		if (!w->reads[p])
 			abort();
 	}
+	w->polled = calloc(r->num, 1);
+	if (!w->polled)
+		abort();
 	watch_reset(w);
 }
 
@@ -107,6 +118,7 @@ static inline void watch_exit(struct vd_watch *w)
 	watch_reset(w);
 	for (p = 0; p < VD_PARTS; p++)
 		free(w->reads[p]);
+	free(w->polled);
 }
 
 static inline void watch_log(struct vd_watch *w, enum watch_event what,
@@ -143,6 +155,12 @@ static inline void watch_was_read(struct vd_watch *w, enum vd_part part,
 	}
 }
 
+static inline void watch_was_polled(struct vd_watch *w, u32 off)
+{
+	if (w->polled[off / VD_DESC_SIZE]++)
+		w->twice++;
+}
+
 static inline int watch_read16(const void *mem, enum vd_part part, u32 off,
 			       u16 *val)
 {
@@ -151,7 +169,11 @@ static inline int watch_read16(const void *mem, enum vd_part part, u32 off,
 	if (watch_access(w, WATCH_READ16, part, off, 2))
 		return -1;
 	vd_plain_read16(&w->plain, part, off, val);
-	watch_was_read(w, part, off, 2);
+	/* To ask whether a descriptor is there is not yet to read it. */
+	if (part == VD_PART_DESC)
+		watch_was_polled(w, off);
+	else
+		watch_was_read(w, part, off, 2);
 	return 0;
 }
 
@@ -178,6 +200,18 @@ static inline int watch_read_desc(const void *mem, u32 off, u64 desc[2])
 	return 0;
 }
 
+static inline int watch_read64(const void *mem, enum vd_part part, u32 off,
+			       u64 *val)
+{
+	struct vd_watch *w = (struct vd_watch *)mem;
+
+	if (watch_access(w, WATCH_READ64, part, off, 8))
+		return -1;
+	vd_plain_read64(&w->plain, part, off, val);
+	watch_was_read(w, part, off, 8);
+	return 0;
+}
+
 static inline int watch_write16(const void *mem, enum vd_part part, u32 off,
 				u16 val)
 {
@@ -186,6 +220,16 @@ static inline int watch_write16(const void *mem, enum vd_part part, u32 off,
 	if (watch_access(w, WATCH_WRITE16, part, off, 2))
 		return -1;
 	return vd_plain_write16(&w->plain, part, off, val);
+}
+
+static inline int watch_write64(const void *mem, enum vd_part part, u32 off,
+				u64 val)
+{
+	struct vd_watch *w = (struct vd_watch *)mem;
+
+	if (watch_access(w, WATCH_WRITE64, part, off, 8))
+		return -1;
+	return vd_plain_write64(&w->plain, part, off, val);
 }
 
 static inline int watch_write_used(const void *mem, u32 off,
@@ -202,7 +246,9 @@ static const struct vd_mem_ops vd_watch_ops = {
 	.read16 = watch_read16,
 	.read16_run = watch_read16_run,
 	.read_desc = watch_read_desc,
+	.read64 = watch_read64,
 	.write16 = watch_write16,
+	.write64 = watch_write64,
 	.write_used = watch_write_used,
 };
 

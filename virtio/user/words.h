@@ -45,16 +45,6 @@ static __always_inline void word_store16_sync(void *p, u16 v)
 	__atomic_store_n((word16 *)p, v, WORD_STORE_ORDER);
 }
 
-static __always_inline u64 word_load64_sync(const void *p)
-{
-	return __atomic_load_n((const word64 *)p, WORD_LOAD_ORDER);
-}
-
-static __always_inline void word_store64_sync(void *p, u64 v)
-{
-	__atomic_store_n((word64 *)p, v, WORD_STORE_ORDER);
-}
-
 static __always_inline u16 word_load16(const void *p)
 {
 	return READ_ONCE(*(const word16 *)p);
@@ -83,6 +73,26 @@ static __always_inline void word_store32(void *p, u32 v)
 static __always_inline void word_store64(void *p, u64 v)
 {
 	WRITE_ONCE(*(word64 *)p, v);
+}
+
+/*
+ * Hands over the eight bytes at @p, which the other side acquires by the last
+ * two of them. ThreadSanitizer pairs a release with an acquire of the same
+ * address only, so that under it these two are a store of their own.
+ */
+static __always_inline void word_store64_sync(void *p, u64 v)
+{
+#if defined(__SANITIZE_THREAD__)
+	u16 word[4];
+
+	memcpy(word, &v, sizeof(word));
+	word_store16(p, word[0]);
+	word_store16((u8 *)p + 2, word[1]);
+	word_store16((u8 *)p + 4, word[2]);
+	word_store16_sync((u8 *)p + 6, word[3]);
+#else
+	__atomic_store_n((word64 *)p, v, WORD_STORE_ORDER);
+#endif
 }
 
 #endif /* VD_USER_WORDS_H */
