@@ -86,7 +86,8 @@ static void migrate(void)
 		md_settle(&d);
 	}
 	MD_EXPECT(moved > 50, "only %u of 100 migrations moved all pages", moved);
-	MD_EXPECT(md_stats(&d, "inval_hit") - hits >= moved / 2, "%lu windows taken away by %u migrations",
+	/* A window that was just taken away is mapped again some ticks later only. */
+	MD_EXPECT(md_stats(&d, "inval_hit") - hits >= moved / 10, "%lu windows taken away by %u migrations",
 		  (unsigned long)(md_stats(&d, "inval_hit") - hits), moved);
 	md_traffic_direct(&d);
 }
@@ -160,17 +161,20 @@ static void swapped(void)
 	for (i = 0; i < 60; i++) {
 		md_feed(&d, 40);
 		md_send(&d, 60);
-		/* Pages just faulted in wait in lists of each CPU, where reclaim can't see them. */
-		if (i % 3 == 0)
-			md_write_file("/proc/sys/vm/compact_memory", "1");
-		if (i % 2)
+		/*
+		 * Pages just faulted in wait in lists of each CPU, where reclaim can't
+		 * take them. Some rounds go without, in the middle of work.
+		 */
+		if (i % 4) {
 			md_settle(&d);
+			md_write_file("/proc/sys/vm/compact_memory", "1");
+		}
 		MD_EXPECT(!madvise(area, MD_AREA, MADV_PAGEOUT), "MADV_PAGEOUT: %m");
 		for (page = 0; page < RINGS_PAGES; page++)
 			out += !!(md_pagemap(area + page * MD_PAGE) & MD_PM_SWAP);
 		md_settle(&d);
 	}
-	MD_EXPECT(out >= 20, "only %u pages went to swap in 60 rounds", out);
+	MD_EXPECT(out >= 60, "only %u pages went to swap in 60 rounds", out);
 	printf("%u pages swapped out\n", out);
 	md_traffic_direct(&d);
 }

@@ -38,7 +38,7 @@ def part(args, packets):
     if not why and any(u > d for u, d in zip(run.each("bursts_user"), run.each("bursts_direct"))):
         why = "most went by user access"
     if not why and (min(run.each("bursts_direct", "stats_tail")) < 1
-                    or run.stat("bursts_user", "stats_tail")):
+                    or run.stat("bursts_user", "stats_tail") > 4 + run.packets // 1000):
         why = "the windows did not come back"
     return why and f"{why}\n{run.json.get('events')}\n{run.about()}", run
 

@@ -77,7 +77,8 @@ def judge(run, events, expect):
     if any(h and m < 2 for h, m in zip(hits, maps)):
         return f"windows were not mapped again: inval_hit {hits}, maps {maps}"
     tail = run.each("bursts_direct", "stats_tail")
-    if min(tail) < 1 or run.stat("bursts_user", "stats_tail"):
+    # ksmd or a writeback may come late: single bursts, not a window that stays away.
+    if min(tail) < 1 or run.stat("bursts_user", "stats_tail") > 4 + sum(tail) // 50:
         return (f"after the events not all is direct again: {tail} bursts, "
                 f"{run.each('bursts_user', 'stats_tail')} by user access")
     return ""

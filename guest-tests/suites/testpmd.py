@@ -33,7 +33,8 @@ class Testpmd:
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
             ["dpdk-testpmd", "-l", "0-1", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
              f"--vdev=net_virtio_user0,path=/dev/vhost-net,iface={TAP},queue_size={queue_size}",
-             "--", "-i", f"--txd={queue_size}", f"--rxd={queue_size}", "--port-topology=loop"],
+             "--", "-i", f"--txd={queue_size}", f"--rxd={queue_size}", "--port-topology=loop",
+             "--total-num-mbufs=8192"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
 
     def until(self, text, limit=40):

@@ -17,6 +17,8 @@ from ktap import Ktap  # noqa: E402,F401
 VRING = "/vd/build/bench/vring"
 CASES = "/vd/build/guest-tests/mem-cases"
 NODE = "/dev/vhost-direct-net"
+# mutate-modules puts others in their place.
+MODULES = os.environ.get("VD_MODULES", "/vd")
 METADATA = "/sys/module/vhost_direct/parameters/metadata"
 # On a sanitizer kernel everything takes longer; only how long we wait depends on it.
 SLOW = int(os.environ.get("VD_SLOW_FACTOR", "1"))
@@ -40,8 +42,8 @@ def write(path, text):
 def load(takeover=False):
     """Load the modules afresh. Whoever can't has nothing to test: raises."""
     unload()
-    for command in ("modprobe tun", "modprobe tap", "insmod /vd/vhost_direct.ko",
-                    "insmod /vd/vhost_direct_net.ko" + (" takeover=1" if takeover else "")):
+    for command in ("modprobe tun", "modprobe tap", f"insmod {MODULES}/vhost_direct.ko",
+                    f"insmod {MODULES}/vhost_direct_net.ko" + (" takeover=1" if takeover else "")):
         done = sh(command)
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}")
