@@ -43,19 +43,16 @@ vd_desc_decode(const struct vd_ring *r, const u64 raw[2])
 }
 
 /*
- * The same for a packed ring, where the buffer id stands in the middle and
+ * The same for a packed ring, where the buffer id stands before the flags: it
  * lands in @next. Section 2.8.13.
  */
 static __always_inline struct vd_desc
 vd_desc_decode_packed(const struct vd_ring *r, const u64 raw[2])
 {
-	u64 hi = vd_ring64(r, raw[1]);
+	struct vd_desc d = vd_desc_decode(r, raw);
 
 	return (struct vd_desc){
-		.addr = vd_ring64(r, raw[0]),
-		.len = (u32)hi,
-		.flags = (u16)(hi >> 48),
-		.next = (u16)(hi >> 32),
+		.addr = d.addr, .len = d.len, .flags = d.next, .next = d.flags,
 	};
 }
 

@@ -316,14 +316,23 @@ static __always_inline int
 vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_place p, const struct vd_used *e)
 {
-	u32 len = vd_ring32(r, (__force u32)e->len);
-	u64 flags = (p.wrap ? VD_PACKED_F_AVAIL | VD_PACKED_F_USED : 0) |
-		    (len ? VD_DESC_F_WRITE : 0);
-	u64 hi = len | (u64)(u16)vd_ring32(r, (__force u32)e->id) << 32 |
-		 flags << 48;
+	u16 flags = (p.wrap ? VD_PACKED_F_AVAIL | VD_PACKED_F_USED : 0) |
+		    (e->len ? VD_DESC_F_WRITE : 0);
+	union {
+		struct {
+			__le32 len;
+			u16 id;
+			u16 flags;
+		};
+		u64 word;
+	} u = { {
+		.len = e->len,
+		.id = vd_ring16(r, (u16)vd_ring32(r, (__force u32)e->id)),
+		.flags = vd_ring16(r, flags),
+	} };
 
 	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8,
-			    vd_ring64(r, hi));
+			    u.word);
 }
 
 /**
