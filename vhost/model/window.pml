@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The window protocol of vhost/notifier.c, in Promela.
+ *
+ * One window, which may lie at one of two addresses; a worker that maps and
+ * uses it; notifiers that take pages away, nested and overlapping; an ioctl
+ * that moves the ring; close. The two stores of the store-buffering pair (A)
+ * go through a buffer each, which drains at any time but at the latest at the
+ * barrier, so that leaving the barrier out has its effect.
+ *
+ * Checked: no page is used after it was freed, no set after it was freed, no
+ * count goes wrong; and (ltl) a notifier that has begun comes to its end.
+ *
+ * -DFAULT_x seeds a fault that must be found: see the script beside this file.
+ */
+
+#define NONE	255
+#define PAGES	6
+#ifndef ROUNDS
+#define ROUNDS	2
+#endif
+
+/* Page tables: the page at each of two addresses, and which pages are gone. */
+byte pte[2];
+bool freed[PAGES];
+byte next_page = 2;
+
+/* struct vd_mm */
+byte in_flight, seq;
+byte hull = 0;			/* the address published, NONE for no window */
+
+/* struct vd_winset; lock and mutex are held by a process or free */
+bool lock, mutex;
+bool valid;
+byte win_page, win_addr;
+bool listed = true, set_freed;
+
+/* The ring as the ioctl left it, and the worker's life. */
+byte ring = 0;
+bool closing, worker_done;
+byte readers;			/* inside rcu_read_lock() */
+bool waiting;			/* the first notifier wants the window lock */
+
+#define take(l)		atomic { !l -> l = true }
+#define drop(l)		l = false
+
+/* A store buffer of one entry for each of the two publishers. */
+byte hull_buf = 254;		/* 254: empty */
+byte count_buf[2];		/* increments on their way */
+
+proctype drain_hull()
+{
+end:	do
+	:: atomic { hull_buf != 254 -> hull = hull_buf; hull_buf = 254 }
+	od
+}
+
+proctype drain_count()
+{
+end:	do
+	:: atomic { count_buf[0] > 0 -> in_flight++; count_buf[0]-- }
+	:: atomic { count_buf[1] > 0 -> in_flight++; count_buf[1]-- }
+	od
+}
+
+/* get_user_pages_fast(): finds the page or faults in a new one. */
+inline gup(a, p)
+{
+	atomic {
+		if
+		:: pte[a] != NONE -> p = pte[a]
+		:: else ->
+			if
+			:: next_page < PAGES ->
+				p = next_page; next_page++; pte[a] = p
+			:: else -> p = NONE
+			fi
+		fi
+	}
+}
+
+inline use_window()
+{
+	/* vd_winset_enter() ... leave() */
+	take(lock);
+	assert(!set_freed);
+	if
+	:: valid ->
+		assert(!freed[win_page]);
+		assert(win_addr == ring);
+		/* The burst: the window is used again and again. */
+		assert(!freed[win_page])
+	:: else
+	fi;
+	drop(lock)
+}
+
+inline map_window()
+{
+	s = seq;
+	if
+	:: in_flight == 0 ->
+		gup(ring, page);
+		if
+		:: page != NONE ->
+			take(lock);
+#ifdef FAULT_NO_RECHECK
+			if
+			:: true ->
+#else
+			if
+			:: in_flight == 0 && seq == s ->
+#endif
+				win_page = page; win_addr = ring; valid = true
+#ifndef FAULT_NO_RECHECK
+			:: else
+#endif
+			fi;
+			drop(lock)
+		:: else
+		fi
+	:: else
+	fi
+}
+
+proctype worker()
+{
+	byte n, s, page;
+
+	do
+	:: n < 3 ->
+		n++;
+		take(mutex);
+		if
+		:: valid -> use_window()
+		:: else -> map_window(); use_window()
+		fi;
+		drop(mutex)
+	:: closing || n == 3 -> break
+	od;
+	worker_done = true
+}
+
+/* vd_winset_describe(): the ring moves to the other address. */
+proctype ioctl()
+{
+	take(mutex);
+#ifndef FAULT_NO_DROP
+	take(lock); valid = false; drop(lock);
+#endif
+	ring = 1;
+	/* vd_mm_publish() */
+	hull_buf = 1;
+#ifndef FAULT_NO_PUBLISH_BARRIER
+	hull_buf == 254;
+#endif
+	drop(mutex)
+}
+
+/* Invalidates one address: start, the page goes, another may come, end. */
+proctype notifier(byte me; byte a)
+{
+	byte n;
+
+	do
+	:: n < ROUNDS ->
+		n++;
+		/* vd_mn_start() */
+#ifdef FAULT_COUNT_AFTER_SCAN
+		skip;
+#else
+		count_buf[me]++;
+#ifndef FAULT_NO_COUNT_BARRIER
+		count_buf[me] == 0;
+#endif
+#endif
+		if
+		:: hull == a ->
+			readers++;
+			if
+			:: listed ->
+				/* vd_winset_invalidate() */
+				waiting = me == 0 || waiting;
+				take(lock);
+				waiting = me != 0 && waiting;
+				assert(!set_freed);
+				if
+				:: valid && win_addr == a -> valid = false
+				:: else
+				fi;
+				drop(lock)
+			:: else
+			fi;
+			readers--
+		:: else
+		fi;
+#ifdef FAULT_COUNT_AFTER_SCAN
+		atomic { in_flight++ };
+#endif
+#ifdef FAULT_END_BEFORE_UNMAP
+		seq++; in_flight--;
+#endif
+		/* The caller: the page is unmapped and freed. */
+		atomic {
+			if
+			:: pte[a] != NONE -> freed[pte[a]] = true; pte[a] = NONE
+			:: else
+			fi
+		};
+		/* vd_mn_end() */
+#ifndef FAULT_END_BEFORE_UNMAP
+		count_buf[me] == 0;
+#ifdef FAULT_RESET_COUNT
+		seq++; in_flight = 0
+#elif defined(FAULT_NO_SEQ)
+		assert(in_flight > 0); in_flight--
+#elif defined(FAULT_COUNT_BEFORE_SEQ)
+		assert(in_flight > 0); in_flight--; seq++
+#else
+		seq++;
+		assert(in_flight > 0);
+		in_flight--
+#endif
+#endif
+		skip
+	:: n == ROUNDS -> break
+	od
+}
+
+/* Close: the worker, the notifier's list, a grace period, the memory. */
+proctype close_device()
+{
+	closing = true;
+#ifndef FAULT_TEARDOWN_WORKER
+	worker_done;
+#endif
+	take(lock); valid = false; drop(lock);
+	listed = false;
+#ifndef FAULT_TEARDOWN_RCU
+	/* synchronize_rcu(): a superset of the readers is waited for. */
+	readers == 0;
+#endif
+	set_freed = true;
+}
+
+init {
+	atomic {
+		pte[0] = 0; pte[1] = 1;
+		run drain_hull(); run drain_count();
+		run worker(); run ioctl(); run close_device();
+		run notifier(0, 0);
+#ifdef SAME_ADDRESS
+		run notifier(1, 0)
+#else
+		run notifier(1, 1)
+#endif
+	}
+}
+
+#ifdef BOUNDED
+/* A notifier that waits for the window lock gets it. */
+ltl bounded { [] (waiting -> <> !waiting) }
+#endif
