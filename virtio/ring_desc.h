@@ -97,18 +97,23 @@ static __always_inline void
 vd_chain_single(struct vd_chain *c, struct vd_seg *seg, u16 head, u32 first,
 		const struct vd_desc *d)
 {
-	bool in = d->flags & VD_DESC_F_WRITE;
-
 	seg->addr = d->addr;
 	seg->len = d->len;
 	c->head = head;
-	c->slots = 1;
 	c->first = (u16)first;
-	c->nr_out = !in;
-	c->nr_in = in;
+	c->slots = 1;
 	c->indirect = false;
-	c->out_len = in ? 0 : d->len;
-	c->in_len = in ? d->len : 0;
+	if (d->flags & VD_DESC_F_WRITE) {
+		c->nr_out = 0;
+		c->nr_in = 1;
+		c->out_len = 0;
+		c->in_len = d->len;
+	} else {
+		c->nr_out = 1;
+		c->nr_in = 0;
+		c->out_len = d->len;
+		c->in_len = 0;
+	}
 }
 
 /* An indirect table is legal to look at. Section 2.7.5.3. */

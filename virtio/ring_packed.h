@@ -154,18 +154,26 @@ static __always_inline int
 vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
 	       const void *mem, struct vd_place p, u32 max)
 {
+	const u16 mask = vd_ring16(r, VD_PACKED_F_AVAIL | VD_PACKED_F_USED);
+	u16 want = vd_ring16(r, p.wrap ? VD_PACKED_F_AVAIL : VD_PACKED_F_USED);
 	struct vd_place end = p;
-	int ret = 0;
-	u32 n;
+	u32 n, num = r->num;
+	int err = 0;
+	u16 raw;
 
 	for (n = 0; n < max; n++) {
-		ret = vd_packed_poll(r, ops, mem, end);
-		if (ret <= 0)
+		err = ops->read16(mem, VD_PART_DESC, end.slot * VD_DESC_SIZE +
+				  VD_PACKED_DESC_FLAGS, &raw);
+		if (unlikely(err) || (raw & mask) != want)
 			break;
-		end = vd_place_add(r, end, 1);
+		if (unlikely(++end.slot == num)) {
+			end.slot = 0;
+			end.wrap = !end.wrap;
+			want ^= mask;
+		}
 	}
-	if (unlikely(ret < 0) && !n)
-		return ret;
+	if (unlikely(err) && !n)
+		return -VD_FAULT;
 	/* After a rewind, those behind @max may have been seen before. */
 	if (n < max || vd_place_gap(r, p, vd_packed_seen(r)) < n)
 		vd_packed_set_seen(r, end);
@@ -173,7 +181,7 @@ vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
 }
 
 /*
- * Walks one chain, of at most @most slots from @slot on, into the burst: all of
+ * Walks one chain, of at most @most slots, from its head @d in @slot on: all of
  * it is there once its head is available. Its buffer id is that of its last
  * descriptor. @left counts the descriptors that may still be looked at in this
  * burst: even empty ones must not make it long, as the notifier may be waiting
@@ -182,77 +190,128 @@ vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
  */
 static __always_inline int
 vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
-		const void *mem, struct vd_burst *b, u32 slot, u32 most,
-		u32 *left)
+		const void *mem, struct vd_chain *c, struct vd_seg *seg,
+		struct vd_desc d, u32 slot, u32 most, u32 *left)
 {
-	struct vd_seg *seg = &b->seg[b->nsegs];
-	struct vd_chain c = { .first = (u16)b->nsegs };
-	u32 room = VD_CHAIN_SEGS - b->nsegs;
-	struct vd_desc d;
+	u32 room = VD_CHAIN_SEGS - c->first;
 	u64 raw[2];
 	int err;
 
 	for (;;) {
-		if (unlikely(!*left))
-			return -VD_BURST_FULL;
-		--*left;
-		if (unlikely(ops->read_desc(mem, slot * VD_DESC_SIZE, raw)))
-			return -VD_FAULT;
-		d = vd_desc_decode_packed(r, raw);
-		c.head = d.next;
-		c.slots++;
+		c->head = d.next;
+		c->slots++;
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT)) {
 			err = vd_indirect_check(r, &d);
 			/* Nor behind direct ones: section 2.8.19. */
-			if (!err && c.slots > 1)
+			if (!err && c->slots > 1)
 				err = -VD_BAD_INDIRECT_NEXT;
 			if (err)
 				return err;
-			c.indirect = true;
+			c->indirect = true;
 			seg->addr = d.addr;
 			seg->len = d.len;
-			break;
+			return 0;
 		}
-		err = vd_chain_add(&c, seg, room, &d);
+		err = vd_chain_add(c, seg, room, &d);
 		if (unlikely(err))
 			return err;
 		if (!(d.flags & VD_DESC_F_NEXT))
-			break;
-		if (unlikely(c.slots == most))
+			return 0;
+		if (unlikely(c->slots == most))
 			return -VD_BAD_LOOP;
+		if (unlikely(!*left))
+			return -VD_BURST_FULL;
+		--*left;
 		if (++slot == r->num)
 			slot = 0;
+		if (unlikely(ops->read_desc(mem, slot * VD_DESC_SIZE, raw)))
+			return -VD_FAULT;
+		d = vd_desc_decode_packed(r, raw);
 	}
-	b->chain[b->count] = c;
-	return 0;
 }
 
 /*
- * Walks chains from @p on into the burst until those of @known slots are in it.
- * @at counts the slots of all its chains. Returns 0 or what ended it.
+ * Takes chains of one descriptor each from @slot on into the burst, up to @n,
+ * none of them behind the end of the ring. A loop of its own, with what changes
+ * in registers: for the one around it they don't suffice, and a store that the
+ * next turn must load again would be most of a turn's time. Returns how many;
+ * if fewer, the next descriptor is in @raw, or @err is set.
+ */
+static __always_inline u32
+vd_packed_singles(const struct vd_ring *r, const struct vd_mem_ops *ops,
+		  const void *mem, struct vd_burst *b, u32 slot, u32 n,
+		  u64 raw[2], int *err)
+{
+	struct vd_chain *c = &b->chain[b->count];
+	u32 off = slot * VD_DESC_SIZE, at = b->nsegs, i;
+	struct vd_seg *seg = &b->seg[at];
+	struct vd_desc d;
+
+	for (i = 0; i < n; i++, off += VD_DESC_SIZE) {
+		*err = ops->read_desc(mem, off, raw);
+		if (unlikely(*err))
+			break;
+		d = vd_desc_decode_packed(r, raw);
+		if (unlikely(!vd_desc_is_single(&d)))
+			break;
+		vd_chain_single(&c[i], &seg[i], d.next, at + i, &d);
+	}
+	b->count += i;
+	b->nsegs += i;
+	return i;
+}
+
+/*
+ * Walks chains from the next slot on into the burst until those of @known slots
+ * are in it. @at counts the slots of all its chains. Returns 0 or what ended
+ * it.
  */
 static __always_inline int
 vd_packed_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
 		 const void *mem, struct vd_burst *b, u32 known, u32 *at,
 		 u32 *left)
 {
-	struct vd_place p = vd_place_add(r, vd_packed_avail(r), *at);
-	u32 end = *at + known;
+	u32 slot = vd_place_add(r, vd_packed_avail(r), *at).slot;
+	u32 end = *at + known, run, n;
+	u64 raw[2] = { 0, 0 };
+	struct vd_chain *c;
 	int err;
 
-	while (*at < end) {
-		const struct vd_chain *c = &b->chain[b->count];
+	for (;;) {
 
-		err = vd_packed_chain(r, ops, mem, b, p.slot, r->num - *at,
-				      left);
+		run = min(min(end - *at, r->num - slot), *left);
+		err = 0;
+		n = vd_packed_singles(r, ops, mem, b, slot, run, raw, &err);
+		*at += n;
+		*left -= n;
+		slot += n;
+		if (unlikely(err))
+			return -VD_FAULT;
+		if (slot == r->num)
+			slot = 0;
+		if (*at >= end)
+			return 0;
+		if (unlikely(!*left))
+			return -VD_BURST_FULL;
+		if (n == run)
+			continue;
+		--*left;
+		c = &b->chain[b->count];
+		*c = (struct vd_chain){ .first = (u16)b->nsegs };
+		err = vd_packed_chain(r, ops, mem, c, &b->seg[b->nsegs],
+				      vd_desc_decode_packed(r, raw), slot,
+				      r->num - *at, left);
 		if (unlikely(err))
 			return err;
 		b->nsegs += c->nr_out + c->nr_in + c->indirect;
 		b->count++;
 		*at += c->slots;
-		p = vd_place_add(r, p, c->slots);
+		slot += c->slots;
+		if (slot >= r->num)
+			slot -= r->num;
+		if (*at >= end)
+			return 0;
 	}
-	return 0;
 }
 
 /**
@@ -335,6 +394,46 @@ vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 			    u.word);
 }
 
+/*
+ * Stores all used descriptors but the first, from @p on, which ends behind the
+ * last. @head is the element for the first. Returns 0 or -VD_FAULT.
+ */
+static __always_inline int
+vd_packed_push_rest(const struct vd_ring *r, const struct vd_mem_ops *ops,
+		    const void *mem, struct vd_place *p,
+		    const struct vd_used *elem, const u16 *slots, u32 n,
+		    u32 *head)
+{
+	struct vd_place at = *p;
+	u32 i, k, run;
+
+	*head = 0;
+	if (likely(!r->in_order)) {
+		at = vd_place_add(r, at, slots[0]);
+		for (i = 1; i < n; i++) {
+			if (unlikely(vd_packed_store(r, ops, mem, at,
+						     &elem[i])))
+				return -VD_FAULT;
+			at = vd_place_add(r, at, slots[i]);
+		}
+		*p = at;
+		return 0;
+	}
+	for (i = 0; i < n; i += run) {
+		run = vd_in_order_run(r, elem, i, n);
+		/* The run's id is that of its last buffer. */
+		if (!i)
+			*head = run - 1;
+		else if (unlikely(vd_packed_store(r, ops, mem, at,
+						  &elem[i + run - 1])))
+			return -VD_FAULT;
+		for (k = i; k < i + run; k++)
+			at = vd_place_add(r, at, slots[k]);
+	}
+	*p = at;
+	return 0;
+}
+
 /**
  * vd_packed_push - give chains back to the driver
  * @r: the ring
@@ -357,20 +456,11 @@ vd_packed_push(struct vd_ring *r, const struct vd_mem_ops *ops,
 {
 	struct vd_place signalled = { r->signalled_used, r->signalled_wrap };
 	struct vd_place first = vd_packed_used(r), p = first;
-	u32 i = 0, run = 0, k, head = 0;
+	u32 head;
 
-	do {
-		run = vd_in_order_run(r, elem, i, n);
-		/* The run's id is that of its last buffer. */
-		if (!i)
-			head = run - 1;
-		else if (unlikely(vd_packed_store(r, ops, mem, p,
-						  &elem[i + run - 1])))
-			return -VD_FAULT;
-		for (k = i; k < i + run; k++)
-			p = vd_place_add(r, p, slots[k]);
-		i += run;
-	} while (i < n);
+	if (unlikely(vd_packed_push_rest(r, ops, mem, &p, elem, slots, n,
+					 &head)))
+		return -VD_FAULT;
 	/*
 	 * The others before the first. Pairs with the driver's read barrier
 	 * after it has seen the first used (2.8.22).
