@@ -66,7 +66,7 @@ void guest_init(struct guest *g, u32 num)
 	guest_place(&m->region[GUEST_LOW], 0, 640 << 10);
 	guest_place(&m->region[GUEST_RINGS], 1 << 20, guest_rings_size(num));
 	guest_place(&m->region[GUEST_BUFS], 1ull << 32,
-		    (u64)GUEST_QUEUES * num * BUF_SIZE);
+		    (u64)GUEST_QUEUES * num * BUF_STRIDE);
 	for (i = 0; i < GUEST_REGIONS; i++) {
 		g->fd[i] = memfd_create("guest", MFD_CLOEXEC);
 		if (g->fd[i] < 0 ||

@@ -55,25 +55,25 @@ static __always_inline void host_copy(u8 *to, const u8 *from, u32 len)
 			     :: "memory");
 		return;
 	}
-	if (unlikely(len < 8)) {
+	if (unlikely(len < 16)) {
 		for (i = 0; i < len; i++)
 			to[i] = from[i];
 		return;
 	}
-	for (i = 0; i + 32 <= len; i += 32) {
+	for (i = 0; i + 16 < len; i += 16) {
 		word a = *(const word *)(from + i);
 		word b = *(const word *)(from + i + 8);
-		word c = *(const word *)(from + i + 16);
-		word d = *(const word *)(from + i + 24);
 
 		*(word *)(to + i) = a;
 		*(word *)(to + i + 8) = b;
-		*(word *)(to + i + 16) = c;
-		*(word *)(to + i + 24) = d;
 	}
-	for (; i + 8 <= len; i += 8)
-		*(word *)(to + i) = *(const word *)(from + i);
-	*(word *)(to + len - 8) = *(const word *)(from + len - 8);
+	{
+	word a = *(const word *)(from + len - 16);
+	word b = *(const word *)(from + len - 8);
+
+	*(word *)(to + len - 16) = a;
+	*(word *)(to + len - 8) = b;
+	}
 }
 
 #endif /* BENCH_RING_HOSTCPU_H */
