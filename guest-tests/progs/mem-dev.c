@@ -63,6 +63,19 @@ bool md_write_file(const char *path, const char *text)
 	return good;
 }
 
+void md_drain(void)
+{
+	/* Compaction begins with that. */
+	MD_EXPECT(md_write_file("/proc/sys/vm/compact_memory", "1"), "compact_memory: %m");
+}
+
+void md_pageout(void *at, size_t bytes)
+{
+	/* The first time takes the device's mark of use, the second the page. */
+	MD_EXPECT(!madvise(at, bytes, MADV_PAGEOUT) && !madvise(at, bytes, MADV_PAGEOUT),
+		  "MADV_PAGEOUT: %m");
+}
+
 uint64_t md_pagemap(const void *at)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

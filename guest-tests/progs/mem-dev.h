@@ -77,6 +77,10 @@ uint64_t md_pagemap(const void *at);
 #define MD_PM_SWAP		(1ULL << 62)
 #define MD_PM_PRESENT		(1ULL << 63)
 bool md_write_file(const char *path, const char *text);
+/* Pages just touched wait in lists of each CPU, where reclaim can't take them. */
+void md_drain(void);
+/* Reclaims pages even if the device used them lately. */
+void md_pageout(void *at, size_t bytes);
 
 struct md_case {
 	const char *name;

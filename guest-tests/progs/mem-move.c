@@ -161,15 +161,12 @@ static void swapped(void)
 	for (i = 0; i < 60; i++) {
 		md_feed(&d, 40);
 		md_send(&d, 60);
-		/*
-		 * Pages just faulted in wait in lists of each CPU, where reclaim can't
-		 * take them. Some rounds go without, in the middle of work.
-		 */
+		/* Some rounds go without, in the middle of work. */
 		if (i % 4) {
 			md_settle(&d);
-			md_write_file("/proc/sys/vm/compact_memory", "1");
+			md_drain();
 		}
-		MD_EXPECT(!madvise(area, MD_AREA, MADV_PAGEOUT), "MADV_PAGEOUT: %m");
+		md_pageout(area, MD_AREA);
 		for (page = 0; page < RINGS_PAGES; page++)
 			out += !!(md_pagemap(area + page * MD_PAGE) & MD_PM_SWAP);
 		md_settle(&d);

@@ -40,16 +40,16 @@ static void madv_free(void)
 			used[i] = md_part(&d, i, MD_USED);
 			MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_FREE), "MADV_FREE: %m");
 		}
-		/* Pages wait in per-CPU lists: this drains them on all CPUs. */
-		md_write_file("/proc/sys/vm/compact_memory", "1");
+		md_drain();
 		user = md_stats(&d, "bursts_user");
 		md_traffic(&d, 2);
 		/* A write by user access would leave its mark and prove nothing. */
 		if (md_stats(&d, "bursts_user") == user)
 			dropped++;
-		madvise(control, MD_PAGE, MADV_PAGEOUT);
+		md_drain();
+		md_pageout(control, MD_PAGE);
 		for (i = 0; i < MD_RINGS; i++)
-			MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_PAGEOUT), "MADV_PAGEOUT: %m");
+			md_pageout(used[i], MD_PAGE);
 		if (control[0])
 			md_skip("reclaim left alone a page that it was free to drop");
 		for (i = 0; i < MD_RINGS; i++)
@@ -61,6 +61,51 @@ static void madv_free(void)
 	}
 	MD_EXPECT(dropped >= 5, "only %u of 20 rounds were all direct", dropped);
 	md_traffic_direct(&d);
+}
+
+static unsigned int present(const uint8_t *at, unsigned int pages)
+{
+	unsigned int n = 0;
+
+	while (pages--)
+		n += !!(md_pagemap(at + pages * MD_PAGE) & MD_PM_PRESENT);
+	return n;
+}
+
+/*
+ * Reclaim asks whether a page was used lately, and spares it if so. It must hear of
+ * the device's use, once: the next time nothing protects the page. The control page
+ * was used by the processor alone, of which MADV_PAGEOUT makes nothing.
+ */
+static void aging(void)
+{
+	unsigned int round, rounds = 0, spared = 0, left = 0;
+	const unsigned int pages = MD_AREA / MD_PAGE;
+	uint8_t *control = md_map(MD_PAGE, -1);
+	struct md d = { 0 };
+	uint64_t user;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 20; round++) {
+		md_traffic_direct(&d);
+		md_drain();
+		user = md_stats(&d, "bursts_user");
+		md_traffic(&d, 1);
+		if (md_stats(&d, "bursts_user") != user)
+			continue;
+		control[0] = round;
+		madvise(control, MD_PAGE, MADV_PAGEOUT);
+		if (present(control, 1))
+			md_skip("reclaim does not take an unused page (no swap device?)");
+		madvise(d.area, MD_AREA, MADV_PAGEOUT);
+		spared += present(d.area, pages);
+		madvise(d.area, MD_AREA, MADV_PAGEOUT);
+		left += present(d.area, pages);
+		rounds++;
+	}
+	printf("%u rounds of %u pages, %u spared once, %u twice\n", rounds, pages, spared, left);
+	MD_EXPECT(rounds >= 5 && spared * 10 >= rounds * pages * 8, "reclaim did not spare what the device used");
+	MD_EXPECT(left * 10 <= rounds * pages * 5, "reclaim spares what nobody used");
 }
 
 /* Whoever copies memory by soft-dirty bits must find what the device wrote. */
@@ -271,6 +316,7 @@ static void ksm(void)
 
 const struct md_case md_track_cases[] = {
 	{ "madv-free", madv_free, "MADV_FREE, writes by the device alone, reclaim" },
+	{ "aging", aging, "reclaim spares pages that the device used, once" },
 	{ "soft-dirty", soft_dirty, "soft-dirty bits of the device's writes" },
 	{ "uffd-wp", uffd_wp, "userfaultfd write protection, faults counted" },
 	{ "fork", fork_cow, "fork; the child keeps its memory, then spoils it" },

@@ -31,7 +31,8 @@ class Testpmd:
         self.out = ""
         # The main thread keeps off the forwarding thread's processor.
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["dpdk-testpmd", "-l", "0-1", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
+            # Its output must not wait in a buffer: the prompt doesn't.
+            ["stdbuf", "-o0", "dpdk-testpmd", "-l", "0-1", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
              f"--vdev=net_virtio_user0,path=/dev/vhost-net,iface={TAP},queue_size={queue_size}",
              "--", "-i", f"--txd={queue_size}", f"--rxd={queue_size}", "--port-topology=loop",
              "--total-num-mbufs=8192"],
