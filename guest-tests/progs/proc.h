@@ -25,9 +25,8 @@ char worker_state(pid_t worker);
 long meminfo_kb(const char *key);
 /* Slab, vmalloc, kernel stacks, page tables: what a device may hold on to. */
 long kernel_kb(void);
-/* Free memory, with the caches dropped and per-CPU lists drained. */
+/* Free memory, with the caches dropped, and what the per-CPU lists hold of it. */
 long free_kb(void);
-long slab_objects(const char *cache);
 long fds_of_self(void);
 long files_of_system(void);
 
