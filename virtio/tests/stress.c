@@ -5,18 +5,19 @@
  * its limit is over, which is a failure.
  *
  * Small rings, so that both sides fall asleep often: the race between asking
- * to be woken and looking once more is what this is after. Under
- * ThreadSanitizer see user/words.h for what it can prove.
+ * to be woken and looking once more is what this is after. In order, three of
+ * four chains have nothing to write to, so that used elements stand for several.
+ * Under ThreadSanitizer see user/words.h for what it can prove.
  */
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "random.h"
-#include "../mock_driver.h"
+#include "../mock_packed.h"
 #include "ktap.h"
 
-#define CHAINS		100000
+#define CHAINS		25000
 #define LIMIT_MS	10000
 #define SLOTS		256u
 #define BUFFER		64u
@@ -24,6 +25,8 @@
 
 static struct mock_arena mem;
 static struct mock_split drv;
+static struct mock_packed pk;
+static bool packed, in_order;
 static struct vd_ring ring;
 static u64 buffers;
 static u64 total;
@@ -69,17 +72,28 @@ static void sleep_on(int fd, const char *who)
 		fail("eventfd read");
 }
 
+/* Does a chain have a buffer for the reply? */
+static bool has_reply(u64 seq)
+{
+	return !in_order || seq % 4 == 3;
+}
+
 /* The device reads the sequence number, writes its reply. */
 static void serve(struct vd_chain *c, const struct vd_seg *seg, u64 seq)
 {
 	u64 *out, *in;
 
-	if (c->nr_out != 1 || c->nr_in != 1 || seg[0].len != BUFFER)
+	if (c->nr_out != 1 || c->nr_in != has_reply(seq) ||
+	    seg[0].len != BUFFER)
 		return fail("device: chain is not what was made available");
 	out = mock_at(&mem, seg[0].addr, BUFFER);
-	in = mock_at(&mem, seg[1].addr, BUFFER);
-	if (!out || !in || out[0] != seq || out[BUFFER / 8 - 1] != ~seq)
+	if (!out || out[0] != seq || out[BUFFER / 8 - 1] != ~seq)
 		return fail("device: contents");
+	if (!c->nr_in)
+		return;
+	in = mock_at(&mem, seg[1].addr, BUFFER);
+	if (!in)
+		return fail("device: where to write");
 	in[0] = REPLY(seq);
 	in[BUFFER / 8 - 1] = ~REPLY(seq);
 }
@@ -89,6 +103,7 @@ static void serve_burst(struct vd_burst *b, u64 seq)
 	struct vd_table_io io = { mock_read, &mem };
 	struct vd_seg seg[VD_CHAIN_SEGS];
 	struct vd_used elem[VD_BURST];
+	u16 slots[VD_BURST];
 	u32 i;
 
 	for (i = 0; i < b->count && !is_failed(); i++) {
@@ -101,11 +116,37 @@ static void serve_burst(struct vd_burst *b, u64 seq)
 				fail("device: table");
 		}
 		serve(c, at, seq + i);
-		elem[i] = vd_used_elem(&ring, c->head, BUFFER);
+		elem[i] = vd_used_elem(&ring, c->head, c->nr_in ? BUFFER : 0);
+		slots[i] = c->slots;
 	}
-	vd_split_push(&ring, &vd_plain_ops, &drv.ring, elem, b->count);
-	if (vd_split_need_signal(&ring, &vd_plain_ops, &drv.ring))
+	if (packed)
+		vd_packed_push(&ring, &vd_plain_ops, &pk.ring, elem, slots,
+			       b->count);
+	else
+		vd_split_push(&ring, &vd_plain_ops, &drv.ring, elem, b->count);
+	if (packed ? vd_packed_need_signal(&ring, &vd_plain_ops, &pk.ring) :
+		     vd_split_need_signal(&ring, &vd_plain_ops, &drv.ring))
 		wake(call_fd);
+}
+
+static int pop(struct vd_burst *b, u32 max)
+{
+	return packed ? vd_packed_pop(&ring, &vd_plain_ops, &pk.ring, b, max) :
+			vd_split_pop(&ring, &vd_plain_ops, &drv.ring, b, max);
+}
+
+static void no_notify(void)
+{
+	if (packed)
+		vd_packed_no_notify(&ring, &vd_plain_ops, &pk.ring);
+	else
+		vd_split_no_notify(&ring, &vd_plain_ops, &drv.ring);
+}
+
+static int notify(void)
+{
+	return packed ? vd_packed_notify(&ring, &vd_plain_ops, &pk.ring) :
+			vd_split_notify(&ring, &vd_plain_ops, &drv.ring);
 }
 
 static void *device_thread(void *arg)
@@ -116,15 +157,14 @@ static void *device_thread(void *arg)
 
 	(void)arg;
 	while (seq < total && !is_failed()) {
-		ret = vd_split_pop(&ring, &vd_plain_ops, &drv.ring, &b,
-				   1 + seq % VD_BURST);
+		ret = pop(&b, 1 + seq % VD_BURST);
 		if (ret < 0) {
 			fail(vd_reason_name(-ret));
 		} else if (ret) {
-			vd_split_no_notify(&ring, &vd_plain_ops, &drv.ring);
+			no_notify();
 			serve_burst(&b, seq);
 			seq += ret;
-		} else if (!vd_split_notify(&ring, &vd_plain_ops, &drv.ring)) {
+		} else if (!notify()) {
 			device_slept++;
 			sleep_on(kick_fd, "device: a kick was lost");
 		}
@@ -137,35 +177,73 @@ static bool offer(u64 seq, u16 slot)
 	u64 at = buffers + 2ull * BUFFER * slot;
 	struct vd_seg seg[2] = { { at, BUFFER }, { at + BUFFER, BUFFER } };
 	struct mock_chain c = {
-		.seg = seg, .nr_out = 1, .nr_in = 1, .cookie = slot,
-		.direct = indirect ? seq % 3 : 2, .shuffle = seq,
+		.seg = seg, .nr_out = 1, .nr_in = has_reply(seq),
+		.cookie = slot, .shuffle = seq,
 	};
 	u64 *out = mock_at(&mem, at, BUFFER);
 
 	out[0] = seq;
 	out[BUFFER / 8 - 1] = ~seq;
-	return mock_add(&drv, &c) >= 0;
+	c.direct = c.nr_out + c.nr_in;
+	if (indirect)
+		c.direct = packed ? seq % 3 ? c.direct : 0 :
+			   min_t(u32, c.direct, seq % 3);
+	return packed ? mock_packed_add(&pk, &c) >= 0 : mock_add(&drv, &c) >= 0;
+}
+
+static int reap(struct mock_done *done)
+{
+	return packed ? mock_packed_reap(&pk, done) : mock_reap(&drv, done);
+}
+
+/* One check of a chain that came back. */
+static void look_at(const struct mock_done *done, u64 seq)
+{
+	u64 *in = mock_at(&mem, buffers + 2ull * BUFFER * done->cookie + BUFFER,
+			  BUFFER);
+
+	if (done->len != (has_reply(seq) ? BUFFER : 0))
+		fail("driver: length");
+	if (has_reply(seq) &&
+	    (in[0] != REPLY(seq) || in[BUFFER / 8 - 1] != ~in[0]))
+		fail("driver: contents");
 }
 
 /* Takes back what is there; @seq of each slot is what was sent in it. */
 static u64 take_back(const u64 *sent, u16 *spare, u32 *nspare)
 {
 	struct mock_done done;
-	u64 n = 0, *in;
+	u64 n = 0;
 	int ret;
 
-	while ((ret = mock_reap(&drv, &done)) > 0) {
-		in = mock_at(&mem, buffers + 2ull * BUFFER * done.cookie +
-			     BUFFER, BUFFER);
-		if (done.len != BUFFER || in[0] != REPLY(sent[done.cookie]) ||
-		    in[BUFFER / 8 - 1] != ~in[0])
-			fail("driver: contents");
+	while ((ret = reap(&done)) > 0) {
+		look_at(&done, sent[done.cookie]);
 		spare[(*nspare)++] = done.cookie;
 		n++;
 	}
 	if (ret < 0)
 		fail("driver: a chain came back that was not out");
 	return n;
+}
+
+static void publish(void)
+{
+	if (packed)
+		mock_packed_publish(&pk);
+	else
+		mock_publish(&drv);
+	if (packed ? mock_packed_need_kick(&pk) : mock_need_kick(&drv))
+		wake(kick_fd);
+	if (packed)
+		mock_packed_no_interrupt(&pk);
+	else
+		mock_no_interrupt(&drv);
+}
+
+static bool want_interrupt(void)
+{
+	return packed ? mock_packed_want_interrupt(&pk) :
+			mock_want_interrupt(&drv);
 }
 
 static void *driver_thread(void *arg)
@@ -186,15 +264,12 @@ static void *driver_thread(void *arg)
 			nspare--;
 			sent[slot] = seq++;
 		}
-		mock_publish(&drv);
-		if (mock_need_kick(&drv))
-			wake(kick_fd);
-		mock_no_interrupt(&drv);
+		publish();
 		got = take_back(sent, spare, &nspare);
 		back += got;
 		/* Full, or all sent: nothing to do until something is back. */
 		if (!got && (seq == total || lot) &&
-		    !mock_want_interrupt(&drv)) {
+		    !want_interrupt()) {
 			driver_slept++;
 			sleep_on(call_fd, "driver: an interrupt was lost");
 		}
@@ -207,7 +282,8 @@ static void race(u32 num, bool event_idx)
 	struct mock_layout lay = {
 		.num = num, .event_idx = event_idx, .le = true,
 		.tables = indirect ? 4 : 0, .start = 65000,
-		.offset = { 4080, 4090, 4092 },
+		.packed = packed, .in_order = in_order, .salt = 12345,
+		.offset = { 4080, packed ? 4088 : 4090, 4092 },
 	};
 	pthread_t thread[2];
 
@@ -217,8 +293,13 @@ static void race(u32 num, bool event_idx)
 	total = random_env("VD_CHAINS", CHAINS);
 	mock_arena_alloc(&mem, 1 << 20, 0x100000000ull);
 	buffers = mock_arena_take(&mem, 2 * BUFFER * SLOTS, 8, 0);
-	mock_split_init(&drv, &mem, &lay);
-	ring = mock_device(&drv);
+	if (packed) {
+		mock_packed_init(&pk, &mem, &lay);
+		ring = mock_packed_device(&pk);
+	} else {
+		mock_split_init(&drv, &mem, &lay);
+		ring = mock_device(&drv);
+	}
 	kick_fd = eventfd(0, 0);
 	call_fd = eventfd(0, 0);
 	if (pthread_create(&thread[0], NULL, device_thread, NULL) ||
@@ -235,48 +316,60 @@ static void race(u32 num, bool event_idx)
 	       num, device_slept, driver_slept);
 	close(kick_fd);
 	close(call_fd);
-	mock_split_exit(&drv);
+	if (packed)
+		mock_packed_exit(&pk);
+	else
+		mock_split_exit(&drv);
 	mock_arena_exit(&mem);
 }
 
-static void race_all(bool event_idx)
+/* Rings with and without event indices, with and without tables. */
+static void race_all(void)
 {
-	static const u32 num[] = { 2, 4, 32, 256 };
-	u32 i;
+	static const u32 split_num[] = { 2, 4, 32, 256 };
+	static const u32 packed_num[] = { 2, 5, 32, 255 };
+	u32 i, how;
 
-	for (i = 0; i < ARRAY_SIZE(num) && !ktap_errors; i++)
-		race(num[i], event_idx);
+	for (how = 0; how < 4 && !ktap_errors; how++) {
+		indirect = how & 2;
+		for (i = 0; i < ARRAY_SIZE(split_num) && !ktap_errors; i++)
+			race(packed ? packed_num[i] : split_num[i], how & 1);
+	}
 }
 
-static void flags(void)
+static void split(void)
 {
-	indirect = false;
-	race_all(false);
+	packed = false;
+	in_order = false;
+	race_all();
 }
 
-static void event_index(void)
+static void split_in_order(void)
 {
-	indirect = false;
-	race_all(true);
+	packed = false;
+	in_order = true;
+	race_all();
 }
 
-static void flags_and_tables(void)
+static void packed_ring(void)
 {
-	indirect = true;
-	race_all(false);
+	packed = true;
+	in_order = false;
+	race_all();
 }
 
-static void event_index_and_tables(void)
+static void packed_in_order(void)
 {
-	indirect = true;
-	race_all(true);
+	packed = true;
+	in_order = true;
+	race_all();
 }
 
 static const struct ktap_test tests[] = {
-	TEST(flags),
-	TEST(event_index),
-	TEST(flags_and_tables),
-	TEST(event_index_and_tables),
+	TEST(split),
+	TEST(split_in_order),
+	TEST(packed_ring),
+	TEST(packed_in_order),
 };
 
 KTAP_MAIN(tests)
