@@ -41,6 +41,7 @@ enum {
  * @mark: vq->nused before the current frame
  * @niov: user-memory segments of the current frame
  * @room: bytes in them
+ * @msg: for the socket; all but what changes with each frame is set once
  */
 struct vd_rx {
 	struct vd_net_queue *q;
@@ -51,6 +52,7 @@ struct vd_rx {
 	u32 mark;
 	u32 niov;
 	u64 room;
+	struct msghdr msg;
 };
 
 /**
@@ -143,32 +145,34 @@ static int vd_rx_take(struct vd_rx *rx)
 {
 	struct vd_virtqueue *vq = &rx->q->vq;
 	const struct vd_seg *seg;
-	struct vd_chain c;
+	struct vd_chain *c;
 	int n;
 
 	n = vd_rx_pop(rx);
 	if (unlikely(n))
 		return n;
-	c = vq->burst->chain[rx->next];
-	seg = &vq->burst->seg[c.first];
-	if (unlikely(c.indirect)) {
-		n = vd_vq_expand(vq, &c);
+	c = &vq->burst->chain[rx->next];
+	seg = &vq->burst->seg[c->first];
+	if (unlikely(c->indirect)) {
+		/* Of this frame or, if it is given back, of no more use. */
+		n = vd_vq_expand(vq, c);
 		if (n)
 			return n;
 		seg = vq->xseg;
 	}
-	if (unlikely(c.nr_out || !c.nr_in))
+	if (unlikely(c->nr_out || !c->nr_in))
 		return -VD_BAD_DIRECTION;
-	n = vd_vq_translate(vq, seg, c.nr_in, vq->iov + rx->niov,
+	n = vd_vq_translate(vq, seg, c->nr_in, vq->iov + rx->niov,
 			    VD_IOV - rx->niov);
 	if (unlikely(n < 0))
 		return n == -VD_BURST_FULL ? -VD_RX_TOO_LONG : n;
 	rx->next++;
 	rx->taken++;
-	rx->slots += c.slots;
+	rx->slots += c->slots;
 	rx->niov += n;
-	rx->room += c.in_len;
-	vd_vq_add_used(vq, c.head, c.slots, min_t(u64, c.in_len, U32_MAX));
+	rx->room += c->in_len;
+	vd_vq_add_used(vq, c->head, c->slots,
+		       min_t(u64, c->in_len, U32_MAX));
 	return 0;
 }
 
@@ -252,13 +256,12 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 {
 	struct vd_net_queue *q = rx->q;
 	u32 skip = q->own_header ? q->hlen : 0;
-	struct msghdr msg = { .msg_flags = MSG_DONTWAIT };
 	int ret;
 
 	if (likely(q->rx_ring))
-		msg.msg_control = q->rx_batch[q->rx_head++];
-	vd_net_iter(&msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len, skip);
-	ret = rx->sock->ops->recvmsg(rx->sock, &msg, len - skip,
+		rx->msg.msg_control = q->rx_batch[q->rx_head++];
+	vd_net_iter(&rx->msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len, skip);
+	ret = rx->sock->ops->recvmsg(rx->sock, &rx->msg, len - skip,
 				     MSG_DONTWAIT | MSG_TRUNC);
 	return ret < 0 ? ret : ret == len - skip ? 0 : -EIO;
 }
@@ -267,14 +270,13 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 static void vd_rx_drop(struct vd_rx *rx)
 {
 	struct vd_net_queue *q = rx->q;
-	struct msghdr msg = { .msg_flags = MSG_DONTWAIT };
 	struct iovec none = {};
 
 	if (q->rx_ring) {
 		tun_ptr_free(q->rx_batch[q->rx_head++]);
 	} else {
-		iov_iter_init(&msg.msg_iter, ITER_DEST, &none, 1, 0);
-		rx->sock->ops->recvmsg(rx->sock, &msg, 0,
+		iov_iter_init(&rx->msg.msg_iter, ITER_DEST, &none, 1, 0);
+		rx->sock->ops->recvmsg(rx->sock, &rx->msg, 0,
 				       MSG_DONTWAIT | MSG_TRUNC);
 	}
 	vd_stat_inc(&q->vq.counters, dropped);
@@ -369,7 +371,7 @@ static void vd_rx_loop(struct vd_rx *rx)
 static void vd_net_rx(struct vd_net_queue *q)
 {
 	struct vd_virtqueue *vq = &q->vq;
-	struct vd_rx rx = { .q = q };
+	struct vd_rx rx = { .q = q, .msg.msg_flags = MSG_DONTWAIT };
 	int err;
 
 	mutex_lock(&vq->mutex);
