@@ -44,6 +44,15 @@ struct vu_mem {
 };
 
 /**
+ * vu_mem_clear - make a table empty
+ * @m: the table; nothing is unmapped
+ */
+static inline void vu_mem_clear(struct vu_mem *m)
+{
+	*m = (struct vu_mem){ .region[0] = { .start = ~0ull } };
+}
+
+/**
  * vu_mem_find - the region of a guest address
  * @m: the table
  * @gpa: guest-physical address
