@@ -278,7 +278,6 @@ vd_packed_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
 	int err;
 
 	for (;;) {
-
 		run = min(min(end - *at, r->num - slot), *left);
 		err = 0;
 		n = vd_packed_singles(r, ops, mem, b, slot, run, raw, &err);

@@ -43,6 +43,7 @@ static void round_trips(bool packed, bool le, bool event_idx)
 		rig_publish(&r);
 		CHECK(rig_need_kick(&r));
 		CHECK_EQ(rig_no_notify(&r), 0);
+		CHECK_EQ(rig_notify(&r), 1);
 		if (!CHECK_EQ(rig_pop(&r, VD_BURST), 11))
 			break;
 		for (i = 0; i < 10; i++)

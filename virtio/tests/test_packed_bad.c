@@ -164,6 +164,20 @@ static void bursts_of_long_chains_are_bounded(void)
 	}
 }
 
+/* A long one takes the looks that chains of one would have had. */
+static void chains_of_one_behind_a_long_one(void)
+{
+	u32 i;
+
+	rig_packed(&r, 1100, 0);
+	r.watch.poison = false;
+	for (i = 0; i < 1060; i++)
+		raw(i, 0x1000, i < 1000 ? 0 : 1, i < 999 ? NEXT : 0);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 1 + 24);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 36);
+	rig_close(&r);
+}
+
 /* The good ones before it are served, and then its reason is told. */
 static void malformed_chain_ends_the_burst(void)
 {
@@ -442,6 +456,7 @@ static const struct ktap_test tests[] = {
 	TEST(chain_of_too_many_segments),
 	TEST(chain_of_too_many_empty_descriptors),
 	TEST(bursts_of_long_chains_are_bounded),
+	TEST(chains_of_one_behind_a_long_one),
 	TEST(malformed_chain_ends_the_burst),
 	TEST(malformed_head_is_nothing_new),
 	TEST(zero_length_with_a_wild_address),

@@ -92,21 +92,26 @@ static void rewind_of_all(void)
 /* Of pop's accesses the n-th fails: it tells, or does with what it has. */
 static void pop_with_a_fault_at_every_access(void)
 {
-	u32 at, done;
+	u32 segs, at, polls, done;
 
-	/* Of 8 slots 6 are polled and a 7th; then 2 descriptors a chain. */
-	for (at = 0; at < 7 + 6; at++) {
-		open_ring(8, 5);
-		rig_offer(&r, 0, 3, 2);
-		r.watch.fail_at = at;
-		/* A poll that fails ends the look: what was seen is there. */
-		done = at < 7 ? (at + 1) / 2 : (at - 7) / 2;
-		CHECK_EQ(rig_pop(&r, VD_BURST), done ? (int)done : -VD_FAULT);
-		CHECK_EQ(r.burst.count, done);
-		CHECK_EQ(r.ring.last_avail, (5 + 2 * done) % 8);
-		CHECK_EQ(r.ring.avail_wrap, 5 + 2 * done < 8);
-		drain(done, 3 - done, 2);
-		rig_close(&r);
+	/* The slots of 3 chains are polled and one more; then all are read. */
+	for (segs = 1; segs <= 2; segs++) {
+		polls = 3 * segs + 1;
+		for (at = 0; at < polls + 3 * segs; at++) {
+			open_ring(8, 5);
+			rig_offer(&r, 0, 3, segs);
+			r.watch.fail_at = at;
+			/* A poll that fails ends the look: the rest is there. */
+			done = at < polls ? (at + segs - 1) / segs :
+					    (at - polls) / segs;
+			CHECK_EQ(rig_pop(&r, VD_BURST),
+				 done ? (int)done : -VD_FAULT);
+			CHECK_EQ(r.burst.count, done);
+			CHECK_EQ(r.ring.last_avail, (5 + segs * done) % 8);
+			CHECK_EQ(r.ring.avail_wrap, 5 + segs * done < 8);
+			drain(done, 3 - done, segs);
+			rig_close(&r);
+		}
 	}
 }
 

@@ -266,8 +266,27 @@ static void kicks(void)
 		/* With a place, the next is beyond it; the flag stays. */
 		rig_offer(&r, 2, 1, 1);
 		CHECK_EQ(rig_need_kick(&r), !event_idx);
+		CHECK_EQ(rig_no_notify(&r), 0);
+		CHECK_EQ(mock_packed_raw_flags(&r.pk), MOCK_EVENT_DISABLE);
 		rig_close(&r);
 	}
+}
+
+/* What notify looks at is what pop looks at: section 2.8.1. */
+static void notify_truth_table(void)
+{
+	u32 wrap, bits;
+
+	for (wrap = 0; wrap < 2; wrap++)
+		for (bits = 0; bits < 4; bits++) {
+			u16 flags = (bits & 1 ? MOCK_F_AVAIL : 0) |
+				    (bits & 2 ? MOCK_F_USED : 0) | 0x7f78;
+
+			open_ring(4, wrap ? 0 : MOCK_WRAP, false);
+			word_store16(mock_packed_desc(&r.pk, 0) + 14, flags);
+			CHECK_EQ(rig_notify(&r), bits == (wrap ? 1 : 2));
+			rig_close(&r);
+		}
 }
 
 /* The place that is asked for, at each slot and in both rounds. */
@@ -378,6 +397,7 @@ static const struct ktap_test tests[] = {
 	TEST(interrupts_by_flag),
 	TEST(suppression_with_a_fault_at_every_access),
 	TEST(kicks),
+	TEST(notify_truth_table),
 	TEST(place_of_the_kick),
 	TEST(rewound_is_not_the_same_as_new),
 	TEST(rewound_and_popped_in_part),

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the fuzz targets share: an input is a device's state, a list of calls,
+ * and what is in memory. Each part of the ring is an allocation of its own and
+ * each access is checked against it (user/watch_ops.h), so that AddressSanitizer
+ * sees what the engine does to its own memory, and the watch what it does to
+ * the guest's. Whatever the memory says, after each call the state must be one
+ * that the engine can go on from.
+ *
+ * An input is a struct fuzz_head, its calls, the descriptors, the avail and the
+ * used part, and then tables. What is missing is zero.
+ */
+#ifndef VD_FUZZ_H
+#define VD_FUZZ_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "../user/watch_ops.h"
+
+#define FUZZ_LE			(1u << 0)
+#define FUZZ_EVENT_IDX		(1u << 1)
+#define FUZZ_INDIRECT		(1u << 2)
+#define FUZZ_IN_ORDER		(1u << 3)
+#define FUZZ_ON_EMPTY		(1u << 4)
+#define FUZZ_AVAIL_WRAP		(1u << 5)
+#define FUZZ_USED_WRAP		(1u << 6)
+#define FUZZ_SIGNALLED		(1u << 7)
+
+/* The low three bits of a call; the others are its argument, 0 to 31. */
+enum fuzz_call {
+	FUZZ_POP,	/* 1 + 2 arg chains, and their tables */
+	FUZZ_PUSH,	/* arg of those held, or all */
+	FUZZ_SIGNAL,
+	FUZZ_NOTIFY,
+	FUZZ_NO_NOTIFY,
+	FUZZ_REWIND,	/* arg of the last pop */
+	FUZZ_WRITE,	/* the driver writes: eight bytes of input */
+	FUZZ_FAIL	/* of the next call, access arg */
+};
+
+#define FUZZ_MAKE(call, arg)	((u8)((call) | (arg) << 3))
+#define FUZZ_CALLS		64u
+#define FUZZ_TABLES		8192u
+#define FUZZ_HELD		8192u
+/* No part of a ring of 64 is larger. */
+#define FUZZ_PART		1024u
+
+struct fuzz_head {
+	u8 num;
+	u8 features;
+	u16 last_avail;
+	u16 last_used;
+	u16 signalled;
+	u8 ncalls;
+	u8 reserved;
+};
+
+/**
+ * struct fuzz - one run
+ * @ring: the device
+ * @watch: ring memory
+ * @memory: FUZZ_PART bytes for each part, or NULL: allocate what it needs
+ * @burst: of the last pop
+ * @last: how many of its chains may still be rewound
+ * @tables: guest memory for tables
+ * @seg: of the last table
+ * @nheld: chains that are not given back
+ * @elem: them, as used elements
+ * @slots: them
+ * @data: what is left of the input
+ * @size: of that
+ */
+struct fuzz {
+	struct vd_ring ring;
+	struct vd_watch watch;
+	u8 *memory[VD_PARTS];
+	struct vd_burst burst;
+	u32 last;
+	u8 tables[FUZZ_TABLES];
+	struct vd_seg seg[VD_CHAIN_SEGS];
+	u32 nheld;
+	struct vd_used elem[FUZZ_HELD];
+	u16 slots[FUZZ_HELD];
+	const u8 *data;
+	size_t size;
+};
+
+#define FUZZ_CHECK(c)							\
+	do {								\
+		if (!(c)) {						\
+			fprintf(stderr, "%s:%d: %s\n", __FILE__,	\
+				__LINE__, #c);				\
+			abort();					\
+		}							\
+	} while (0)
+
+static inline void fuzz_take(struct fuzz *f, void *to, size_t len)
+{
+	size_t n = len < f->size ? len : f->size;
+
+	memset(to, 0, len);
+	if (n)
+		memcpy(to, f->data, n);
+	f->data += n;
+	f->size -= n;
+}
+
+/* Guest memory repeats itself every 16 KiB, and half of that is not there. */
+static inline int fuzz_read(void *ctx, u64 gpa, void *dst, u32 len)
+{
+	const struct fuzz *f = ctx;
+	u32 i;
+
+	if ((gpa | (gpa + len - 1)) & FUZZ_TABLES)
+		return -1;
+	for (i = 0; i < len; i++)
+		((u8 *)dst)[i] = *(const volatile u8 *)
+				 &f->tables[(gpa + i) % FUZZ_TABLES];
+	return 0;
+}
+
+static inline void fuzz_set_state(struct fuzz *f, bool packed,
+				  const struct fuzz_head *h)
+{
+	u32 num = packed ? 1u + h->num % 64 : 1u << h->num % 7;
+	u32 mod = packed ? num : 65536;
+
+	f->ring = (struct vd_ring){
+		.num = num,
+		.last_avail = h->last_avail % mod,
+		.avail_idx = h->last_avail % mod,
+		.last_used = h->last_used % mod,
+		.signalled_used = h->signalled % mod,
+		.signalled_valid = h->features & FUZZ_SIGNALLED,
+		.packed = packed,
+		.in_order = h->features & FUZZ_IN_ORDER,
+		.avail_wrap = h->features & FUZZ_AVAIL_WRAP,
+		.seen_wrap = h->features & FUZZ_AVAIL_WRAP,
+		.used_wrap = h->features & FUZZ_USED_WRAP,
+		.signalled_wrap = h->signalled >> 15,
+		.event_idx = h->features & FUZZ_EVENT_IDX,
+		.indirect = h->features & FUZZ_INDIRECT,
+		.notify_on_empty = h->features & FUZZ_ON_EMPTY,
+		.le = h->features & FUZZ_LE,
+	};
+}
+
+static inline void fuzz_open(struct fuzz *f, bool packed,
+			     const struct fuzz_head *h)
+{
+	struct vd_plain plain;
+	u32 p, size;
+
+	fuzz_set_state(f, packed, h);
+	for (p = 0; p < VD_PARTS; p++) {
+		size = packed ? vd_packed_part_size(p, f->ring.num) :
+				vd_split_part_size(p, f->ring.num,
+						   f->ring.event_idx);
+		plain.part[p] = f->memory[p] ? f->memory[p] : malloc(size);
+		FUZZ_CHECK(plain.part[p]);
+		fuzz_take(f, plain.part[p], size);
+	}
+	fuzz_take(f, f->tables, sizeof(f->tables));
+	watch_init(&f->watch, &plain, &f->ring);
+	f->nheld = 0;
+	f->last = 0;
+	f->burst.count = 0;
+}
+
+static inline void fuzz_close(struct fuzz *f)
+{
+	u32 p;
+
+	watch_exit(&f->watch);
+	for (p = 0; p < VD_PARTS; p++)
+		if (!f->memory[p])
+			free(f->watch.plain.part[p]);
+}
+
+/* Segments of a chain lie in their array, and its sums are theirs. */
+static inline void fuzz_check_chain(const struct vd_chain *c,
+				    const struct vd_seg *seg)
+{
+	u32 n = c->nr_out + c->nr_in, i;
+	u64 out = 0, in = 0;
+
+	for (i = 0; i < n; i++) {
+		FUZZ_CHECK(seg[i].len);
+		if (i < c->nr_out)
+			out += seg[i].len;
+		else
+			in += seg[i].len;
+	}
+	FUZZ_CHECK(out == c->out_len && in == c->in_len);
+}
+
+static inline void fuzz_check_state(const struct fuzz *f)
+{
+	const struct vd_ring *r = &f->ring;
+
+	FUZZ_CHECK(!f->watch.outside);
+	FUZZ_CHECK(!r->packed || (r->last_avail < r->num &&
+				  r->avail_idx < r->num &&
+				  r->last_used < r->num &&
+				  r->signalled_used < r->num));
+}
+
+static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
+{
+	struct vd_table_io io = { fuzz_read, f };
+	struct vd_chain before = *c;
+	int err;
+
+	FUZZ_CHECK(c->slots && c->slots <= f->ring.num);
+	FUZZ_CHECK(0u + c->first + c->nr_out + c->nr_in + c->indirect <=
+		   f->burst.nsegs);
+	fuzz_check_chain(c, f->burst.seg + c->first);
+	if (c->indirect) {
+		err = vd_chain_expand(&f->ring, c, f->burst.seg, f->seg, &io);
+		FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
+		FUZZ_CHECK(!err || !memcmp(&before, c, sizeof(before)));
+		FUZZ_CHECK(c->nr_out + c->nr_in <= (int)VD_CHAIN_SEGS);
+		if (!err)
+			fuzz_check_chain(c, f->seg);
+	}
+	if (f->nheld == FUZZ_HELD)
+		return;
+	f->elem[f->nheld] = vd_used_elem(&f->ring, c->head,
+					 c->nr_in ? c->nr_in : 0);
+	f->slots[f->nheld++] = c->slots;
+}
+
+static inline void fuzz_pop(struct fuzz *f, u32 max)
+{
+	u32 slots = 0, i;
+	int ret = f->ring.packed ?
+		vd_packed_pop(&f->ring, &vd_watch_ops, &f->watch, &f->burst,
+			      max) :
+		vd_split_pop(&f->ring, &vd_watch_ops, &f->watch, &f->burst,
+			     max);
+
+	FUZZ_CHECK(ret > -VD_BURST_FULL && ret <= (int)max);
+	FUZZ_CHECK(ret <= (int)VD_BURST);
+	FUZZ_CHECK((u32)(ret > 0 ? ret : 0) == f->burst.count);
+	FUZZ_CHECK(f->burst.nsegs <= VD_CHAIN_SEGS);
+	FUZZ_CHECK(f->watch.accesses <= VD_CHAIN_SEGS + 3 * VD_BURST);
+	for (i = 0; i < f->burst.count; i++) {
+		fuzz_hold(f, &f->burst.chain[i]);
+		slots += f->burst.chain[i].slots;
+	}
+	/* A packed burst has no slot twice, and reads none twice. */
+	FUZZ_CHECK(!f->ring.packed || slots <= f->ring.num);
+	FUZZ_CHECK(!f->ring.packed || !f->watch.twice);
+	f->last = f->burst.count;
+}
+
+static inline void fuzz_push(struct fuzz *f, u32 n)
+{
+	int ret;
+
+	if (!n || n > f->nheld)
+		n = f->nheld;
+	if (!n)
+		return;
+	ret = f->ring.packed ?
+		vd_packed_push(&f->ring, &vd_watch_ops, &f->watch, f->elem,
+			       f->slots, n) :
+		vd_split_push(&f->ring, &vd_watch_ops, &f->watch, f->elem, n);
+	FUZZ_CHECK(!ret || ret == -VD_FAULT);
+	if (ret)
+		return;
+	f->nheld -= n;
+	memmove(f->elem, f->elem + n, f->nheld * sizeof(*f->elem));
+	memmove(f->slots, f->slots + n, f->nheld * sizeof(*f->slots));
+	f->last = 0;
+}
+
+static inline void fuzz_rewind(struct fuzz *f, u32 n)
+{
+	u32 slots = 0;
+
+	n = min(n, min(f->last, f->nheld));
+	f->last -= n;
+	while (n--)
+		slots += f->slots[--f->nheld];
+	if (f->ring.packed)
+		vd_packed_rewind(&f->ring, slots);
+	else
+		vd_split_rewind(&f->ring, slots);
+}
+
+/* The driver writes where the input says. */
+static inline void fuzz_write(struct fuzz *f, u32 arg)
+{
+	u32 part = arg % VD_PARTS, i;
+	u8 what[10];
+	u16 at;
+
+	fuzz_take(f, what, sizeof(what));
+	memcpy(&at, what, 2);
+	for (i = 0; i < 8; i++)
+		f->watch.plain.part[part][(at + i) % f->watch.size[part]] =
+			what[2 + i];
+}
+
+static inline void fuzz_quiet(struct fuzz *f, enum fuzz_call call)
+{
+	const struct vd_watch *w = &f->watch;
+	int ret;
+
+	switch (call) {
+	case FUZZ_SIGNAL:
+		ret = f->ring.packed ?
+			vd_packed_need_signal(&f->ring, &vd_watch_ops, w) :
+			vd_split_need_signal(&f->ring, &vd_watch_ops, w);
+		FUZZ_CHECK(ret == 0 || ret == 1);
+		break;
+	case FUZZ_NOTIFY:
+		ret = f->ring.packed ?
+			vd_packed_notify(&f->ring, &vd_watch_ops, w) :
+			vd_split_notify(&f->ring, &vd_watch_ops, w);
+		FUZZ_CHECK(ret == 0 || ret == 1 || ret == -VD_FAULT ||
+			   ret == -VD_BAD_AVAIL_JUMP);
+		break;
+	default:
+		ret = f->ring.packed ?
+			vd_packed_no_notify(&f->ring, &vd_watch_ops, w) :
+			vd_split_no_notify(&f->ring, &vd_watch_ops, w);
+		FUZZ_CHECK(ret == 0 || ret == -VD_FAULT);
+	}
+}
+
+static inline void fuzz_call(struct fuzz *f, u8 call)
+{
+	u32 arg = call >> 3;
+
+	switch (call & 7) {
+	case FUZZ_POP:
+		fuzz_pop(f, 1 + 2 * arg);
+		break;
+	case FUZZ_PUSH:
+		fuzz_push(f, arg);
+		break;
+	case FUZZ_REWIND:
+		fuzz_rewind(f, arg);
+		break;
+	case FUZZ_WRITE:
+		fuzz_write(f, arg);
+		break;
+	case FUZZ_FAIL:
+		f->watch.fail_at = arg;
+		return;
+	default:
+		fuzz_quiet(f, call & 7);
+	}
+	fuzz_check_state(f);
+	watch_reset(&f->watch);
+}
+
+/* A whole input. */
+static inline void fuzz_run(struct fuzz *f, bool packed, const u8 *data,
+			    size_t size)
+{
+	struct fuzz_head h;
+	u8 calls[FUZZ_CALLS];
+	u32 i, n;
+
+	f->data = data;
+	f->size = size;
+	fuzz_take(f, &h, sizeof(h));
+	n = min_t(u32, h.ncalls, FUZZ_CALLS);
+	fuzz_take(f, calls, n);
+	fuzz_open(f, packed, &h);
+	for (i = 0; i < n; i++)
+		fuzz_call(f, calls[i]);
+	fuzz_close(f);
+}
+
+#endif /* VD_FUZZ_H */

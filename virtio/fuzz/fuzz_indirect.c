@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An indirect table of any contents behind a chain of any kind, without a ring
+ * around it. The input: whether the ring is packed, the segments in front, the
+ * table's length in bytes, its address, and its entries.
+ */
+#include "fuzz.h"
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+
+struct table_head {
+	u8 features;
+	u8 nr_out;
+	u8 nr_in;
+	u8 reserved;
+	u32 len;
+	u64 gpa;
+};
+
+int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+{
+	static struct fuzz f;
+	struct vd_table_io io = { fuzz_read, &f };
+	struct vd_chain c, before;
+	struct table_head h;
+	u32 i;
+	int err;
+
+	f.data = data;
+	f.size = size;
+	fuzz_take(&f, &h, sizeof(h));
+	fuzz_take(&f, f.tables, sizeof(f.tables));
+	f.ring = (struct vd_ring){
+		.num = 256, .le = h.features & FUZZ_LE, .indirect = true,
+		.packed = h.features & FUZZ_IN_ORDER,
+	};
+	c = (struct vd_chain){ .nr_out = h.nr_out, .nr_in = h.nr_in,
+			       .slots = 1, .indirect = true, };
+	for (i = 0; i < (u32)c.nr_out + c.nr_in; i++) {
+		f.burst.seg[i] = (struct vd_seg){ i, i + 1 };
+		*(i < c.nr_out ? &c.out_len : &c.in_len) += i + 1;
+	}
+	/* What no pop would let through is none of the table's business. */
+	h.len = h.len % (1 << 20) / 16 * 16;
+	f.burst.seg[i] = (struct vd_seg){ h.gpa, h.len ? h.len : 16 };
+	before = c;
+	err = vd_chain_expand(&f.ring, &c, f.burst.seg, f.seg, &io);
+	FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
+	if (err) {
+		FUZZ_CHECK(!memcmp(&before, &c, sizeof(c)));
+		return 0;
+	}
+	FUZZ_CHECK(!c.indirect && !c.first);
+	FUZZ_CHECK(c.nr_out >= h.nr_out && c.nr_in >= h.nr_in);
+	FUZZ_CHECK(c.nr_out + c.nr_in <= (int)VD_CHAIN_SEGS);
+	fuzz_check_chain(&c, f.seg);
+	return 0;
+}
