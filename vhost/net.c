@@ -133,6 +133,9 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 
 	vd_poll_stop(&q->sock_poll);
 	vd_net_rx_unbatch(q);
+	/* Chains that a fault kept from the driver: now or never. */
+	if (old)
+		vd_vq_flush(&q->vq);
 	q->vq.backend = sock;
 	if (!sock) {
 		q->rx_ring = NULL;
