@@ -34,8 +34,8 @@ static void mremap_addr(void)
 		usleep(rand() % 150);
 		MD_EXPECT(mremap(area, MD_AREA, MD_AREA, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to,
 			  "mremap: %m");
-		/* Whoever writes to the old place now, writes to something else. */
-		MD_EXPECT(mmap(area, MD_AREA, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		/* Readable, it would be a ring to whoever isn't told yet, of zeros. */
+		MD_EXPECT(mmap(area, MD_AREA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
 			  area, "mmap: %m");
 		area = to;
 		md_place(&d, area);
