@@ -29,6 +29,7 @@ else
 	check "the kernel is Debian's own" grep -q 'debian-kernel@' /proc/version
 fi
 check "the modules are this kernel's" modprobe -n vhost_net
+check "all processors are up" test "$(nproc)" = 2
 check "smap" has_flag smap
 check "nested virtualisation" grep -qwE 'svm|vmx' /proc/cpuinfo
 for flag in erms fsrm; do
