@@ -9,8 +9,8 @@ import xml.etree.ElementTree
 
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUNCTION_LINES, FILE_LINES = 60, 700
-# Licence texts and other people's formats.
-_FOREIGN = re.compile(r"(^|/)(LICENSE|\.gitignore|\.gitattributes)$|\.(patch|json|bin)$")
+# Licence texts, other people's formats, and input of fuzzers.
+_FOREIGN = re.compile(r"(^|/)corpus/|(^|/)(LICENSE|\.gitignore|\.gitattributes)$|\.(patch|json|bin)$")
 
 
 class Source:
