@@ -210,22 +210,30 @@ static __always_inline bool vd_need_event(u16 event, u16 new, u16 old)
 }
 
 /*
- * How many elements from @i on the used element of the last may stand for:
- * with IN_ORDER, a run of buffers into which nothing was written. The driver
- * takes those that are passed over for used completely: a back end that gives
- * back a writable buffer unwritten must not do so with length 0, or not in one
- * push with others. Sections 2.7.9, 2.8.8.
+ * May the used element of a later buffer stand for element @i, too? With
+ * IN_ORDER that of the last stands for a run of buffers into which nothing was
+ * written. The driver takes those that are passed over for used completely: a
+ * back end that gives back a writable buffer unwritten must not do so with
+ * length 0, or not in one push with others. Sections 2.7.9, 2.8.8.
  */
+static __always_inline bool
+vd_in_order_skip(const struct vd_ring *r, const struct vd_used *elem, u32 i,
+		 u32 n)
+{
+	return unlikely(r->in_order) && !elem[i].len && i + 1 < n &&
+	       !elem[i + 1].len;
+}
+
+/* How many elements from @i on that of the last may stand for. */
 static __always_inline u32
 vd_in_order_run(const struct vd_ring *r, const struct vd_used *elem, u32 i,
 		u32 n)
 {
-	u32 end = i + 1;
+	u32 end = i;
 
-	if (r->in_order && !elem[i].len)
-		while (end < n && !elem[end].len)
-			end++;
-	return end - i;
+	while (vd_in_order_skip(r, elem, end, n))
+		end++;
+	return end + 1 - i;
 }
 
 /**

@@ -369,28 +369,26 @@ static inline void vd_packed_rewind(struct vd_ring *r, u32 slots)
 	vd_packed_set_avail(r, vd_place_sub(r, vd_packed_avail(r), slots));
 }
 
-/* Stores a used descriptor's second half at once. Sections 2.8.3, 2.8.4. */
+/*
+ * Stores a used descriptor's second half at once: fields in the ring's byte
+ * order, one beside the other as they are in memory. Sections 2.8.3, 2.8.4.
+ */
 static __always_inline int
 vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_place p, const struct vd_used *e)
 {
 	u16 flags = (p.wrap ? VD_PACKED_F_AVAIL | VD_PACKED_F_USED : 0) |
 		    (e->len ? VD_DESC_F_WRITE : 0);
-	union {
-		struct {
-			__le32 len;
-			u16 id;
-			u16 flags;
-		};
-		u64 word;
-	} u = { {
-		.len = e->len,
-		.id = vd_ring16(r, (u16)vd_ring32(r, (__force u32)e->id)),
-		.flags = vd_ring16(r, flags),
-	} };
+	u16 id = vd_ring16(r, (u16)vd_ring32(r, (__force u32)e->id));
+	u32 len = (__force u32)e->len;
+	u64 word;
 
-	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8,
-			    u.word);
+	flags = vd_ring16(r, flags);
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		word = len | (u64)id << 32 | (u64)flags << 48;
+	else
+		word = (u64)len << 32 | (u32)id << 16 | flags;
+	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8, word);
 }
 
 /*
@@ -403,31 +401,22 @@ vd_packed_push_rest(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		    const struct vd_used *elem, const u16 *slots, u32 n,
 		    u32 *head)
 {
-	struct vd_place at = *p;
-	u32 i, k, run;
+	struct vd_place from = *p, at = *p;
+	bool first = true;
+	u32 i;
 
 	*head = 0;
-	if (likely(!r->in_order)) {
-		at = vd_place_add(r, at, slots[0]);
-		for (i = 1; i < n; i++) {
-			if (unlikely(vd_packed_store(r, ops, mem, at,
-						     &elem[i])))
-				return -VD_FAULT;
-			at = vd_place_add(r, at, slots[i]);
-		}
-		*p = at;
-		return 0;
-	}
-	for (i = 0; i < n; i += run) {
-		run = vd_in_order_run(r, elem, i, n);
-		/* The run's id is that of its last buffer. */
-		if (!i)
-			*head = run - 1;
-		else if (unlikely(vd_packed_store(r, ops, mem, at,
-						  &elem[i + run - 1])))
+	for (i = 0; i < n; i++) {
+		at = vd_place_add(r, at, slots[i]);
+		/* A run is stored where it begins, with its last buffer's id. */
+		if (vd_in_order_skip(r, elem, i, n))
+			continue;
+		if (unlikely(first))
+			*head = i;
+		else if (unlikely(vd_packed_store(r, ops, mem, from, &elem[i])))
 			return -VD_FAULT;
-		for (k = i; k < i + run; k++)
-			at = vd_place_add(r, at, slots[k]);
+		first = false;
+		from = at;
 	}
 	*p = at;
 	return 0;
