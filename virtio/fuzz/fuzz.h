@@ -4,8 +4,8 @@
  * and what is in memory. Each part of the ring is an allocation of its own and
  * each access is checked against it (user/watch_ops.h), so that AddressSanitizer
  * sees what the engine does to its own memory, and the watch what it does to
- * the guest's. Whatever the memory says, after each call the state must be one
- * that the engine can go on from.
+ * the guest's. Whatever the memory says, after each call the state must be the
+ * one that the engine's answers led to, counted without wraps.
  *
  * An input is a struct fuzz_head, its calls, the descriptors, the avail and the
  * used part, and then tables. What is missing is zero.
@@ -33,14 +33,14 @@ enum fuzz_call {
 	FUZZ_SIGNAL,
 	FUZZ_NOTIFY,
 	FUZZ_NO_NOTIFY,
-	FUZZ_REWIND,	/* arg of the last pop */
-	FUZZ_WRITE,	/* the driver writes: eight bytes of input */
+	FUZZ_REWIND,	/* arg of those popped since the last push */
+	FUZZ_WRITE,	/* the driver writes eight bytes, or publishes arg - 15 */
 	FUZZ_FAIL	/* of the next call, access arg */
 };
 
 #define FUZZ_MAKE(call, arg)	((u8)((call) | (arg) << 3))
 #define FUZZ_CALLS		64u
-#define FUZZ_TABLES		8192u
+#define FUZZ_TABLES		32768u
 #define FUZZ_HELD		8192u
 /* No part of a ring of 64 is larger. */
 #define FUZZ_PART		1024u
@@ -61,7 +61,11 @@ struct fuzz_head {
  * @watch: ring memory
  * @memory: FUZZ_PART bytes for each part, or NULL: allocate what it needs
  * @burst: of the last pop
- * @last: how many of its chains may still be rewound
+ * @last: how many of those held may still be rewound
+ * @rewound: slots rewound so far
+ * @avail: slots popped, from an even round on
+ * @used: slots pushed, likewise
+ * @table: the table that may be read now
  * @tables: guest memory for tables
  * @seg: of the last table
  * @nheld: chains that are not given back
@@ -76,6 +80,10 @@ struct fuzz {
 	u8 *memory[VD_PARTS];
 	struct vd_burst burst;
 	u32 last;
+	u32 rewound;
+	u64 avail;
+	u64 used;
+	struct vd_seg table;
 	u8 tables[FUZZ_TABLES];
 	struct vd_seg seg[VD_CHAIN_SEGS];
 	u32 nheld;
@@ -105,12 +113,14 @@ static inline void fuzz_take(struct fuzz *f, void *to, size_t len)
 	f->size -= n;
 }
 
-/* Guest memory repeats itself every 16 KiB, and half of that is not there. */
+/* Guest memory repeats itself every 64 KiB, and half of that is not there. */
 static inline int fuzz_read(void *ctx, u64 gpa, void *dst, u32 len)
 {
 	const struct fuzz *f = ctx;
 	u32 i;
 
+	FUZZ_CHECK(gpa >= f->table.addr && len <= f->table.len &&
+		   gpa - f->table.addr <= f->table.len - len);
 	if ((gpa | (gpa + len - 1)) & FUZZ_TABLES)
 		return -1;
 	for (i = 0; i < len; i++)
@@ -143,6 +153,11 @@ static inline void fuzz_set_state(struct fuzz *f, bool packed,
 		.notify_on_empty = h->features & FUZZ_ON_EMPTY,
 		.le = h->features & FUZZ_LE,
 	};
+	/* Far from zero, so that rewinding stays above it. */
+	f->avail = (1ull << 32) * num * 2 + f->ring.last_avail +
+		   (packed && !f->ring.avail_wrap ? num : 0);
+	f->used = f->ring.last_used +
+		  (packed && !f->ring.used_wrap ? num : 0);
 }
 
 static inline void fuzz_open(struct fuzz *f, bool packed,
@@ -164,6 +179,7 @@ static inline void fuzz_open(struct fuzz *f, bool packed,
 	watch_init(&f->watch, &plain, &f->ring);
 	f->nheld = 0;
 	f->last = 0;
+	f->rewound = 0;
 	f->burst.count = 0;
 }
 
@@ -199,10 +215,18 @@ static inline void fuzz_check_state(const struct fuzz *f)
 	const struct vd_ring *r = &f->ring;
 
 	FUZZ_CHECK(!f->watch.outside);
-	FUZZ_CHECK(!r->packed || (r->last_avail < r->num &&
-				  r->avail_idx < r->num &&
-				  r->last_used < r->num &&
-				  r->signalled_used < r->num));
+	if (!r->packed) {
+		FUZZ_CHECK(r->last_avail == (u16)f->avail);
+		FUZZ_CHECK(r->last_used == (u16)f->used);
+		FUZZ_CHECK((u16)(r->avail_idx - r->last_avail) <=
+			   min_t(u32, 65535, r->num + f->rewound));
+		return;
+	}
+	FUZZ_CHECK(r->last_avail == f->avail % r->num);
+	FUZZ_CHECK(r->avail_wrap == !(f->avail / r->num % 2));
+	FUZZ_CHECK(r->last_used == f->used % r->num);
+	FUZZ_CHECK(r->used_wrap == !(f->used / r->num % 2));
+	FUZZ_CHECK(r->avail_idx < r->num && r->signalled_used < r->num);
 }
 
 static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
@@ -212,10 +236,12 @@ static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
 	int err;
 
 	FUZZ_CHECK(c->slots && c->slots <= f->ring.num);
+	FUZZ_CHECK(f->ring.packed || c->head < f->ring.num);
 	FUZZ_CHECK(0u + c->first + c->nr_out + c->nr_in + c->indirect <=
 		   f->burst.nsegs);
 	fuzz_check_chain(c, f->burst.seg + c->first);
 	if (c->indirect) {
+		f->table = f->burst.seg[c->first + c->nr_out + c->nr_in];
 		err = vd_chain_expand(&f->ring, c, f->burst.seg, f->seg, &io);
 		FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
 		FUZZ_CHECK(!err || !memcmp(&before, c, sizeof(before)));
@@ -223,8 +249,8 @@ static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
 		if (!err)
 			fuzz_check_chain(c, f->seg);
 	}
-	if (f->nheld == FUZZ_HELD)
-		return;
+	/* All that can be popped by one input. */
+	FUZZ_CHECK(f->nheld < FUZZ_HELD);
 	f->elem[f->nheld] = vd_used_elem(&f->ring, c->head,
 					 c->nr_in ? c->nr_in : 0);
 	f->slots[f->nheld++] = c->slots;
@@ -251,17 +277,21 @@ static inline void fuzz_pop(struct fuzz *f, u32 max)
 	/* A packed burst has no slot twice, and reads none twice. */
 	FUZZ_CHECK(!f->ring.packed || slots <= f->ring.num);
 	FUZZ_CHECK(!f->ring.packed || !f->watch.twice);
-	f->last = f->burst.count;
+	f->avail += slots;
+	f->last += f->burst.count;
 }
 
 static inline void fuzz_push(struct fuzz *f, u32 n)
 {
+	u32 i, slots = 0;
 	int ret;
 
 	if (!n || n > f->nheld)
 		n = f->nheld;
 	if (!n)
 		return;
+	for (i = 0; i < n; i++)
+		slots += f->slots[i];
 	ret = f->ring.packed ?
 		vd_packed_push(&f->ring, &vd_watch_ops, &f->watch, f->elem,
 			       f->slots, n) :
@@ -269,6 +299,7 @@ static inline void fuzz_push(struct fuzz *f, u32 n)
 	FUZZ_CHECK(!ret || ret == -VD_FAULT);
 	if (ret)
 		return;
+	f->used += slots;
 	f->nheld -= n;
 	memmove(f->elem, f->elem + n, f->nheld * sizeof(*f->elem));
 	memmove(f->slots, f->slots + n, f->nheld * sizeof(*f->slots));
@@ -283,10 +314,30 @@ static inline void fuzz_rewind(struct fuzz *f, u32 n)
 	f->last -= n;
 	while (n--)
 		slots += f->slots[--f->nheld];
+	f->avail -= slots;
+	f->rewound += slots;
 	if (f->ring.packed)
 		vd_packed_rewind(&f->ring, slots);
 	else
 		vd_split_rewind(&f->ring, slots);
+}
+
+/* The driver makes @n more available, whatever is there. */
+static inline void fuzz_publish(struct fuzz *f, u32 n)
+{
+	u8 *avail = f->watch.plain.part[VD_PART_AVAIL] + VD_SPLIT_IDX;
+	u8 *desc = f->watch.plain.part[VD_PART_DESC] + VD_PACKED_DESC_FLAGS;
+	u16 slot = f->ring.last_avail;
+
+	if (!f->ring.packed) {
+		n += vd_ring16(&f->ring, word_load16(avail));
+		word_store16(avail, vd_ring16(&f->ring, n));
+		return;
+	}
+	for (; n--; slot = (slot + 1) % f->ring.num)
+		word_store16(desc + 16 * slot, word_load16(desc + 16 * slot) ^
+			     vd_ring16(&f->ring, VD_PACKED_F_AVAIL |
+						 VD_PACKED_F_USED));
 }
 
 /* The driver writes where the input says. */
@@ -296,6 +347,8 @@ static inline void fuzz_write(struct fuzz *f, u32 arg)
 	u8 what[10];
 	u16 at;
 
+	if (arg > 15)
+		return fuzz_publish(f, arg - 15);
 	fuzz_take(f, what, sizeof(what));
 	memcpy(&at, what, 2);
 	for (i = 0; i < 8; i++)

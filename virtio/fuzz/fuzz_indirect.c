@@ -2,7 +2,8 @@
 /*
  * An indirect table of any contents behind a chain of any kind, without a ring
  * around it. The input: whether the ring is packed, the segments in front, the
- * table's length in bytes, its address, and its entries.
+ * table's length in bytes, its address, and its entries, again and again: an
+ * input is shorter than the longest table.
  */
 #include "fuzz.h"
 
@@ -23,13 +24,18 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct vd_table_io io = { fuzz_read, &f };
 	struct vd_chain c, before;
 	struct table_head h;
-	u32 i;
+	u32 i, n;
 	int err;
 
 	f.data = data;
 	f.size = size;
 	fuzz_take(&f, &h, sizeof(h));
+	n = min_t(u32, f.size, sizeof(f.tables));
 	fuzz_take(&f, f.tables, sizeof(f.tables));
+	for (i = n; n && i < sizeof(f.tables); i += n) {
+		n = min_t(u32, i, sizeof(f.tables) - i);
+		memcpy(f.tables + i, f.tables, n);
+	}
 	f.ring = (struct vd_ring){
 		.num = 256, .le = h.features & FUZZ_LE, .indirect = true,
 		.packed = h.features & FUZZ_IN_ORDER,
@@ -41,8 +47,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		*(i < c.nr_out ? &c.out_len : &c.in_len) += i + 1;
 	}
 	/* What no pop would let through is none of the table's business. */
-	h.len = h.len % (1 << 20) / 16 * 16;
+	h.len = h.len % (1 << 17) / 16 * 16;
 	f.burst.seg[i] = (struct vd_seg){ h.gpa, h.len ? h.len : 16 };
+	f.table = f.burst.seg[i];
 	before = c;
 	err = vd_chain_expand(&f.ring, &c, f.burst.seg, f.seg, &io);
 	FUZZ_CHECK(err <= 0 && err > -VD_REASONS);

@@ -5,8 +5,8 @@
  * not read again.
  *
  * The writer never rests: each word of memory is by turns what the input had
- * there and what it had a little further on. An input that fails once may not
- * fail each time; with -runs=10000 it will.
+ * there, what it had a little further on, and nothing. An input that fails once
+ * may not fail each time; with -runs=10000 it will.
  */
 #include <pthread.h>
 #include "fuzz.h"
@@ -21,6 +21,7 @@ static struct fuzz f;
 static u8 part[VD_PARTS][FUZZ_PART];
 /* What the input had there. */
 static u8 was[VD_PARTS + 1][FUZZ_PART];
+static u32 size[VD_PARTS];
 
 static u16 shared_load(const u8 *p)
 {
@@ -30,12 +31,21 @@ static u16 shared_load(const u8 *p)
 static void rewrite(u8 *to, const u8 *from, u32 size, u32 turn)
 {
 	u32 shift = 2 * (turn % 9), i;
+	u16 v;
 
-	for (i = 0; i < size; i += 2)
-		__atomic_store_n((word16 *)(to + i),
-				 shared_load(from + (turn + i / 2) % 4 / 3 *
-					     shift + i % (size - 16)),
-				 __ATOMIC_RELAXED);
+	for (i = 0; i + 2 <= size; i += 2) {
+		v = shared_load(from + i);
+		switch ((turn * 7 + i / 2) % 16) {
+		case 0:
+			v = 0;
+			break;
+		case 1:
+		case 2:
+			v = shared_load(from + (i + shift) % FUZZ_PART);
+			break;
+		}
+		__atomic_store_n((word16 *)(to + i), v, __ATOMIC_RELAXED);
+	}
 }
 
 static void *writer(void *arg)
@@ -43,9 +53,13 @@ static void *writer(void *arg)
 	u32 turn, p;
 
 	for (turn = 0;; turn++) {
+		/* The smaller the ring, the closer the race. */
 		for (p = 0; p < VD_PARTS; p++)
-			rewrite(part[p], was[p], FUZZ_PART, turn);
-		rewrite(f.tables, was[VD_PARTS], SHARED_TABLES, turn);
+			rewrite(part[p], was[p],
+				__atomic_load_n(&size[p], __ATOMIC_RELAXED),
+				turn);
+		if (turn % 8 == 0)
+			rewrite(f.tables, was[VD_PARTS], SHARED_TABLES, turn);
 	}
 	return arg;
 }
@@ -64,33 +78,36 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 }
 
 /* The input's memory, for the writer: as fuzz_open() will lay it out. */
-static void remember(bool packed, const u8 *data, size_t size)
+static void remember(bool packed, const u8 *data, size_t len)
 {
 	struct fuzz_head h;
 	u8 calls[FUZZ_CALLS];
-	u32 p;
+	u32 p, bytes;
 
 	f.data = data;
-	f.size = size;
+	f.size = len;
 	fuzz_take(&f, &h, sizeof(h));
 	fuzz_take(&f, calls, min_t(u32, h.ncalls, FUZZ_CALLS));
 	fuzz_set_state(&f, packed, &h);
-	for (p = 0; p < VD_PARTS; p++)
-		fuzz_take(&f, was[p], packed ?
-			  vd_packed_part_size(p, f.ring.num) :
-			  vd_split_part_size(p, f.ring.num, f.ring.event_idx));
+	for (p = 0; p < VD_PARTS; p++) {
+		bytes = packed ? vd_packed_part_size(p, f.ring.num) :
+				 vd_split_part_size(p, f.ring.num,
+						    f.ring.event_idx);
+		fuzz_take(&f, was[p], bytes);
+		__atomic_store_n(&size[p], bytes, __ATOMIC_RELAXED);
+	}
 	fuzz_take(&f, was[VD_PARTS], SHARED_TABLES);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 {
 	bool packed;
 
-	if (size < sizeof(struct fuzz_head))
+	if (len < sizeof(struct fuzz_head))
 		return 0;
 	/* The last byte of the head tells the kind of ring. */
 	packed = data[sizeof(struct fuzz_head) - 1] & 1;
-	remember(packed, data, size);
-	fuzz_run(&f, packed, data, size);
+	remember(packed, data, len);
+	fuzz_run(&f, packed, data, len);
 	return 0;
 }

@@ -29,6 +29,12 @@ static const u8 serve[][12] = {
 	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_FAIL, 0),
 	  FUZZ_MAKE(FUZZ_PUSH, 0), FUZZ_MAKE(FUZZ_PUSH, 0),
 	  FUZZ_MAKE(FUZZ_WRITE, 0), FUZZ_MAKE(FUZZ_POP, 31) },
+	{ FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_WRITE, 17),
+	  FUZZ_MAKE(FUZZ_NOTIFY, 0), FUZZ_MAKE(FUZZ_REWIND, 1),
+	  FUZZ_MAKE(FUZZ_POP, 2), FUZZ_MAKE(FUZZ_PUSH, 0),
+	  FUZZ_MAKE(FUZZ_WRITE, 16), FUZZ_MAKE(FUZZ_POP, 3),
+	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_REWIND, 31),
+	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_SIGNAL, 0) },
 };
 
 static FILE *create(const char *target)
@@ -41,7 +47,7 @@ static FILE *create(const char *target)
 		perror(path);
 		exit(1);
 	}
-	snprintf(path, sizeof(path), "%s/%s/%02u", dir, target, count++);
+	snprintf(path, sizeof(path), "%s/%s/%02u.bin", dir, target, count++);
 	file = fopen(path, "wb");
 	if (!file) {
 		perror(path);
@@ -73,7 +79,6 @@ static u8 features_of(const struct mock_layout *lay)
 static void put_ring(const struct mock_layout *lay, const struct vd_plain *ring,
 		     const void *tables, size_t ntables, u32 how)
 {
-	const char *target[] = { lay->packed ? "packed" : "split", "race" };
 	struct fuzz_head h = {
 		.num = lay->packed ? lay->num - 1 :
 				     (u32)__builtin_ctz(lay->num),
@@ -88,7 +93,8 @@ static void put_ring(const struct mock_layout *lay, const struct vd_plain *ring,
 	h.last_used = h.last_avail;
 	h.signalled = h.last_avail | (lay->packed ? MOCK_WRAP : 0);
 	for (i = 0; i < 2; i++) {
-		FILE *file = create(target[i]);
+		FILE *file = create(i ? "race" : lay->packed ? "packed" :
+							       "split");
 
 		put(file, &h, sizeof(h));
 		put(file, serve[how], sizeof(serve[how]));
@@ -180,7 +186,7 @@ static void seed_tables(void)
 		for (how = 0; how < 6; how++) {
 			u8 head[16] = { FUZZ_LE | (how == 5 ? FUZZ_IN_ORDER : 0),
 					how % 3, how % 2, 0 };
-			u32 bytes = 16 * len[i];
+			u32 bytes = 16 * (how == 4 ? 1100 : len[i]);
 			FILE *file = create("indirect");
 
 			memcpy(head + 4, &bytes, 4);
@@ -215,11 +221,11 @@ int main(int argc, char **argv)
 			.start = i * 21845, .salt = i * 999, .le = true,
 			.event_idx = i % 3 == 0, .in_order = i % 4 == 1,
 		};
-		seed_split(&lay, i % 3, i - 8);
+		seed_split(&lay, i % 4, i - 8);
 		lay.packed = true;
 		lay.num = 1 + i;
 		lay.start = i / 2 | (i % 2 ? MOCK_WRAP : 0);
-		seed_packed(&lay, i % 3, i - 8);
+		seed_packed(&lay, i % 4, i - 8);
 	}
 	seed_tables();
 	return 0;
