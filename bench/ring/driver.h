@@ -86,6 +86,7 @@ static inline void driver_add_split(struct driver *d, u32 n, u32 len)
 		word_store16(avail + VD_SPLIT_RING + 2 * slot, (u16)slot);
 	}
 	d->added += n;
+	/* Pairs with the read barrier of vd_split_look(). */
 	smp_wmb();
 	word_store16(avail + VD_SPLIT_IDX, (u16)d->added);
 }
@@ -112,6 +113,7 @@ static inline void driver_add_packed(struct driver *d, u32 n, u32 len)
 			word_store64(desc + slot * VD_DESC_SIZE + 8,
 				     driver_packed_word(d, i, len));
 	}
+	/* Pairs with the read barrier of vd_packed_pop(). */
 	smp_wmb();
 	word_store64(desc + d->added % d->num * VD_DESC_SIZE + 8,
 		     driver_packed_word(d, d->added, len));
@@ -145,6 +147,7 @@ static inline u32 driver_reap_split(struct driver *d, u32 n, u32 len)
 
 	if (word_load16(used + VD_SPLIT_IDX) != (u16)(d->reaped + n))
 		return n;
+	/* Pairs with the write barrier of vd_split_push(). */
 	smp_rmb();
 	/* One element may stand for them all. Section 2.7.9. */
 	if (d->kind == SPLIT_IN_ORDER && !d->rx)
@@ -172,6 +175,7 @@ static inline u32 driver_reap_packed(struct driver *d, u32 n, u32 len)
 		if (!!(hi >> 48 & VD_PACKED_F_AVAIL) != wrap ||
 		    !!(hi >> 48 & VD_PACKED_F_USED) != wrap)
 			return n;
+		/* Pairs with the write barrier of vd_packed_push(). */
 		smp_rmb();
 		id = (u16)(hi >> 32);
 		bad += d->rx && (u32)hi != len;

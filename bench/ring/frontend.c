@@ -114,6 +114,10 @@ int frontend_connect(const char *path, const struct guest *g, enum kind kind)
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	u64 want = kind_features(kind), have;
+	struct vu_message owner = {}, ack = {
+		.head = { VU_SET_PROTOCOL_FEATURES, VU_VERSION, 8 },
+		.body.word = 1u << VU_PROTOCOL_F_REPLY_ACK,
+	};
 	u32 q;
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
@@ -127,13 +131,10 @@ int frontend_connect(const char *path, const struct guest *g, enum kind kind)
 	have = ask_word(sock, VU_GET_PROTOCOL_FEATURES);
 	if (!(have & 1u << VU_PROTOCOL_F_REPLY_ACK))
 		errx(1, "back end lacks REPLY_ACK");
-	struct vu_message m = { .head = { VU_SET_PROTOCOL_FEATURES, VU_VERSION,
-					  8 },
-				.body.word = 1u << VU_PROTOCOL_F_REPLY_ACK };
-	if (vu_send(sock, &m))
+	/* The only one that isn't acknowledged: it is what agrees to that. */
+	if (vu_send(sock, &ack))
 		err(1, "vhost-user");
 	tell_word(sock, VU_SET_FEATURES, want);
-	struct vu_message owner = {};
 	tell(sock, &owner, VU_SET_OWNER, 0);
 	tell_memory(sock, g);
 	for (q = 0; q < GUEST_QUEUES; q++)

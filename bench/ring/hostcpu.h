@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What our side does as a kernel would: general registers only (the file is
- * compiled with -mgeneral-regs-only), a masked index and not a compare, a
- * lock around each visit to a ring, a speculation barrier before addresses
- * that the guest chose are used.
+ * What our side does as a kernel would: general registers only (what includes
+ * this is compiled with -mgeneral-regs-only), indices and addresses that the
+ * guest chose masked against speculation, a lock around each visit to a ring.
  */
 #ifndef BENCH_RING_HOSTCPU_H
 #define BENCH_RING_HOSTCPU_H
@@ -23,11 +22,6 @@ static __always_inline u64 host_index_mask(u64 i, u64 n)
 #undef array_index_nospec
 #define array_index_nospec(i, n) ((i) & (__typeof__(i))host_index_mask(i, n))
 
-static __always_inline void host_nospec(void)
-{
-	asm volatile("lfence" ::: "memory");
-}
-
 static __always_inline void host_lock(u32 *lock)
 {
 	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
@@ -42,15 +36,25 @@ static __always_inline void host_unlock(u32 *lock)
 /* Above this the string instruction's start is made up for. */
 #define HOST_COPY_REP	256u
 
-/* A copy in words of 8 bytes, the last two may overlap. */
+typedef u64 __attribute__((may_alias, aligned(1))) host_word;
+
+/* Two words, both loaded before the first is stored. */
+static __always_inline void host_copy16(u8 *to, const u8 *from)
+{
+	host_word a = *(const host_word *)from;
+	host_word b = *(const host_word *)(from + 8);
+
+	*(host_word *)to = a;
+	*(host_word *)(to + 8) = b;
+}
+
+/* A copy in words of 8 bytes; the last two may overlap those before. */
 static __always_inline void host_copy(u8 *to, const u8 *from, u32 len)
 {
-	typedef u64 __attribute__((may_alias, aligned(1))) word;
+	u64 n = len;
 	u32 i;
 
 	if (len >= HOST_COPY_REP) {
-		u64 n = len;
-
 		asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n)
 			     :: "memory");
 		return;
@@ -60,20 +64,9 @@ static __always_inline void host_copy(u8 *to, const u8 *from, u32 len)
 			to[i] = from[i];
 		return;
 	}
-	for (i = 0; i + 16 < len; i += 16) {
-		word a = *(const word *)(from + i);
-		word b = *(const word *)(from + i + 8);
-
-		*(word *)(to + i) = a;
-		*(word *)(to + i + 8) = b;
-	}
-	{
-	word a = *(const word *)(from + len - 16);
-	word b = *(const word *)(from + len - 8);
-
-	*(word *)(to + len - 16) = a;
-	*(word *)(to + len - 8) = b;
-	}
+	for (i = 0; i + 16 < len; i += 16)
+		host_copy16(to + i, from + i);
+	host_copy16(to + len - 16, from + len - 16);
 }
 
 #endif /* BENCH_RING_HOSTCPU_H */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Our side: the engine as the kernel's back end uses it, with plain memory for
- * the direct map. A burst is popped under the lock, its buffers are translated
- * by the memory table, copied, and given back under the lock with the look at
- * the driver's wish for interrupts.
+ * Our side: the engine as a back end in the kernel may use it, with plain
+ * memory for the direct map. A burst is popped under the lock, its buffers are
+ * translated by the memory table and copied, and it is given back under the
+ * lock with the look at the driver's wish for interrupts. Translation and copy
+ * are one pass, with addresses masked; ours in vhost/ are two with a barrier
+ * between, as its copy is that of user memory.
  *
  * The pool is a stack of frames: those freed last, and still cached, are used
  * first, as by DPDK's pool with its cache.
@@ -15,7 +17,8 @@
 
 #define POOL		(4 * BURST_MAX)
 #define FRAME_SIZE	(BUF_SIZE + 128u)
-#define NUM_BUFFERS	10u	/* offset in the header, section 5.1.6 */
+/* The second word of a header: no checksum, one buffer. Section 5.1.6. */
+#define HDR_ONE_BUFFER	(1u << 16)
 
 /**
  * struct queue - one virtqueue
@@ -183,7 +186,7 @@ static u32 ours_rx(void *arg, u32 max, u32 len)
 		q->slots[i] = c->slots;
 		q->used[i] = vd_used_elem(&q->ring, c->head, HDR_SIZE + len);
 		word_store64(to, 0);
-		word_store32(to + 8, htole32(1 << 16));
+		word_store32(to + 8, htole32(HDR_ONE_BUFFER));
 		host_copy(to + HDR_SIZE, p->in[i] + HDR_SIZE, len);
 	}
 	q->nused = n > 0 ? (u32)n : 0;

@@ -34,7 +34,7 @@ def draw(report, burst):
         for at in panel:
             goal = f", target {at['target']}" if at["target"] else ""
             parts.append(_text(LEFT - 8, y + BAR + 3, f"{at['kind']} {at['direction']}", 11, "end"))
-            parts.append(_text(LEFT + WIDTH + 70, y + BAR + 3, f"ratio {at['ratio']:.2f}{goal}"))
+            parts.append(_text(LEFT + WIDTH + 110, y + BAR + 3, f"ratio {at['ratio']:.2f}{goal}"))
             for side in COLOURS:
                 parts += _bar(y, side, at[side], scale)
                 y += BAR
@@ -45,7 +45,7 @@ def draw(report, burst):
     head = [_text(10, 20, "Host side of a virtqueue: the ring engine (dark) and DPDK's vhost", 14),
             _text(10, 38, title, 10, colour="#555")]
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{y}" '
-        f'viewBox="0 0 860 {y}" font-family="sans-serif">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{y}" '
+        f'viewBox="0 0 900 {y}" font-family="sans-serif">',
         "<!-- SPDX-License-Identifier: GPL-2.0-only -->",
-        f'<rect width="860" height="{y}" fill="#fff"/>', *head, *parts, "</svg>", ""])
+        f'<rect width="900" height="{y}" fill="#fff"/>', *head, *parts, "</svg>", ""])
