@@ -17,7 +17,7 @@
 #include "../mock_packed.h"
 #include "ktap.h"
 
-#define CHAINS		25000
+#define CHAINS		6000
 #define LIMIT_MS	10000
 #define SLOTS		256u
 #define BUFFER		64u
