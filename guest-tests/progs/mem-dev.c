@@ -163,7 +163,7 @@ void md_place(struct md *d, void *area)
 
 		r->desc = (void *)(md_part(d, i, MD_DESC) + d->desc_off);
 		r->avail = (void *)(md_part(d, i, MD_AVAIL) + d->avail_off);
-		r->used = (void *)md_part(d, i, MD_USED);
+		r->used = (void *)(md_part(d, i, MD_USED) + d->used_off);
 	}
 }
 

@@ -31,12 +31,15 @@ struct md_ring {
 	uint64_t next;		/* sequence number of the next frame checked */
 };
 
-/* @area: MD_AREA bytes for the rings, laid out part by part, RX first */
+/*
+ * @area: MD_AREA bytes for the rings, laid out part by part, RX first. A part that
+ * begins late in its page runs on into the next; the offsets have to leave room there.
+ */
 struct md {
 	int vhost, tap, ifindex, peer;
 	uint8_t *area;
 	size_t desc_off;	/* of the descriptors in their page */
-	size_t avail_off;
+	size_t avail_off, used_off;
 	uint8_t *bufs;
 	struct md_ring ring[MD_RINGS];
 	uint64_t sent, fed;

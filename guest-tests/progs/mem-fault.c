@@ -153,6 +153,26 @@ static void noaccess_all(void)
 	stopped_and_resumed(&d, protect_again, NULL);
 }
 
+/* Used rings over two pages each: an event on any page of the rings is theirs. */
+static void every_page(void)
+{
+	struct md d = { .desc_off = MD_PAGE / 2, .used_off = MD_PAGE - 512 };
+	uint8_t *area = md_map(MD_AREA + MD_PAGE, -1);
+	unsigned int i;
+	uint64_t hits;
+
+	md_open(&d, area);
+	for (i = 0; i <= MD_AREA / MD_PAGE; i++) {
+		md_traffic_direct(&d);
+		hits = md_stats(&d, "inval_hit");
+		MD_EXPECT(!mprotect(area + i * MD_PAGE, MD_PAGE, PROT_READ), "mprotect: %m");
+		MD_EXPECT(md_stats(&d, "inval_hit") > hits, "an event on page %u took no window away", i);
+		MD_EXPECT(!mprotect(area + i * MD_PAGE, MD_PAGE, RW), "mprotect: %m");
+		md_traffic(&d, 2);
+	}
+	md_traffic_direct(&d);
+}
+
 /* What happens beside the rings must not take windows away. */
 static void neighbours(void)
 {
@@ -227,6 +247,7 @@ const struct md_case md_fault_cases[] = {
 	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
 	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
 	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "every-page", every_page, "read-only for a moment, page by page, rings over several pages" },
 	{ "neighbours", neighbours, "protection, MADV_DONTNEED, munmap of pages beside the rings" },
 	{ "dontneed-shared", dontneed_shared, "MADV_DONTNEED on rings in shared memory" },
 	{ "dontneed-unrelated", dontneed_unrelated, "MADV_DONTNEED on other private memory" },

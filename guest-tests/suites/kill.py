@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from vdtest import NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
 
 ROUNDS = 20
+MOST_KB = 6144
 STATS = "/sys/kernel/debug/vhost_direct"
 
 
@@ -62,11 +63,13 @@ def loaded(pid):
     return all(sorted(part) == ["rx", "tx"] and min(part.values()) > 50 for part in moved(pid))
 
 
-def free_kb():
-    """Free memory once caches are dropped."""
-    sh("sync; echo 3 >/proc/sys/vm/drop_caches")
+def memory():
+    """KiB free, and KiB that the kernel holds for itself, once caches are dropped."""
+    # Compaction gives back what each CPU keeps for a rainy day.
+    sh("sync; echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/compact_memory")
     with open("/proc/meminfo", encoding="ascii") as file:
-        return int(next(line.split()[1] for line in file if line.startswith("MemFree")))
+        kb = {line.split(":")[0]: int(line.split()[1]) for line in file}
+    return kb["MemFree"], sum(kb[key] for key in ("SUnreclaim", "KernelStack", "Percpu"))
 
 
 def kill_one(args, number):
@@ -89,16 +92,22 @@ def kill_one(args, number):
 
 
 def rounds(t, name, args, count=ROUNDS):
-    """A named test of COUNT kills; memory afterwards is what it was after the first."""
-    why = kill_one(args, 0)
-    before = free_kb()
-    for number in range(1, count):
+    """A named test of COUNT kills, after which memory is what it was after two."""
+    why = kill_one(args, 0) or kill_one(args, 1)
+    before = memory()
+    for number in range(2, count):
         why = why or kill_one(args, number)
     t.check(f"{name}: killed {count} times, the worker goes each time", not why, why)
-    # A lost set of rings and buffers is at least 2 MB each time.
-    wait(lambda: before - free_kb() < 4096, 3)
-    lost = before - free_kb()
-    t.check(f"{name}: the memory is free again", lost < 4096, f"{lost} KiB less than after one")
+
+    def lost():
+        free, held = memory()
+        return before[0] - free, held - before[1]
+
+    # Rings and buffers are 2 MB and more a driver, what the back end has is some 100 KB.
+    # A megabyte here and there is the kernel's own business.
+    good = wait(lambda: lost()[0] < MOST_KB and lost()[1] < MOST_KB // 4, 5)
+    t.check(f"{name}: the memory is free again", good,
+            f"(KiB less free, KiB more held by the kernel): {lost()} after {count - 2} kills")
 
 
 def main():
