@@ -56,13 +56,6 @@ static __always_inline int vd_contig_read_desc(const void *mem, u32 off,
 	return 0;
 }
 
-static __always_inline int vd_contig_read64(const void *mem, enum vd_part part,
-					    u32 off, u64 *val)
-{
-	*val = READ_ONCE(*(u64 *)vd_contig_at(mem, part, off));
-	return 0;
-}
-
 static __always_inline int vd_contig_write64(const void *mem,
 					     enum vd_part part, u32 off,
 					     u64 val)
@@ -97,7 +90,6 @@ static const struct vd_mem_ops vd_contig_ops = {
 	.read16 = vd_contig_read16,
 	.read16_run = vd_contig_read16_run,
 	.read_desc = vd_contig_read_desc,
-	.read64 = vd_contig_read64,
 	.write16 = vd_contig_write16,
 	.write64 = vd_contig_write64,
 	.write_used = vd_contig_write_used,
@@ -152,13 +144,6 @@ static __always_inline int vd_paged_read_desc(const void *mem, u32 off,
 }
 
 /* Of packed rings only, whose descriptors are aligned to their size. */
-static __always_inline int vd_paged_read64(const void *mem, enum vd_part part,
-					   u32 off, u64 *val)
-{
-	*val = READ_ONCE(*(u64 *)vd_paged_at(mem, part, off));
-	return 0;
-}
-
 static __always_inline int vd_paged_write64(const void *mem, enum vd_part part,
 					    u32 off, u64 val)
 {
@@ -194,7 +179,6 @@ static const struct vd_mem_ops vd_paged_ops = {
 	.read16 = vd_paged_read16,
 	.read16_run = vd_paged_read16_run,
 	.read_desc = vd_paged_read_desc,
-	.read64 = vd_paged_read64,
 	.write16 = vd_paged_write16,
 	.write64 = vd_paged_write64,
 	.write_used = vd_paged_write_used,
@@ -238,21 +222,6 @@ fault:
 	return -EFAULT;
 }
 
-static __always_inline int vd_user_read64(const void *mem, enum vd_part part,
-					  u32 off, u64 *val)
-{
-	const u64 __user *p = vd_user_at(mem, part, off);
-
-	if (!user_read_access_begin(p, sizeof(*p)))
-		return -EFAULT;
-	unsafe_get_user(*val, p, fault);
-	user_read_access_end();
-	return 0;
-fault:
-	user_read_access_end();
-	return -EFAULT;
-}
-
 static __always_inline int vd_user_write64(const void *mem, enum vd_part part,
 					   u32 off, u64 val)
 {
@@ -277,7 +246,6 @@ static const struct vd_mem_ops vd_user_ops = {
 	.read16 = vd_user_read16,
 	.read16_run = vd_user_read16_run,
 	.read_desc = vd_user_read_desc,
-	.read64 = vd_user_read64,
 	.write16 = vd_user_write16,
 	.write64 = vd_user_write64,
 	.write_used = vd_user_write_used,

@@ -134,7 +134,7 @@ EXPORT_SYMBOL_GPL(vd_vq_rewind_burst);
  * @vq: the virtqueue
  *
  * Return: 0, or -VD_FAULT and the chains stay noted for the next attempt.
- * Context: worker, queue mutex; may sleep.
+ * Context: worker or the owner in an ioctl, queue mutex; may sleep.
  */
 int vd_vq_flush(struct vd_virtqueue *vq)
 {
@@ -202,14 +202,15 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 	pr_warn_ratelimited("vhost_direct: %s: queue %s stopped: %s (avail %u, used %u)\n",
 			    current->comm, vq->name, vd_reason_name(reason),
 			    vq->ring.last_avail, vq->ring.last_used);
-	if (vq->err)
-		vd_eventfd_signal(vq->err);
 	/*
-	 * Whatever is wrong may be mended with the next kick: ask for it. If
-	 * the driver has been there already, that was the kick.
+	 * Whatever is wrong may be mended with the next kick: ask for it,
+	 * before the owner hears of the trouble. If the driver has been there
+	 * already, that was the kick.
 	 */
 	if (vd_vq_notify(vq) > 0)
 		vd_poll_queue(&vq->poll);
+	if (vq->err)
+		vd_eventfd_signal(vq->err);
 }
 EXPORT_SYMBOL_GPL(vd_vq_error);
 

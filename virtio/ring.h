@@ -150,7 +150,6 @@ struct vd_used {
  * @read16: read a 16-bit word
  * @read16_run: read @n consecutive 16-bit words
  * @read_desc: read one 16-byte descriptor
- * @read64: read an aligned 64-bit word, at once; packed
  * @write16: write a 16-bit word
  * @write64: write an aligned 64-bit word, at once; packed
  * @write_used: write @n consecutive used elements
@@ -164,7 +163,6 @@ struct vd_mem_ops {
 	int (*read16_run)(const void *mem, enum vd_part part, u32 off,
 			  u16 *val, u32 n);
 	int (*read_desc)(const void *mem, u32 off, u64 desc[2]);
-	int (*read64)(const void *mem, enum vd_part part, u32 off, u64 *val);
 	int (*write16)(const void *mem, enum vd_part part, u32 off, u16 val);
 	int (*write64)(const void *mem, enum vd_part part, u32 off, u64 val);
 	int (*write_used)(const void *mem, u32 off, const struct vd_used *elem,

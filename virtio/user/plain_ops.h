@@ -53,15 +53,6 @@ vd_plain_read_desc(const void *mem, u32 off, u64 desc[2])
 }
 
 static __always_inline int
-vd_plain_read64(const void *mem, enum vd_part part, u32 off, u64 *val)
-{
-	const struct vd_plain *p = mem;
-
-	*val = word_load64(p->part[part] + off);
-	return 0;
-}
-
-static __always_inline int
 vd_plain_write16(const void *mem, enum vd_part part, u32 off, u16 val)
 {
 	const struct vd_plain *p = mem;
@@ -98,7 +89,6 @@ static const struct vd_mem_ops vd_plain_ops = {
 	.read16 = vd_plain_read16,
 	.read16_run = vd_plain_read16_run,
 	.read_desc = vd_plain_read_desc,
-	.read64 = vd_plain_read64,
 	.write16 = vd_plain_write16,
 	.write64 = vd_plain_write64,
 	.write_used = vd_plain_write_used,

@@ -200,18 +200,6 @@ static inline int watch_read_desc(const void *mem, u32 off, u64 desc[2])
 	return 0;
 }
 
-static inline int watch_read64(const void *mem, enum vd_part part, u32 off,
-			       u64 *val)
-{
-	struct vd_watch *w = (struct vd_watch *)mem;
-
-	if (watch_access(w, WATCH_READ64, part, off, 8))
-		return -1;
-	vd_plain_read64(&w->plain, part, off, val);
-	watch_was_read(w, part, off, 8);
-	return 0;
-}
-
 static inline int watch_write16(const void *mem, enum vd_part part, u32 off,
 				u16 val)
 {
@@ -246,7 +234,6 @@ static const struct vd_mem_ops vd_watch_ops = {
 	.read16 = watch_read16,
 	.read16_run = watch_read16_run,
 	.read_desc = watch_read_desc,
-	.read64 = watch_read64,
 	.write16 = watch_write16,
 	.write64 = watch_write64,
 	.write_used = watch_write_used,
