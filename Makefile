@@ -8,7 +8,8 @@ DESTDIR ?=
 J ?= $(shell nproc)
 SANITIZERS ?= lockdep kasan kcsan
 
-.PHONY: all modules clean install install-dkms uninstall programs bench test test-sanitize check help setup setup-lab
+.PHONY: all modules clean install install-dkms uninstall programs bench bench-ring \
+	test test-sanitize fuzz check help setup setup-lab
 
 all: modules
 
@@ -19,6 +20,7 @@ modules:
 programs:
 	+$(MAKE) -C bench all
 	+$(MAKE) -C virtio/tests all
+	+$(MAKE) -C virtio/user/vhost_user all
 	+$(MAKE) -C guest-tests/progs all
 
 clean:
@@ -54,6 +56,7 @@ bench: setup-lab
 
 # The modules that are tested are of the kernel that the virtual machines run.
 test: setup-lab
+	.ci/setup test
 	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules programs KDIR=$$kdir
 	guest-tests/run-tests $(TESTS)
 
@@ -63,6 +66,14 @@ test-sanitize: setup-lab
 	@status=0; for name in $(SANITIZERS); do \
 		echo "== $$name"; guest-tests/run-tests --sanitizer $$name $(TESTS) || status=1; \
 	done; exit $$status
+
+bench-ring:
+	.ci/setup build ring
+	+$(MAKE) -C bench/ring run ARGS="$(BENCH)"
+
+fuzz:
+	.ci/setup build fuzz
+	+$(MAKE) -C virtio/fuzz run TIME=$(or $(TIME),60)
 
 check: setup
 	.ci/check
@@ -75,6 +86,8 @@ help:
 #: make bench       measure beside stock vhost-net in virtual machines, print
 #:                  a table; needs root once, to install what is missing
 #:                  (BENCH="--help" for its options)
+#: make bench-ring  measure the ring engine beside DPDK's vhost library, here
+#: make fuzz        fuzz the ring engine, TIME=60 seconds a target
 #: make test        all tests, user space and virtual machines
 #:                  (TESTS="--list", TESTS="--only 'nested*'")
 #: make test-sanitize
