@@ -2,8 +2,10 @@
 /*
  * vhost-user-net: a net device behind a vhost-user socket that checks every
  * frame. Serves one connection, says "ready" when it listens and "done" when
- * it has checked enough, and ends with the connection. The last lines are
- * "fact NAME VALUE"; the status is 0 if every frame was right.
+ * it has checked enough, and ends with the connection. Its own frames it sends
+ * from the first line on its input on: DPDK's driver throws away what comes
+ * before its port has started. The last lines are "fact NAME VALUE"; the status
+ * is 0 if every frame was right.
  */
 #include <err.h>
 #include <getopt.h>
@@ -31,6 +33,7 @@ static u64 offer = 1ull << VIRTIO_F_VERSION_1 |
 static struct net net = { .low = 64, .high = 64, .total = 10000,
 			  .window = 64 };
 static const char *path;
+static bool may_send;
 
 static u32 number(const char *word, u32 low, u32 high)
 {
@@ -120,7 +123,7 @@ static u32 serve_rings(void)
 
 	if (live(&net.s.q[VU_TX]))
 		work += net_tx(&net);
-	if (live(&net.s.q[VU_RX]))
+	if (may_send && live(&net.s.q[VU_RX]))
 		work += net_rx(&net);
 	return work;
 }
@@ -158,9 +161,18 @@ static void serve_kicks(const struct pollfd *fd)
 	}
 }
 
+/* Any word, or the end of the input, will do. */
+static void serve_input(const struct pollfd *fd)
+{
+	char word[16];
+
+	if (fd->revents && read(fd->fd, word, sizeof(word)) >= 0)
+		may_send = true;
+}
+
 static int serve(void)
 {
-	struct pollfd fd[VU_QUEUES + 1] = {};
+	struct pollfd fd[VU_QUEUES + 2] = {};
 	bool said = false;
 	u32 i, work;
 	int ret;
@@ -176,11 +188,14 @@ static int serve(void)
 		if (!work)
 			work = serve_notify();
 		fd[VU_QUEUES] = (struct pollfd){ net.s.sock, POLLIN, 0 };
+		fd[VU_QUEUES + 1] = (struct pollfd){ may_send ? -1 : 0, POLLIN,
+						     0 };
 		for (i = 0; i < VU_QUEUES; i++)
 			fd[i] = (struct pollfd){ net.s.q[i].kick, POLLIN, 0 };
-		if (poll(fd, VU_QUEUES + 1, work ? 0 : IDLE_MS) < 0)
+		if (poll(fd, VU_QUEUES + 2, work ? 0 : IDLE_MS) < 0)
 			return -1;
 		serve_kicks(fd);
+		serve_input(&fd[VU_QUEUES + 1]);
 		if (!fd[VU_QUEUES].revents)
 			continue;
 		ret = vu_server_message(&net.s);
