@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
-from vdlab import apt, image, initramfs, kernel, qemu, scan, suites, vmlinux  # noqa: E402
+from vdlab import apt, image, initramfs, kbuild, kernel, qemu, scan, suites, vmlinux  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 _TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian"],
@@ -61,8 +61,8 @@ def _machine(t):
 
 def _kernels(t):
     wanted = "CONFIG_A=y\n# CONFIG_B is not set\n# a comment\nCONFIG_C=7\n"
-    t.equal("a configuration that came true", kernel.unmet(wanted, "CONFIG_C=7\nCONFIG_A=y\n"), [])
-    t.equal("one that did not", kernel.unmet(wanted, "CONFIG_A=m\nCONFIG_B=y\n"),
+    t.equal("a configuration that came true", kbuild.unmet(wanted, "CONFIG_C=7\nCONFIG_A=y\n"), [])
+    t.equal("one that did not", kbuild.unmet(wanted, "CONFIG_A=m\nCONFIG_B=y\n"),
             ["CONFIG_A should be y, is m", "CONFIG_B should be n, is y", "CONFIG_C should be 7, is n"])
     t.raises("an unknown kernel", LabError, lambda: kernel.fragments("msan"))
 

@@ -34,7 +34,7 @@ class Boot:
     def __init__(self, name, vm, built, modules):
         self.path, self.root = vm.path, vm.root
         self.name = f"{vm.name} on {name}"
-        self.kernel, self.release = built.vmlinux, built.release
+        self.kernel, self.release = built.image, built.release
         self.initrd = os.path.join(modules, "host.cpio")
         self.append = _APPEND
         # (tag, name under /share, path): the agent puts them where they belong.
