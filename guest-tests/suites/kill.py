@@ -69,7 +69,10 @@ def memory():
     sh("sync; echo 3 >/proc/sys/vm/drop_caches; echo 1 >/proc/sys/vm/compact_memory")
     with open("/proc/meminfo", encoding="ascii") as file:
         kb = {line.split(":")[0]: int(line.split()[1]) for line in file}
-    return kb["MemFree"], sum(kb[key] for key in ("SUnreclaim", "KernelStack", "Percpu"))
+    # What it keeps all the same, by the page: 15 MB and more on a sanitizer kernel.
+    with open("/proc/zoneinfo", encoding="ascii") as file:
+        kept = sum(int(line.split()[1]) for line in file if line.strip().startswith("count:"))
+    return kb["MemFree"] + 4 * kept, sum(kb[key] for key in ("SUnreclaim", "KernelStack", "Percpu"))
 
 
 def kill_one(args, number):
@@ -91,23 +94,31 @@ def kill_one(args, number):
     return ""
 
 
-def rounds(t, name, args, count=ROUNDS):
-    """A named test of COUNT kills, after which memory is what it was after two."""
-    why = kill_one(args, 0) or kill_one(args, 1)
-    before = memory()
-    for number in range(2, count):
+def group(args, count, before):
+    """COUNT kills. Why they're not right, and (KiB less free, KiB more held by the kernel)."""
+    why = ""
+    for number in range(count):
         why = why or kill_one(args, number)
-    t.check(f"{name}: killed {count} times, the worker goes each time", not why, why)
+    free, held = memory()
+    return why, (before[0] - free, held - before[1])
 
-    def lost():
-        free, held = memory()
-        return before[0] - free, held - before[1]
 
-    # Rings and buffers are 2 MB and more a driver, what the back end has is some 100 KB.
-    # A megabyte here and there is the kernel's own business.
-    good = wait(lambda: lost()[0] < MOST_KB and lost()[1] < MOST_KB // 4, 5)
-    t.check(f"{name}: the memory is free again", good,
-            f"(KiB less free, KiB more held by the kernel): {lost()} after {count - 2} kills")
+def rounds(t, name, args, count=ROUNDS):
+    """A named test of COUNT kills, after which memory is what it was before.
+
+    Rings and buffers are 2 MB and more a driver, what the back end has is some 100 KB; the
+    kernel's own use goes up and down by several MB. So what looks like a leak has to show
+    again, twice, in as many kills.
+    """
+    first = kill_one(args, 0)
+    why, lost = group(args, count - 1, memory())
+    t.check(f"{name}: killed {count} times, the worker goes each time", not (first or why),
+            first or why)
+    seen = [lost]
+    while len(seen) < 3 and (seen[-1][0] > MOST_KB or seen[-1][1] > MOST_KB // 4):
+        seen.append(group(args, count - 1, memory())[1])
+    t.check(f"{name}: the memory is free again", seen[-1][0] <= MOST_KB and seen[-1][1] <= MOST_KB // 4,
+            f"(KiB less free, KiB more held by the kernel) after {count - 1} kills each: {seen}")
 
 
 def main():
