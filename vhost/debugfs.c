@@ -18,6 +18,9 @@ static int vd_queue_show(struct seq_file *m, void *unused)
 		   !vq->dev->direct ? "user" :
 		   READ_ONCE(vq->win.valid) ? "direct" : "fallback");
 	seq_printf(m, "%-16s %u\n", "ring_size", READ_ONCE(vq->ring.num));
+	seq_printf(m, "%-16s %s%s\n", "ring_kind",
+		   READ_ONCE(vq->ring.packed) ? "packed" : "split",
+		   READ_ONCE(vq->ring.in_order) ? ",in-order" : "");
 	vd_stats_show(&vq->counters, m);
 	return 0;
 }

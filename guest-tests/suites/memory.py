@@ -40,8 +40,8 @@ EVENTS = {
 
 
 def swap(t):
-    """A swap device, if the machine has the disk."""
-    done = sh("mkswap /dev/vda && swapon /dev/vda")
+    """A swap device, unless another suite of this boot made it."""
+    done = sh("grep -q ^/dev/vda /proc/swaps || { mkswap /dev/vda && swapon /dev/vda; }")
     t.check("there is a swap device", not done.returncode, done.stdout)
 
 

@@ -18,26 +18,35 @@ ping_complete() {
 	line "$1" ping 'sent=50 received=50 '
 }
 
+# try BACKEND [OPTION...]: a guest with that back end, and its card with the options
 try() {
 	backend=$1
-	$nested --backend "$backend" --seconds 2 >"$out" 2>&1
+	shift
+	$nested --backend "$backend" --seconds 2 "$@" >"$out" 2>&1
 	status=$?
 	diag "$(cat "$out")"
-	check "$backend: the guest boots" line "$backend" boot seconds=
-	check "$backend: QEMU uses the back end" line "$backend" vhost pid=
-	check "$backend: no ping is lost" ping_complete "$backend"
-	check "$backend: packets from the guest, none lost" line "$backend" tx 'frames=[1-9].* lost=0'
-	check "$backend: packets to the guest, none lost" line "$backend" rx 'frames=[1-9].* lost=0'
-	check "$backend: a file to the guest arrives unchanged" line "$backend" send sha256=
-	check "$backend: a file from the guest arrives unchanged" line "$backend" fetch sha256=
-	check "$backend: the modules unload afterwards" grep -q "test=unload" "$out"
-	check "$backend: nothing failed" test $status = 0
+	tested "$backend${2:+ ($2)}"
+}
+
+tested() {
+	check "$1: the guest boots" line "$backend" boot seconds=
+	check "$1: QEMU uses the back end" line "$backend" vhost pid=
+	check "$1: no ping is lost" ping_complete "$backend"
+	check "$1: packets from the guest, none lost" line "$backend" tx 'frames=[1-9].* lost=0'
+	check "$1: packets to the guest, none lost" line "$backend" rx 'frames=[1-9].* lost=0'
+	check "$1: a file to the guest arrives unchanged" line "$backend" send sha256=
+	check "$1: a file from the guest arrives unchanged" line "$backend" fetch sha256=
+	check "$1: the modules unload afterwards" grep -q "test=unload" "$out"
+	check "$1: nothing failed" test $status = 0
 }
 
 try stock
 if [ -e /vd/vhost_direct.ko ] && [ -e /vd/vhost_direct_net.ko ]; then
 	try direct
 	try user
+	# Which stock has never had.
+	try direct --device ,packed=on
+	check "direct (,packed=on): the rings are packed" line direct vhost rings=packed
 else
 	skip "direct: the guest boots" "the modules are not built"
 fi

@@ -22,18 +22,21 @@ ETHERTYPE = 0x88b7  # IEEE: local experimental
 FRAMES = 3000
 # Fewer under way than any queue on the road holds.
 BATCH = 128
+# Queue size, what virtio_user is told, and the kind of ring that makes.
+KINDS = ((256, "", "split,in-order"), (1024, ",in_order=0", "split"),
+         (256, ",packed_vq=1,in_order=0", "packed"), (1024, ",packed_vq=1", "packed,in-order"))
 
 
 class Testpmd:
     """A testpmd with one virtio_user port, told what to do by its prompt."""
 
-    def __init__(self, queue_size):
+    def __init__(self, queue_size, rings):
         self.out = ""
         # The main thread keeps off the forwarding thread's processor.
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
             # Its output must not wait in a buffer: the prompt doesn't.
             ["stdbuf", "-o0", "dpdk-testpmd", "-l", "0-1", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry",
-             f"--vdev=net_virtio_user0,path=/dev/vhost-net,iface={TAP},queue_size={queue_size}",
+             f"--vdev=net_virtio_user0,path=/dev/vhost-net,iface={TAP},queue_size={queue_size}{rings}",
              "--", "-i", f"--txd={queue_size}", f"--rxd={queue_size}", "--port-topology=loop",
              "--total-num-mbufs=8192"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
@@ -169,11 +172,13 @@ def forward(t, name, pmd, sock):
     return counts
 
 
-def direct(t, name, pmd):
+def direct(t, name, pmd, kind):
     """The back end's own statistics: all of it went through the windows, without a fault."""
     stats = backend_stats(pmd.process.pid)
     if not t.check(f"{name}: the back end is ours", stats, "no statistics in debugfs"):
         return
+    kinds = {queue: values["ring_kind"] for queue, values in stats.items()}
+    t.check(f"{name}: the rings are {kind}", set(kinds.values()) == {kind}, kinds)
     number = {queue: {key: int(value) for key, value in values.items() if value.isdigit()}
               for queue, values in stats.items()}
     good = all(n["bursts_direct"] > 20 and n["bursts_user"] * 50 < n["bursts_direct"]
@@ -183,9 +188,9 @@ def direct(t, name, pmd):
     t.check(f"{name}: no faults", not bad, number)
 
 
-def session(t, name, ours, queue_size):
-    """One testpmd, all three ways of forwarding."""
-    pmd = Testpmd(queue_size)
+def session(t, name, queue_size, rings="", kind=None):
+    """One testpmd, all three ways of forwarding. KIND of ring: on our back end."""
+    pmd = Testpmd(queue_size, rings)
     try:
         pmd.until("testpmd> ")
         sh(f"sysctl -qw net.ipv6.conf.{TAP}.disable_ipv6=1; ip link set {TAP} up")
@@ -193,8 +198,8 @@ def session(t, name, ours, queue_size):
         counts = [transmit(t, name, pmd), receive(t, name, pmd, sock), forward(t, name, pmd, sock)]
         errors = [(key, n) for c in counts for key, n in c.items() if "errors" in key and n]
         t.check(f"{name}: testpmd counts no errors", not errors, errors)
-        if ours:
-            direct(t, name, pmd)
+        if kind:
+            direct(t, name, pmd, kind)
         status = pmd.quit()
         t.check(f"{name}: testpmd ends well", status == 0, f"status {status}\n{pmd.out[-2000:]}")
     except (RuntimeError, OSError, KeyError) as error:
@@ -209,12 +214,12 @@ def main():
         unload()
         done = sh("modprobe tun; modprobe vhost_net && test -c /dev/vhost-net")
         if t.check("stock's /dev/vhost-net", not done.returncode, done.stdout):
-            session(t, "stock", False, 1024)
+            session(t, "stock", 1024)
         done = sh("rmmod vhost_net")
         t.check("stock unloads", not done.returncode, done.stdout)
         load(takeover=True)
-        for size in (256, 1024):
-            session(t, f"takeover, queue_size={size}", True, size)
+        for size, rings, kind in KINDS:
+            session(t, f"takeover, queue_size={size}{rings}", size, rings, kind)
         said = unload()
         t.check("the modules unload", not said, said)
 

@@ -59,7 +59,7 @@ def guest_to_host(guest, seconds=3.0, size=64):
     path = _COUNTERS.format(TAP, "rx_packets")
     sent_before, received_before = int(guest.sh(sent)), _read(path)
     guest.sh(f"(echo start >{_PKTGEN}/pgctrl) >/dev/null 2>&1 &")
-    time.sleep(0.5)
+    _flowing(path, received_before + 100)
     before, began = _read(path), time.monotonic()
     time.sleep(seconds)
     count, spent = _read(path) - before, time.monotonic() - began
@@ -68,14 +68,28 @@ def guest_to_host(guest, seconds=3.0, size=64):
     return {"frames": count, "pps": round(count / spent), "size": size, "lost": lost}
 
 
-def _settled(difference, limit=10.0):
-    """What is still missing on the far side once nothing moves any more."""
-    end, last = time.monotonic() + limit, None
+def _flowing(path, count, limit=30.0):
+    """Wait until pktgen is under way: on a loaded machine its thread may start late."""
+    end = time.monotonic() + limit
+    while _read(path) < count:
+        if time.monotonic() > end:
+            raise GuestError(f"pktgen did not get under way in {limit:.0f} s")
+        time.sleep(0.1)
+
+
+def _settled(difference, limit=20.0):
+    """What is still missing on the far side once nothing moves any more.
+
+    The guest counts a frame as sent when it takes note of its completion, which may be a
+    while after the host has it: only a difference that stays for three seconds is one.
+    """
+    end, last, since = time.monotonic() + limit, None, 0
     while time.monotonic() < end:
         now = difference()
-        if now == 0 or now == last:
+        if now != last:
+            last, since = now, time.monotonic()
+        if now == 0 or time.monotonic() - since > 3:
             break
-        last = now
         time.sleep(0.5)
     return now
 
@@ -101,12 +115,14 @@ def host_to_guest(guest, seconds=3.0, size=64):
     sender = threading.Thread(target=start, daemon=True)
     sender.start()
     try:
-        time.sleep(0.3)
+        _flowing(taken, taken_before + 100)
         first, last, began, ended = guest.sh(probe, timeout=seconds * 10 + 60).split()
     finally:
-        with open(f"{_PKTGEN}/pgctrl", "w", encoding="ascii") as file:
-            file.write("stop\n")
-        sender.join(30)
+        # A stop that comes before the start has taken effect is forgotten.
+        while sender.is_alive():
+            with open(f"{_PKTGEN}/pgctrl", "w", encoding="ascii") as file:
+                file.write("stop\n")
+            sender.join(2)
     count = int(last) - int(first)
     lost = _settled(lambda: _read(taken) - taken_before - (int(guest.sh(received)) - received_before))
     return {"frames": count, "pps": round(count / (float(ended) - float(began))), "size": size,
