@@ -9,7 +9,7 @@ J ?= $(shell nproc)
 SANITIZERS ?= lockdep kasan kcsan
 
 .PHONY: all modules clean install install-dkms uninstall programs bench bench-ring \
-	test test-sanitize fuzz check help setup setup-lab
+	test test-sanitize fuzz fuzz-ci check help setup setup-lab
 
 all: modules
 
@@ -74,6 +74,11 @@ bench-ring:
 fuzz:
 	.ci/setup build fuzz
 	+$(MAKE) -C virtio/fuzz run TIME=$(or $(TIME),60)
+
+# All targets side by side, from the corpus alone.
+fuzz-ci:
+	.ci/setup build fuzz
+	+$(MAKE) -C virtio/fuzz ci TIME=$(or $(TIME),60)
 
 check: setup
 	.ci/check
