@@ -11,8 +11,10 @@
 
 extra=/lib/modules/$(uname -r)/extra
 
+# Some kernels have tun and tap built in.
 loaded() {
-	grep -q "^$1 " /proc/modules
+	grep -q "^$1 " /proc/modules ||
+		grep -q "/$1\.ko$" "/lib/modules/$(uname -r)/modules.builtin"
 }
 
 settle() {
