@@ -27,6 +27,8 @@ long meminfo_kb(const char *key);
 long kernel_kb(void);
 /* Free memory, with the caches dropped, and what the per-CPU lists hold of it. */
 long free_kb(void);
+/* How much free memory or slab may come and go by itself over thousands of calls. */
+long slack_kb(void);
 long fds_of_self(void);
 long files_of_system(void);
 
