@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "mark.h"
 #include "vring.h"
@@ -180,6 +181,8 @@ static void stream(struct vr_run *r, double warmup)
 	while (!window_done(r, t0, tx0, rx0) && !vr_over(r)) {
 		vr_idle(r, &since, step(r, true));
 		quiet_events(r);
+		if (r->o->storm)
+			vr_storm_step(count_tx(r) + count_rx(r));
 	}
 	ns = vr_now() - t0;
 	r->tx_win.packets = count_tx(r) - tx0;
@@ -253,19 +256,50 @@ static void tail(struct vr_run *r)
 	}
 }
 
+/* No traffic: only what else was asked for. */
+static void idle(struct vr_run *r)
+{
+	uint64_t t0 = vr_now();
+
+	if (r->o->misses) {
+		vr_misses(r);
+		return;
+	}
+	while (vr_now() - t0 < r->o->seconds * NSEC && !vr_over(r))
+		usleep(10000);
+}
+
+static void begin(struct vr_run *r)
+{
+	vr_events_start(r);
+	if (r->o->storm)
+		vr_storm_start(r);
+	if (r->o->latency_us)
+		vr_latency_start(r);
+}
+
+static void end(struct vr_run *r)
+{
+	vr_events_stop();
+	vr_storm_stop();
+	vr_latency_stop();
+}
+
 void vr_drive(struct vr_run *r)
 {
 	unsigned int i;
 
 	for (i = 0; i < r->npairs && (r->o->dir & VR_DIR_TX); i++)
 		vr_tx_prepare(r, &r->pairs[i]);
-	vr_events_start(r);
-	if (r->o->mode == VR_MODE_BURST)
+	begin(r);
+	if (r->o->idle)
+		idle(r);
+	else if (r->o->mode == VR_MODE_BURST)
 		bursts(r, r->o->warmup);
 	else
 		stream(r, r->o->warmup);
 	mark_dump(r->o->mark);
-	vr_events_stop();
+	end(r);
 	if (r->o->events && r->o->mode == VR_MODE_STREAM)
 		tail(r);
 	if (!r->failure)

@@ -27,16 +27,11 @@
 #define MADV_COLLAPSE	25	/* Linux 6.1; not in bookworm's libc headers */
 #endif
 
-/* Where an event strikes: now the rings, now some place among the buffers. */
-struct range {
-	uint8_t *at;
-	size_t len;
-};
-
+/* It strikes now the rings, now some place among the buffers. */
 struct event {
 	const char *name;
 	bool quiet;
-	int (*fn)(struct vr_run *r, struct range w);
+	int (*fn)(struct vr_run *r, struct vr_range w);
 	const char *help;
 	bool on;
 	uint64_t done, failed;
@@ -57,20 +52,20 @@ static int write_file(const char *path, const char *text)
 	return err ? -1 : 0;
 }
 
-static int ev_pageout(struct vr_run *r, struct range w)
+static int ev_pageout(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	return madvise(w.at, w.len, MADV_PAGEOUT);
 }
 
-static int ev_cold(struct vr_run *r, struct range w)
+static int ev_cold(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	return madvise(w.at, w.len, MADV_COLD);
 }
 
 /* While the child lives, whatever the parent or its worker writes is copied first. */
-static int ev_fork(struct vr_run *r, struct range w)
+static int ev_fork(struct vr_run *r, struct vr_range w)
 {
 	pid_t pid = fork();
 	int status;
@@ -88,7 +83,7 @@ static int ev_fork(struct vr_run *r, struct range w)
 	return waitpid(pid, &status, 0) == pid ? 0 : -1;
 }
 
-static int ev_movepages(struct vr_run *r, struct range w)
+static int ev_movepages(struct vr_run *r, struct vr_range w)
 {
 	void *pages[64] = { w.at };
 	int nodes[64], status[64];
@@ -109,29 +104,29 @@ static int ev_movepages(struct vr_run *r, struct range w)
 	return ret < 0 ? -1 : 0;
 }
 
-static int ev_compact(struct vr_run *r, struct range w)
+static int ev_compact(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	(void)w;
 	return write_file("/proc/sys/vm/compact_memory", "1");
 }
 
-static struct range whole_huge(struct vr_run *r, struct range w)
+static struct vr_range whole_huge(struct vr_run *r, struct vr_range w)
 {
 	size_t off = (w.at - r->mem.base) & ~(HUGE_SIZE - 1);
 
-	return (struct range){ r->mem.base + off, HUGE_SIZE };
+	return (struct vr_range){ r->mem.base + off, HUGE_SIZE };
 }
 
-static int ev_collapse(struct vr_run *r, struct range w)
+static int ev_collapse(struct vr_run *r, struct vr_range w)
 {
-	struct range h = whole_huge(r, w);
+	struct vr_range h = whole_huge(r, w);
 
 	return madvise(h.at, h.len, MADV_COLLAPSE);
 }
 
 /* Reading and writing stay allowed throughout; mapping and VMA are cut in three. */
-static int ev_split(struct vr_run *r, struct range w)
+static int ev_split(struct vr_run *r, struct vr_range w)
 {
 	const int rw = PROT_READ | PROT_WRITE;
 
@@ -141,7 +136,7 @@ static int ev_split(struct vr_run *r, struct range w)
 	return mprotect(w.at, PAGE, rw);
 }
 
-static int ev_neighbour(struct vr_run *r, struct range w)
+static int ev_neighbour(struct vr_run *r, struct vr_range w)
 {
 	uint8_t *at = r->mem.base + r->mem.size;
 
@@ -152,7 +147,7 @@ static int ev_neighbour(struct vr_run *r, struct range w)
 	return mprotect(at, PAGE, PROT_NONE);
 }
 
-static int ev_ksm(struct vr_run *r, struct range w)
+static int ev_ksm(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	if (madvise(w.at, w.len, MADV_MERGEABLE))
@@ -161,21 +156,21 @@ static int ev_ksm(struct vr_run *r, struct range w)
 	return madvise(w.at, w.len, MADV_UNMERGEABLE);
 }
 
-static int ev_softdirty(struct vr_run *r, struct range w)
+static int ev_softdirty(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	(void)w;
 	return write_file("/proc/self/clear_refs", "4");
 }
 
-static int ev_age(struct vr_run *r, struct range w)
+static int ev_age(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	(void)w;
 	return write_file("/proc/self/clear_refs", "1");
 }
 
-static int ev_unrelated(struct vr_run *r, struct range w)
+static int ev_unrelated(struct vr_run *r, struct vr_range w)
 {
 	uint8_t *p, *q;
 
@@ -190,24 +185,24 @@ static int ev_unrelated(struct vr_run *r, struct range w)
 }
 
 /* The quiet ones work on whole huge pages where nothing smaller can be cut. */
-static struct range quiet_range(struct vr_run *r, struct range w)
+static struct vr_range quiet_range(struct vr_run *r, struct vr_range w)
 {
 	return r->o->mem == VR_MEM_HUGETLB ? whole_huge(r, w) : w;
 }
 
-static int protect_and_back(struct range w, int prot)
+static int protect_and_back(struct vr_range w, int prot)
 {
 	if (mprotect(w.at, w.len, prot))
 		return -1;
 	return mprotect(w.at, w.len, PROT_READ | PROT_WRITE);
 }
 
-static int ev_readonly(struct vr_run *r, struct range w)
+static int ev_readonly(struct vr_run *r, struct vr_range w)
 {
 	return protect_and_back(quiet_range(r, w), PROT_READ);
 }
 
-static int ev_noaccess(struct vr_run *r, struct range w)
+static int ev_noaccess(struct vr_run *r, struct vr_range w)
 {
 	return protect_and_back(quiet_range(r, w), PROT_NONE);
 }
@@ -216,7 +211,7 @@ static int ev_noaccess(struct vr_run *r, struct range w)
  * To another place and back: the same pages, unmapped for a moment. Piece by
  * piece, since a move must not span what earlier events cut the mapping into.
  */
-static int ev_mremap(struct vr_run *r, struct range w)
+static int ev_mremap(struct vr_run *r, struct vr_range w)
 {
 	size_t piece = r->o->mem == VR_MEM_HUGETLB ? HUGE_SIZE : PAGE;
 	uint8_t *away = r->mem.base + r->mem.size, *at;
@@ -235,7 +230,7 @@ static int ev_mremap(struct vr_run *r, struct range w)
 }
 
 /* Empties the range by @how and puts the old contents into the new pages. */
-static int refill(struct vr_run *r, struct range w, int (*how)(struct vr_run *r, struct range w))
+static int refill(struct vr_run *r, struct vr_range w, int (*how)(struct vr_run *r, struct vr_range w))
 {
 	uint8_t *copy;
 	int ret;
@@ -251,13 +246,13 @@ static int refill(struct vr_run *r, struct range w, int (*how)(struct vr_run *r,
 	return ret;
 }
 
-static int do_dontneed(struct vr_run *r, struct range w)
+static int do_dontneed(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
 	return madvise(w.at, w.len, MADV_DONTNEED);
 }
 
-static int do_munmap(struct vr_run *r, struct range w)
+static int do_munmap(struct vr_run *r, struct vr_range w)
 {
 	int flags = MAP_FIXED | (r->mem.fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS);
 
@@ -272,7 +267,7 @@ static int do_munmap(struct vr_run *r, struct range w)
 	return 0;
 }
 
-static int do_punch(struct vr_run *r, struct range w)
+static int do_punch(struct vr_run *r, struct vr_range w)
 {
 	if (r->mem.fd < 0) {
 		errno = EOPNOTSUPP;
@@ -282,17 +277,17 @@ static int do_punch(struct vr_run *r, struct range w)
 			 w.at - r->mem.base, w.len);
 }
 
-static int ev_dontneed(struct vr_run *r, struct range w)
+static int ev_dontneed(struct vr_run *r, struct vr_range w)
 {
 	return refill(r, w, do_dontneed);
 }
 
-static int ev_munmap(struct vr_run *r, struct range w)
+static int ev_munmap(struct vr_run *r, struct vr_range w)
 {
 	return refill(r, w, do_munmap);
 }
 
-static int ev_punch(struct vr_run *r, struct range w)
+static int ev_punch(struct vr_run *r, struct vr_range w)
 {
 	return refill(r, w, do_punch);
 }
@@ -365,15 +360,15 @@ void vr_events_check(const char *list)
 	}
 }
 
-static struct range pick(unsigned int turn)
+static struct vr_range pick(unsigned int turn)
 {
 	size_t rings = (run->mem.ring_bytes + PAGE - 1) & ~(PAGE - 1);
 	size_t bufs = run->mem.size - rings, at;
 
 	if (turn % 2 == 0 || !bufs)
-		return (struct range){ run->mem.base, rings };
+		return (struct vr_range){ run->mem.base, rings };
 	at = (rand() % (bufs / PAGE)) * PAGE;
-	return (struct range){ run->mem.base + rings + at,
+	return (struct vr_range){ run->mem.base + rings + at,
 			       bufs - at < 16 * PAGE ? bufs - at : 16 * PAGE };
 }
 

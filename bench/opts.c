@@ -12,6 +12,7 @@ const char *const vr_mode_names[] = { "stream", "burst", NULL };
 const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "memfd", "file", NULL };
 const char *const vr_xdp_names[] = { "none", "drop", NULL };
 const char *const vr_wait_names[] = { "poll", "call", NULL };
+const char *const vr_storm_names[] = { "no", "hit", "miss", "none", "numa", NULL };
 
 enum opt_kind {
 	OPT_STR, OPT_UINT, OPT_INT, OPT_U64, OPT_REAL, OPT_ON, OPT_OFF, OPT_NAME, OPT_SIZE,
@@ -71,6 +72,20 @@ static const struct opt opts[] = {
 	{ "events", OPT_STR, F(events), NULL, "LIST|list",
 	  "memory events while traffic runs, a comma between names; all, or list" },
 	{ "event-us", OPT_UINT, F(event_us), NULL, "US", "pause between events (2000)" },
+	{ "gap", OPT_UINT, F(gap), NULL, "N", "pages of other memory between the rings (0)" },
+	{ "storm", OPT_NAME, F(storm), vr_storm_names, "hit|miss|none|numa",
+	  "slices with and without invalidations, of the ring or beside it; none:\n"
+	  "the thread alone; numa: NUMA balancing switched on and off instead" },
+	{ "storm-rate", OPT_UINT, F(storm_rate), NULL, "N", "invalidations a second (1000)" },
+	{ "slice-ms", OPT_UINT, F(slice_ms), NULL, "MS", "length of a slice, a third to settle (300)" },
+	{ "latency-us", OPT_UINT, F(latency_us), NULL, "US",
+	  "time memory operations on the ring and beside it, with this pause\n"
+	  "(--mem memfd)" },
+	{ "idle", OPT_ON, F(idle), NULL, NULL, "no traffic" },
+	{ "misses", OPT_UINT, F(misses), NULL, "N",
+	  "no traffic, but N empty MADV_DONTNEED between the rings, marked" },
+	{ "reclaim", OPT_STR, F(reclaim), NULL, "FILE",
+	  "no traffic, but 2M written to a cgroup's memory.reclaim, marked" },
 	{ "tap", OPT_STR, F(tap), NULL, "NAME", "tap's name (vring<pid>)" },
 };
 
@@ -178,6 +193,23 @@ static void check_shape(const struct vr_opts *o)
 		vr_die("--offset: less than a page (4096)");
 }
 
+static void check_storm(struct vr_opts *o)
+{
+	/* The ring's pages have to be its own, and there must be others beside them. */
+	if ((o->storm || o->latency_us || o->misses) && o->gap < 4)
+		o->gap = 4;
+	if (o->storm && (!o->storm_rate || !o->slice_ms))
+		vr_die("--storm-rate, --slice-ms: not 0");
+	if (o->storm && o->mode != VR_MODE_STREAM)
+		vr_die("--storm needs --mode stream");
+	if ((o->storm || o->latency_us) && (o->mem == VR_MEM_THP || o->mem == VR_MEM_HUGETLB))
+		vr_die("--storm, --latency-us: not on huge pages");
+	if (o->latency_us && o->mem != VR_MEM_MEMFD)
+		vr_die("--latency-us needs --mem memfd: operations that lose no contents");
+	if (o->events && (o->storm || o->latency_us))
+		vr_die("--events and --storm or --latency-us exclude each other");
+}
+
 static void check_sense(struct vr_opts *o)
 {
 	unsigned int frame = o->size_max + sizeof(struct virtio_net_hdr_mrg_rxbuf);
@@ -199,6 +231,11 @@ static void check_sense(struct vr_opts *o)
 		vr_die("--mem file needs --mem-path");
 	if (o->events)
 		vr_events_check(o->events);
+	if (o->reclaim)
+		o->misses = o->misses ? o->misses : 1;
+	if (o->misses)
+		o->idle = true;
+	check_storm(o);
 }
 
 void vr_opts_parse(struct vr_opts *o, int argc, char **argv)

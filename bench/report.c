@@ -200,7 +200,7 @@ int vr_report(const struct vr_run *r)
 	uint64_t packets = r->tx_win.packets + r->rx_win.packets;
 	double per_packet = packets ? (double)r->worker_ns / packets : 0;
 	struct sums tx = { 0 }, rx = { 0 };
-	bool ok = !r->failure && !r->vring_errs && packets;
+	bool ok = !r->failure && !r->vring_errs && (packets || r->o->idle);
 
 	configuration(r);
 	say("vring: %s:", r->o->dev);
@@ -221,6 +221,8 @@ int vr_report(const struct vr_run *r)
 	number("calls", tx.calls + rx.calls);
 	number("vring_errors", r->vring_errs);
 	events();
+	vr_storm_print(r->o);
+	vr_latency_print(r->o);
 	vr_stats_print();
 	text("failure", r->failure);
 	truth("interrupted", vr_stop);

@@ -50,6 +50,29 @@ void vr_ring_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o)
 	q->vr.used = vr_mem_take(m, used_bytes(o->ring), off ? page : 4, round_up(off, 4));
 }
 
+/* A ring's pages; with --gap nothing else is in them. */
+struct vr_range vr_ring_pages(const struct vr_vq *q)
+{
+	uintptr_t start = (uintptr_t)q->vr.desc & ~(PAGE - 1);
+	uintptr_t end = (uintptr_t)q->vr.used + used_bytes(q->vr.num);
+
+	return (struct vr_range){ (uint8_t *)start, round_up(end, PAGE) - start };
+}
+
+/* The pages of the ring that traffic uses first. */
+struct vr_range vr_ring_range(const struct vr_run *r)
+{
+	return vr_ring_pages(r->o->dir & VR_DIR_TX ? &r->pairs[0].tx : &r->pairs[0].rx);
+}
+
+/* As many pages that are no ring's, with one left on each side; or as many as there are. */
+struct vr_range vr_gap_range(const struct vr_run *r)
+{
+	size_t want = vr_ring_range(r).len, room = r->gaps[0].len - 2 * PAGE;
+
+	return (struct vr_range){ r->gaps[0].at + PAGE, want < room ? want : room };
+}
+
 static unsigned int slot_count(const struct vr_opts *o)
 {
 	return o->indirect ? o->ring : o->ring / o->chain;

@@ -51,6 +51,21 @@ static void sums(const struct vr_run *r, struct table t[2])
 			add(&t[index], r->pairs[i].vhost_fd, index);
 }
 
+/* One counter, over all queues; 0 where the back end doesn't tell. */
+uint64_t vr_stats_sum(const struct vr_run *r, const char *name)
+{
+	struct table now[2];
+	uint64_t sum = 0;
+	unsigned int i, index;
+
+	sums(r, now);
+	for (index = 0; index < 2; index++)
+		for (i = 0; i < now[index].count; i++)
+			if (!strcmp((const char *)now[index].entry[i].name, name))
+				sum += now[index].entry[i].value;
+	return sum;
+}
+
 void vr_stats_mark(const struct vr_run *r)
 {
 	sums(r, marked);

@@ -70,21 +70,38 @@ static void on_signal(int sig)
 	vr_stop = 1;
 }
 
+/* Other memory follows a ring, in pages of its own. */
+static void leave_gap(struct vr_run *r)
+{
+	size_t len = r->o->gap * 4096UL;
+
+	if (!len)
+		return;
+	r->gaps[r->ngaps++] = (struct vr_range){ vr_mem_take(&r->mem, len, 4096, 0), len };
+}
+
 static void make_pairs(struct vr_run *r)
 {
 	const struct vr_opts *o = r->o;
 	unsigned int i;
+	size_t bytes;
 
 	r->npairs = o->queues;
 	r->pairs = calloc(r->npairs, sizeof(*r->pairs));
 	if (!r->pairs)
 		vr_die("out of memory");
-	vr_mem_alloc(&r->mem, r->npairs * (2 * vr_ring_bytes(o) + vr_bufs_bytes(o, r->hdr_len)), o);
+	bytes = 2 * (vr_ring_bytes(o) + (o->gap + 1) * 4096ULL) + vr_bufs_bytes(o, r->hdr_len);
+	vr_mem_alloc(&r->mem, r->npairs * bytes, o);
 	for (i = 0; i < r->npairs; i++) {
 		r->pairs[i].index = i;
 		vr_ring_place(&r->pairs[i].rx, &r->mem, o);
+		leave_gap(r);
 		vr_ring_place(&r->pairs[i].tx, &r->mem, o);
+		leave_gap(r);
 	}
+	/* The last lies behind all rings: not between them. */
+	if (r->ngaps > 1)
+		r->ngaps--;
 	r->mem.ring_bytes = r->mem.used;
 	for (i = 0; i < r->npairs; i++) {
 		vr_ring_fill(&r->pairs[i].rx, &r->mem, o, r->hdr_len, false);
@@ -145,7 +162,7 @@ int main(int argc, char **argv)
 	static struct vr_opts o = {
 		.dev = "/dev/vhost-net", .dir = VR_DIR_TX, .size = 64, .size_max = 64, .ring = 256,
 		.chain = 1, .queues = 1, .regions = 1, .seconds = 1, .warmup = 0.1, .timeout = 10,
-		.event_us = 2000, .event_idx = true, .mergeable = true, .pin_worker = -1,
+		.event_us = 2000, .storm_rate = 1000, .slice_ms = 300, .event_idx = true, .mergeable = true, .pin_worker = -1,
 		.pin_driver = -1,
 	};
 	static struct vr_run r = { .o = &o };

@@ -6,6 +6,7 @@
 #ifndef BENCH_VRING_H
 #define BENCH_VRING_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,12 +24,14 @@ enum { VR_MODE_STREAM, VR_MODE_BURST };
 enum { VR_MEM_4K, VR_MEM_THP, VR_MEM_HUGETLB, VR_MEM_MEMFD, VR_MEM_FILE };
 enum { VR_XDP_NONE, VR_XDP_DROP };
 enum { VR_WAIT_POLL, VR_WAIT_CALL };
+enum { VR_STORM_NO, VR_STORM_HIT, VR_STORM_MISS, VR_STORM_NONE, VR_STORM_NUMA };
 
 struct vr_opts {
 	char *dev;
 	char *tap;
 	char *events;
 	char *mem_path;		/* the file of --mem file */
+	char *reclaim;
 	unsigned int dir;
 	unsigned int mode;
 	unsigned int size;
@@ -45,6 +48,12 @@ struct vr_opts {
 	unsigned int wait;
 	unsigned int timeout;
 	unsigned int event_us;
+	unsigned int gap;	/* pages of other memory around each ring */
+	unsigned int storm;
+	unsigned int storm_rate;
+	unsigned int slice_ms;
+	unsigned int latency_us;
+	unsigned int misses;
 	int pin_worker;
 	int pin_driver;
 	double seconds;
@@ -57,6 +66,7 @@ struct vr_opts {
 	bool check;
 	bool mark;
 	bool separate;
+	bool idle;
 };
 
 /* The guest's memory: one mapping, announced to vhost as one or more regions. */
@@ -134,10 +144,18 @@ struct vr_window {
 	uint64_t ns;
 };
 
+/* Some of the process's memory. */
+struct vr_range {
+	uint8_t *at;
+	size_t len;
+};
+
 struct vr_run {
 	const struct vr_opts *o;
 	struct vr_mem mem;
 	struct vr_pair *pairs;
+	struct vr_range gaps[2 * VR_MAX_QUEUES];	/* between the rings */
+	unsigned int ngaps;
 	unsigned int npairs;
 	unsigned int hdr_len;
 	uint64_t offered;
@@ -168,7 +186,7 @@ uint64_t vr_now(void);
 void vr_opts_parse(struct vr_opts *o, int argc, char **argv);
 extern const char *const vr_dir_names[], *const vr_mode_names[];
 extern const char *const vr_mem_names[], *const vr_xdp_names[];
-extern const char *const vr_wait_names[];
+extern const char *const vr_wait_names[], *const vr_storm_names[];
 
 /* mem.c */
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o);
@@ -186,6 +204,9 @@ static inline uint64_t vr_gpa(const struct vr_mem *m, const void *p)
 size_t vr_ring_bytes(const struct vr_opts *o);
 size_t vr_bufs_bytes(const struct vr_opts *o, unsigned int hdr_len);
 void vr_ring_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o);
+struct vr_range vr_ring_pages(const struct vr_vq *q);
+struct vr_range vr_ring_range(const struct vr_run *r);
+struct vr_range vr_gap_range(const struct vr_run *r);
 void vr_ring_fill(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o,
 		  unsigned int hdr_len, bool tx);
 void vr_ring_set_len(struct vr_vq *q, unsigned int slot, unsigned int frame_len);
@@ -293,7 +314,22 @@ void vr_events_stop(void);
 unsigned int vr_events_get(unsigned int i, const char **name, uint64_t *done, uint64_t *failed,
 			   const char **why);
 
+/* storm.c */
+void vr_storm_start(struct vr_run *r);
+void vr_storm_step(uint64_t packets);
+void vr_storm_stop(void);
+void vr_storm_print(const struct vr_opts *o);
+void vr_thread_first(pthread_t thread);
+struct vr_range vr_isolated(struct vr_range w);
+
+/* latency.c */
+void vr_latency_start(struct vr_run *r);
+void vr_latency_stop(void);
+void vr_latency_print(const struct vr_opts *o);
+void vr_misses(struct vr_run *r);
+
 /* stats.c */
+uint64_t vr_stats_sum(const struct vr_run *r, const char *name);
 void vr_stats_mark(const struct vr_run *r);
 void vr_stats_take(const struct vr_run *r);
 void vr_stats_print(void);
