@@ -8,8 +8,8 @@
  *   invalidate start              mapper (a worker)
  *   ----------------              -----------------
  *   in_flight++                   [when the ring was set up:]
- *   full barrier (A)              publish the hull
- *   look at the hulls             full barrier (A)
+ *   full barrier (A)              publish the spans
+ *   look at the spans             full barrier (A)
  *     overlap: take the           sample seq; give up if in_flight
  *     window lock, drop           get_user_pages_fast()
  *   ...                           take the window lock
@@ -17,10 +17,18 @@
  *   seq++                           install, mark dirty
  *   in_flight-- (release)         release the lock, put the pages
  *
- * (A) is a store-buffering pair: either start sees the hull, or the mapper
- * sees the count. If start sees the hull, the window lock orders the two:
+ * (A) is a store-buffering pair: either start sees the spans, or the mapper
+ * sees the count. If start sees the spans, the window lock orders the two:
  * start first, and the mapper sees the count or, after end, the sequence;
  * start second, and it drops what was installed.
+ *
+ * Published is a sorted table of the spans of all sets, for most invalidations
+ * of a guest's memory concern none, and must find that out soon: each change
+ * makes a new table, which replaces the old one by RCU. A set keeps its own
+ * spans besides, so that one that overlaps can be found. Both are stored before
+ * the barrier: who misses either has counted before the mapper looks. A table
+ * may be older than its sets in one way only: with spans that are in use no
+ * longer, when there was no memory to make one without them.
  *
  * Invalidations nest and overlap, and a ring may move between start and end:
  * so the count is of the whole mm, is never reset, and does not depend on any
@@ -29,9 +37,13 @@
  * holds a window lock, so start waits for at most one burst.
  */
 #include <linux/err.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/overflow.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 
 #include "compat/compat.h"
 #include "notifier.h"
@@ -42,29 +54,56 @@ static struct vd_mm *vd_mm_of(struct mmu_notifier *mn)
 	return container_of(mn, struct vd_mm, mn);
 }
 
-/* Might a window lie in [start, end)? Never false for one that does. */
-static bool vd_mm_overlaps(const struct vd_mm *vm, unsigned long start,
-			   unsigned long end)
+/*
+ * Might a window lie in [start, end)? Never false for one that does. Called
+ * for nearly every event of the mm, and every page of it that ages: so no more
+ * than a binary search, and RCU by preemption, whose lock is no call.
+ */
+static __always_inline bool vd_mm_overlaps(const struct vd_mm *vm,
+					   unsigned long start,
+					   unsigned long end)
 {
-	return start < READ_ONCE(vm->hull_end) &&
-	       end > READ_ONCE(vm->hull_start);
+	const struct vd_spans *s;
+	const struct vd_span *at;
+	unsigned int half;
+	bool found = false;
+
+	rcu_read_lock_sched();
+	s = rcu_dereference_sched(vm->spans);
+	if (likely(s)) {
+		/* The first span that ends behind the start. */
+		at = s->span;
+		for (half = s->half; half; half /= 2)
+			if (at[half - 1].end <= start)
+				at += half;
+		found = at->start < end;
+	}
+	rcu_read_unlock_sched();
+	return found;
+}
+
+/* Out of the way of those that miss. */
+static noinline void vd_mm_invalidate(struct vd_mm *vm, unsigned long start,
+				      unsigned long end)
+{
+	struct vd_winset *ws;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ws, &vm->sets, node)
+		vd_winset_invalidate(ws, start, end);
+	rcu_read_unlock();
 }
 
 static int vd_mn_start(struct mmu_notifier *mn,
 		       const struct mmu_notifier_range *range)
 {
 	struct vd_mm *vm = vd_mm_of(mn);
-	struct vd_winset *ws;
 
 	atomic_inc(&vm->in_flight);
-	/* (A): the count before the hulls; pairs with vd_mm_publish(). */
+	/* (A): the count before the spans; pairs with vd_mm_publish(). */
 	smp_mb__after_atomic();
-	if (!vd_mm_overlaps(vm, range->start, range->end))
-		return 0;
-	rcu_read_lock();
-	list_for_each_entry_rcu(ws, &vm->sets, node)
-		vd_winset_invalidate(ws, range->start, range->end);
-	rcu_read_unlock();
+	if (unlikely(vd_mm_overlaps(vm, range->start, range->end)))
+		vd_mm_invalidate(vm, range->start, range->end);
 	return 0;
 }
 
@@ -81,20 +120,28 @@ static void vd_mn_end(struct mmu_notifier *mn,
 	atomic_dec_return_release(&vm->in_flight);
 }
 
-static bool vd_mn_age(struct mmu_notifier *mn, unsigned long start,
-		      unsigned long end, bool clear)
+static noinline bool vd_mm_age(struct vd_mm *vm, unsigned long start,
+			       unsigned long end, bool clear)
 {
-	struct vd_mm *vm = vd_mm_of(mn);
 	struct vd_winset *ws;
 	bool young = false;
 
-	if (!vd_mm_overlaps(vm, start, end))
-		return false;
 	rcu_read_lock();
 	list_for_each_entry_rcu(ws, &vm->sets, node)
 		young |= vd_winset_age(ws, start, end, clear);
 	rcu_read_unlock();
 	return young;
+}
+
+static __always_inline bool vd_mn_age(struct mmu_notifier *mn,
+				      unsigned long start, unsigned long end,
+				      bool clear)
+{
+	struct vd_mm *vm = vd_mm_of(mn);
+
+	if (likely(!vd_mm_overlaps(vm, start, end)))
+		return false;
+	return vd_mm_age(vm, start, end, clear);
 }
 
 /* With no page-table entry of our own, there is no flush to save. */
@@ -119,13 +166,14 @@ static struct mmu_notifier *vd_mn_alloc(struct mm_struct *mm)
 		return ERR_PTR(-ENOMEM);
 	atomic_set(&vm->in_flight, 0);
 	atomic_long_set(&vm->seq, 0);
-	spin_lock_init(&vm->lock);
+	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->sets);
 	return &vm->mn;
 }
 
 static void vd_mn_free(struct mmu_notifier *mn)
 {
+	/* The last set took the table with it: that needs no memory. */
 	kfree(vd_mm_of(mn));
 }
 
@@ -169,58 +217,126 @@ void vd_mm_put(struct vd_mm *vm)
 /**
  * vd_mm_add - let a window set be found by the notifier
  * @vm: the mm
- * @ws: the set; its hull is empty
+ * @ws: the set; it has no spans
+ *
+ * Context: may sleep.
  */
 void vd_mm_add(struct vd_mm *vm, struct vd_winset *ws)
 {
-	spin_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	list_add_tail_rcu(&ws->node, &vm->sets);
-	spin_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
 }
 
 /**
  * vd_mm_del - let it be found no longer
  * @vm: the mm
- * @ws: the set; its hull is empty. It may be freed after a grace period.
+ * @ws: the set; it has no spans. It may be freed after a grace period.
+ *
+ * Context: may sleep.
  */
 void vd_mm_del(struct vd_mm *vm, struct vd_winset *ws)
 {
-	spin_lock(&vm->lock);
+	mutex_lock(&vm->lock);
 	list_del_rcu(&ws->node);
-	spin_unlock(&vm->lock);
+	mutex_unlock(&vm->lock);
+}
+
+static int vd_span_cmp(const void *a, const void *b)
+{
+	const struct vd_span *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+/* Sorts, joins what overlaps or touches; returns how many are left. */
+static unsigned int vd_spans_sort(struct vd_span *span, unsigned int n)
+{
+	unsigned int i, last = 0;
+
+	sort(span, n, sizeof(*span), vd_span_cmp, NULL);
+	for (i = 1; i < n; i++) {
+		if (span[i].start <= span[last].end)
+			span[last].end = max(span[last].end, span[i].end);
+		else
+			span[++last] = span[i];
+	}
+	return last + 1;
+}
+
+/*
+ * All sets' spans, @most or fewer, into a table of a power of two, so that the
+ * search is even: the rest, one at least, ends behind every start and starts
+ * before no end.
+ */
+static struct vd_spans *vd_mm_collect(struct vd_mm *vm, unsigned int most)
+{
+	unsigned int i, room, n = 0;
+	struct vd_spans *s;
+	struct vd_winset *ws;
+
+	s = kvmalloc(struct_size(s, span, roundup_pow_of_two(most + 1)),
+		     GFP_KERNEL_ACCOUNT);
+	if (!s)
+		return NULL;
+	list_for_each_entry(ws, &vm->sets, node)
+		for (i = 0; i < VD_SET_WINDOWS; i++)
+			if (ws->span[i].start != ws->span[i].end)
+				s->span[n++] = ws->span[i];
+	n = vd_spans_sort(s->span, n);
+	room = roundup_pow_of_two(n + 1);
+	s->half = room / 2;
+	while (n < room)
+		s->span[n++] = (struct vd_span){ ULONG_MAX, ULONG_MAX };
+	return s;
+}
+
+/* A new table for the callbacks. */
+static int vd_mm_replace(struct vd_mm *vm)
+{
+	struct vd_spans *old, *new = NULL;
+	struct vd_winset *ws;
+	unsigned int i, n = 0;
+
+	lockdep_assert_held(&vm->lock);
+	list_for_each_entry(ws, &vm->sets, node)
+		for (i = 0; i < VD_SET_WINDOWS; i++)
+			n += ws->span[i].start != ws->span[i].end;
+	if (n) {
+		new = vd_mm_collect(vm, n);
+		if (!new)
+			return -ENOMEM;
+	}
+	old = rcu_replace_pointer(vm->spans, new, lockdep_is_held(&vm->lock));
+	if (old)
+		kvfree_rcu(old, rcu);
+	return 0;
 }
 
 /**
  * vd_mm_publish - announce where a set's windows may be from now on
  * @vm: the mm
  * @ws: the set, with no window installed
- * @start: first user address
- * @end: end of the range; start == end for no window at all
+ * @span: one for each window; NULL for no window at all
  *
- * Context: may not be called for one set from two threads at once.
+ * Return: 0, or -ENOMEM and no window may be installed. Without spans this is
+ * harmless: callbacks go on looking at the set, in vain.
+ * Context: may sleep; may not be called for one set from two threads at once.
  */
-void vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
-		   unsigned long start, unsigned long end)
+int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
+		  const struct vd_span *span)
 {
-	unsigned long lo = ULONG_MAX, hi = 0;
-	struct vd_winset *s;
+	unsigned int i;
+	int err;
 
-	spin_lock(&vm->lock);
-	WRITE_ONCE(ws->hull_start, start);
-	WRITE_ONCE(ws->hull_end, end);
-	list_for_each_entry(s, &vm->sets, node) {
-		if (s->hull_start == s->hull_end)
-			continue;
-		lo = min(lo, s->hull_start);
-		hi = max(hi, s->hull_end);
+	mutex_lock(&vm->lock);
+	for (i = 0; i < VD_SET_WINDOWS; i++) {
+		WRITE_ONCE(ws->span[i].start, span ? span[i].start : 0);
+		WRITE_ONCE(ws->span[i].end, span ? span[i].end : 0);
 	}
-	/*
-	 * A reader may see one word new and the other old. It then read
-	 * before our barrier, and we shall see its count.
-	 */
-	WRITE_ONCE(vm->hull_start, lo);
-	WRITE_ONCE(vm->hull_end, hi);
-	spin_unlock(&vm->lock);
-	/* (A): the hulls before the count; pairs with vd_mn_start(). */
+	err = vd_mm_replace(vm);
+	mutex_unlock(&vm->lock);
+	/* (A): the spans before the count; pairs with vd_mn_start(). */
 	smp_mb();
+	return err;
 }

@@ -9,36 +9,48 @@
 #include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
-#include <linux/spinlock.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
 
-struct vd_winset;
+#include "window.h"
+
+/**
+ * struct vd_spans - where windows may be, of all sets of an mm
+ * @rcu: to free it after the callbacks that look at it
+ * @half: half of how many there are, a power of two
+ * @span: in order, none overlapping or touching another; then, at least once,
+ *        one that no range overlaps
+ */
+struct vd_spans {
+	struct rcu_head rcu;
+	unsigned int half;
+	struct vd_span span[];
+};
 
 /**
  * struct vd_mm - what is known of one mm
  * @mn: the subscription, one per mm, shared by all devices of the process
  * @in_flight: invalidations that have started and not ended
  * @seq: invalidations that have ended; only ever grows
- * @lock: protects changes of @sets and of the hull
+ * @lock: protects changes of @sets and of @spans
  * @sets: window sets; readers use RCU
- * @hull_start: no set has a window below this address
- * @hull_end: nor at or above this one
+ * @spans: no window lies outside of these; NULL for none; readers use RCU
  */
 struct vd_mm {
 	struct mmu_notifier mn;
 	atomic_t in_flight;
 	atomic_long_t seq;
-	spinlock_t lock;
+	struct mutex lock;
 	struct list_head sets;
-	unsigned long hull_start;
-	unsigned long hull_end;
+	struct vd_spans __rcu *spans;
 };
 
 struct vd_mm *vd_mm_get(struct mm_struct *mm);
 void vd_mm_put(struct vd_mm *vm);
 void vd_mm_add(struct vd_mm *vm, struct vd_winset *ws);
 void vd_mm_del(struct vd_mm *vm, struct vd_winset *ws);
-void vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
-		   unsigned long start, unsigned long end);
+int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
+		  const struct vd_span *span);
 
 /**
  * vd_mm_sample - begin an attempt to map

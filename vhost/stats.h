@@ -28,7 +28,7 @@ struct vd_stats;
 	X(map_failures)		/* pages not to be had */		\
 	X(map_races)		/* given up: an invalidation was in flight */ \
 	X(inval_hit)		/* invalidations that dropped windows */ \
-	X(inval_missed)		/* looked at and left alone */
+	X(inval_missed)		/* of pages of the ring, with no window mapped */
 
 struct vd_counters {
 #define X(name) u64 name;

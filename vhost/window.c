@@ -17,8 +17,11 @@
 #include "trace.h"
 #include "window.h"
 
-/* Longest time between two attempts to map. */
-#define VD_BACKOFF_MAX	(HZ / 10 + 1)
+/* Longest time to the next attempt to map, after failures and after losses. */
+#define VD_BACKOFF_FAILED	(HZ / 10 + 1)
+#define VD_BACKOFF_LOST		(HZ / 50 + 1)
+/* Accesses, each of a burst, that save what an attempt to map costs, and more. */
+#define VD_MAP_WORTH	16
 
 /**
  * vd_winset_init - an empty set
@@ -104,7 +107,7 @@ void vd_winset_clear(struct vd_winset *ws)
 	vd_winset_drop(ws);
 	spin_unlock(&ws->lock);
 	if (ws->vm)
-		vd_mm_publish(ws->vm, ws, 0, 0);
+		vd_mm_publish(ws->vm, ws, NULL);
 	for (i = 0; i < VD_SET_WINDOWS; i++)
 		vd_window_free(&ws->w[i]);
 }
@@ -121,7 +124,7 @@ void vd_winset_clear(struct vd_winset *ws)
 int vd_winset_describe(struct vd_winset *ws,
 		       const struct vd_range range[VD_SET_WINDOWS])
 {
-	unsigned long lo = ULONG_MAX, hi = 0;
+	struct vd_span span[VD_SET_WINDOWS];
 	unsigned int i;
 
 	vd_winset_clear(ws);
@@ -132,12 +135,16 @@ int vd_winset_describe(struct vd_winset *ws,
 			vd_winset_clear(ws);
 			return -ENOMEM;
 		}
-		lo = min(lo, range[i].uaddr);
-		hi = max(hi, range[i].uaddr + range[i].size);
+		span[i].start = range[i].uaddr & PAGE_MASK;
+		span[i].end = PAGE_ALIGN(range[i].uaddr + range[i].size);
+	}
+	if (vd_mm_publish(ws->vm, ws, span)) {
+		vd_winset_clear(ws);
+		return -ENOMEM;
 	}
 	ws->backoff = 0;
 	ws->retry_at = jiffies;
-	vd_mm_publish(ws->vm, ws, lo & PAGE_MASK, PAGE_ALIGN(hi));
+	ws->mapped = false;
 	return 0;
 }
 
@@ -270,18 +277,21 @@ static enum vd_map_result vd_winset_try(struct vd_winset *ws)
 	return result;
 }
 
-/*
- * When to try again. A set that is taken away in the same tick that it was
- * mapped in counts as a failure, so a storm of invalidations costs at most
- * one attempt a tick, and fewer the longer it lasts.
- */
-static void vd_winset_backoff(struct vd_winset *ws, bool failed)
+/* Has the set, which is mapped no longer, saved more than mapping it cost? */
+static bool vd_winset_was_worth(const struct vd_winset *ws)
 {
-	if (failed)
-		ws->backoff = clamp(ws->backoff * 2, 1UL,
-				    (unsigned long)VD_BACKOFF_MAX);
-	else
-		ws->backoff = 0;
+	return ws->counters->bursts_direct - ws->served >= VD_MAP_WORTH ||
+	       time_after_eq(jiffies, ws->mapped_at + VD_BACKOFF_LOST);
+}
+
+/*
+ * When to try again: at once after windows that were worth it, whatever the
+ * rate at which they are taken away; later and later, up to a limit, when
+ * attempts fail or windows go before they have paid.
+ */
+static void vd_winset_backoff(struct vd_winset *ws, unsigned long most)
+{
+	ws->backoff = min(max(ws->backoff * 2, 1UL), most);
 	ws->retry_at = jiffies + ws->backoff;
 }
 
@@ -298,34 +308,49 @@ void vd_winset_map(struct vd_winset *ws)
 
 	if (!ws->w[0].npages)
 		return;
-	if (ws->mapped_at == jiffies) {
-		ws->mapped_at--;
-		vd_winset_backoff(ws, true);
-		return;
+	if (ws->mapped) {
+		ws->mapped = false;
+		vd_winset_backoff(ws, vd_winset_was_worth(ws) ?
+				  0 : VD_BACKOFF_LOST);
+		if (ws->backoff)
+			return;
 	}
 	result = vd_winset_try(ws);
 	trace_vd_map(ws, result);
 	switch (result) {
 	case VD_MAP_OK:
 		vd_stat_inc(ws->counters, maps);
+		/* What it was worth is known when it is gone. */
+		ws->mapped = true;
 		ws->mapped_at = jiffies;
+		ws->served = ws->counters->bursts_direct;
 		break;
 	case VD_MAP_FAILED:
 		vd_stat_inc(ws->counters, map_failures);
+		vd_winset_backoff(ws, VD_BACKOFF_FAILED);
+		break;
+	case VD_MAP_RACED:
+		vd_stat_inc(ws->counters, map_races);
+		vd_winset_backoff(ws, VD_BACKOFF_LOST);
 		break;
 	default:
+		/* Asking whether one is in flight costs nothing: ask again soon. */
 		vd_stat_inc(ws->counters, map_races);
 		break;
 	}
-	/* Asking whether one is in flight costs nothing: ask again soon. */
-	vd_winset_backoff(ws, result == VD_MAP_FAILED ||
-			  result == VD_MAP_RACED);
 }
 
 static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
 			       unsigned long end)
 {
 	return w->size && start < w->uaddr + w->size && end > w->uaddr;
+}
+
+/* Of a span that may change meanwhile: see (A) in notifier.c. */
+static bool vd_span_overlaps(const struct vd_span *s, unsigned long start,
+			     unsigned long end)
+{
+	return start < READ_ONCE(s->end) && end > READ_ONCE(s->start);
 }
 
 /**
@@ -343,8 +368,11 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 	unsigned int i;
 	bool hit = false;
 
-	if (start >= READ_ONCE(ws->hull_end) || end <= READ_ONCE(ws->hull_start))
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		hit |= vd_span_overlaps(&ws->span[i], start, end);
+	if (!hit)
 		return;
+	hit = false;
 	spin_lock(&ws->lock);
 	if (ws->valid)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
@@ -375,15 +403,10 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 	bool young = false;
 	unsigned int i;
 
-	if (start >= READ_ONCE(ws->hull_end) || end <= READ_ONCE(ws->hull_start))
-		return false;
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
 		struct vd_window *w = &ws->w[i];
-		unsigned long first = READ_ONCE(w->uaddr) & PAGE_MASK;
-		unsigned long last = READ_ONCE(w->uaddr) + READ_ONCE(w->size);
 
-		/* Aging speaks of pages: the window's own pages all count. */
-		if (start >= last || end <= first)
+		if (!vd_span_overlaps(&ws->span[i], start, end))
 			continue;
 		if (clear)
 			young |= READ_ONCE(w->accessed) &&

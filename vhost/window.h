@@ -17,6 +17,12 @@ struct vd_mm;
 
 #define VD_SET_WINDOWS	3
 
+/* User addresses of whole pages: [start, end). */
+struct vd_span {
+	unsigned long start;
+	unsigned long end;
+};
+
 /**
  * struct vd_window - one range
  * @uaddr: its first user address, of any alignment
@@ -48,11 +54,13 @@ struct vd_window {
  * @valid: all windows are mapped. Window lock; read without it as a hint.
  * @contig: each has a @base. Window lock.
  * @w: the windows, described under the owner's mutex while not valid
- * @mapped_at: jiffies when it was last mapped; worker
+ * @mapped: the last attempt mapped it; worker
+ * @mapped_at: in jiffies, when; worker
+ * @served: accesses it had served before that; worker
  * @retry_at: jiffies before which mapping isn't tried; worker
  * @backoff: current delay in jiffies; worker
- * @hull_start: all windows lie above; see vd_mm_publish()
- * @hull_end: and below this
+ * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
+ *        by callbacks without it.
  * @vm: the mm; NULL while the set has none
  * @node: in @vm
  * @counters: where events are counted
@@ -62,11 +70,12 @@ struct vd_winset {
 	bool valid;
 	bool contig;
 	struct vd_window w[VD_SET_WINDOWS];
+	bool mapped;
 	unsigned long mapped_at;
+	u64 served;
 	unsigned long retry_at;
 	unsigned long backoff;
-	unsigned long hull_start;
-	unsigned long hull_end;
+	struct vd_span span[VD_SET_WINDOWS];
 	struct vd_mm *vm;
 	struct list_head node;
 	struct vd_counters *counters;

@@ -27,7 +27,8 @@ byte next_page = 2;
 
 /* struct vd_mm */
 byte in_flight, seq;
-byte hull = 0;			/* the address published, NONE for no window */
+byte spans = 0;			/* the table published: it has this address */
+bool spans_freed[2];
 
 /* struct vd_winset; lock and mutex are held by a process or free */
 bool lock, mutex;
@@ -45,13 +46,13 @@ bool waiting;			/* the first notifier wants the window lock */
 #define drop(l)		l = false
 
 /* A store buffer of one entry for each of the two publishers. */
-byte hull_buf = 254;		/* 254: empty */
+byte spans_buf = 254;		/* 254: empty */
 byte count_buf[2];		/* increments on their way */
 
-proctype drain_hull()
+proctype drain_spans()
 {
 end:	do
-	:: atomic { hull_buf != 254 -> hull = hull_buf; hull_buf = 254 }
+	:: atomic { spans_buf != 254 -> spans = spans_buf; spans_buf = 254 }
 	od
 }
 
@@ -150,17 +151,23 @@ proctype ioctl()
 #endif
 	ring = 1;
 	/* vd_mm_publish() */
-	hull_buf = 1;
+	spans_buf = 1;
 #ifndef FAULT_NO_PUBLISH_BARRIER
-	hull_buf == 254;
+	spans_buf == 254;
 #endif
-	drop(mutex)
+	drop(mutex);
+	/* kvfree_rcu() of the old table */
+	spans_buf == 254;
+#ifndef FAULT_TABLE_RCU
+	readers == 0;
+#endif
+	spans_freed[0] = true
 }
 
 /* Invalidates one address: start, the page goes, another may come, end. */
 proctype notifier(byte me; byte a)
 {
-	byte n;
+	byte n, table;
 
 	do
 	:: n < ROUNDS ->
@@ -174,9 +181,11 @@ proctype notifier(byte me; byte a)
 		count_buf[me] == 0;
 #endif
 #endif
+		readers++;
+		table = spans;
+		assert(!spans_freed[table]);
 		if
-		:: hull == a ->
-			readers++;
+		:: table == a ->
 			if
 			:: listed ->
 				/* vd_winset_invalidate() */
@@ -190,10 +199,10 @@ proctype notifier(byte me; byte a)
 				fi;
 				drop(lock)
 			:: else
-			fi;
-			readers--
+			fi
 		:: else
 		fi;
+		readers--;
 #ifdef FAULT_COUNT_AFTER_SCAN
 		atomic { in_flight++ };
 #endif
@@ -246,7 +255,7 @@ proctype close_device()
 init {
 	atomic {
 		pte[0] = 0; pte[1] = 1;
-		run drain_hull(); run drain_count();
+		run drain_spans(); run drain_count();
 		run worker(); run ioctl(); run close_device();
 		run notifier(0, 0);
 #ifdef SAME_ADDRESS
