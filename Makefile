@@ -8,7 +8,7 @@ DESTDIR ?=
 J ?= $(shell nproc)
 SANITIZERS ?= lockdep kasan kcsan
 
-.PHONY: all modules clean install install-dkms uninstall programs bench bench-ring \
+.PHONY: all modules clean install install-dkms uninstall programs bench bench-mm bench-ring \
 	test test-sanitize fuzz fuzz-ci check help setup setup-lab
 
 all: modules
@@ -54,6 +54,9 @@ setup-lab:
 bench: setup-lab
 	bench/bench $(BENCH)
 
+bench-mm: setup-lab
+	bench/bench-mm $(BENCH)
+
 # The modules that are tested are of the kernel that the virtual machines run.
 test: setup-lab
 	.ci/setup test
@@ -91,6 +94,8 @@ help:
 #: make bench       measure beside stock vhost-net in virtual machines, print
 #:                  a table; needs root once, to install what is missing
 #:                  (BENCH="--help" for its options)
+#: make bench-mm    measure what memory events cost: packets a second under
+#:                  invalidations, latency, the notifier's callbacks
 #: make bench-ring  measure the ring engine beside DPDK's vhost library, here
 #: make fuzz        fuzz the ring engine, TIME=60 seconds a target
 #: make test        all tests, user space and virtual machines

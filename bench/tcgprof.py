@@ -33,6 +33,11 @@ class Symbols:
         found.sort()
         self._starts = [start for start, _ in found]
         self._names = [name for _, name in found]
+        self._known = set(self._starts)
+
+    def entry(self, address):
+        """Does a function begin at ADDRESS?"""
+        return address in self._known
 
     def name(self, address):
         """The function that ADDRESS lies in."""
@@ -53,6 +58,15 @@ def by_function(counts, symbols, vcpu=1):
             sums = found[symbols.name(address)]
             for kind, number in zip(KINDS, each):
                 sums[kind] += runs * number
+    return found
+
+
+def entries(counts, symbols, vcpu=1):
+    """{function: how often it was entered} of one vCPU."""
+    found = collections.Counter()
+    for cpu, address, runs, *_ in counts.get("blocks", ()):
+        if cpu == vcpu and symbols.entry(address):
+            found[symbols.name(address)] += runs
     return found
 
 

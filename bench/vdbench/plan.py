@@ -9,10 +9,11 @@ from . import cells, lab
 INSIDE = "/vd/bench/inside"
 
 
-def make(runs, symbols=""):
-    """A plan of RUNS; SYMBOLS: where the VM shall put its kallsyms."""
+def make(runs, symbols="", setup=()):
+    """A plan of RUNS; SYMBOLS: where the VM shall put its kallsyms; SETUP: commands before all."""
     names = {run["backend"] for run in runs}
     return {"vring": cells.VRING, "metadata": cells.METADATA, "symbols": symbols, "runs": runs,
+            "setup": list(setup),
             "backends": {name: cells.BACKENDS[name] for name in cells.BACKENDS if name in names}}
 
 

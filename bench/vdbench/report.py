@@ -5,7 +5,8 @@
 _NOISY = 1.3
 
 
-def _spread(value, form):
+def spread(value, form=lambda value: f"{value:.2f}"):
+    """Median and, in brackets, the extremes."""
     if not value:
         return "-"
     return f"{form(value['median'])} ({form(value['min'])}-{form(value['max'])})"
@@ -15,11 +16,8 @@ def _kpps(value):
     return f"{value / 1000:.0f}"
 
 
-def _ratio(value):
-    return f"{value:.2f}"
-
-
-def _grid(head, rows):
+def grid(head, rows):
+    """Lines of a table: the first column to the left, the others to the right."""
     widths = [max(len(str(row[at])) for row in [head, *rows]) for at in range(len(head))]
     def line(row):
         first, *others = (str(cell) for cell in row)
@@ -46,10 +44,10 @@ def rates(table, others):
     """Rates and ratios: median (minimum-maximum)."""
     head = ["kpps, median (min-max)", "stock", *others, *(f"{name}/stock" for name in others),
             "stock/stock"]
-    rows = [[entry["cell"], *(_spread(entry["pps"][name], _kpps) for name in ("stock", *others)),
-             *(_spread(entry["ratio"][name], _ratio) for name in others),
-             _spread(entry["noise"], _ratio)] for entry in table]
-    return _grid(head, rows) + [_noisy(entry) for entry in table if _noisy(entry)]
+    rows = [[entry["cell"], *(spread(entry["pps"][name], _kpps) for name in ("stock", *others)),
+             *(spread(entry["ratio"][name]) for name in others),
+             spread(entry["noise"])] for entry in table]
+    return grid(head, rows) + [_noisy(entry) for entry in table if _noisy(entry)]
 
 
 def _noisy(entry):
@@ -63,7 +61,7 @@ def counts(entries):
     kinds = ("insns", "stac", "clac", "lfence", "lock", "rep")
     rows = [[f"{entry['cell']}, {entry['backend']}", f"{entry['insns']:.0f}",
              *(f"{entry[kind]:.2f}" for kind in kinds[1:])] for entry in entries]
-    return _grid(["a packet, counted", "instr", "STAC", "CLAC", "LFENCE", "LOCK", "rep"], rows)
+    return grid(["a packet, counted", "instr", "STAC", "CLAC", "LFENCE", "LOCK", "rep"], rows)
 
 
 def nested(found):
@@ -73,7 +71,7 @@ def nested(found):
         ping, tx, rx = (tests.get(test, {}) for test in ("ping", "tx", "rx"))
         rows.append([name, ping.get("avg_us", "-"), f"{ping.get('received', 0)}/{ping.get('sent', 0)}",
                      tx.get("pps", "-"), rx.get("pps", "-"), tests.get("error", "ok")])
-    return _grid(["nested guest", "ping us", "answered", "tx pps", "rx pps", ""], rows)
+    return grid(["nested guest", "ping us", "answered", "tx pps", "rx pps", ""], rows)
 
 
 def script_lines(table, entries, others):

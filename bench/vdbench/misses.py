@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a notifier callback executes that concerns no ring: counted, not timed.
+
+vring sets up queue pairs whose rings lie scattered between other pages, and empties such
+pages (MADV_DONTNEED: a start and an end each), or has a cgroup reclaim some (which asks the
+notifier how young each is). tcgcount says what the processor executed meanwhile, by function.
+One vCPU, and no clock takes part: the counts repeat.
+"""
+
+import json
+import os
+import re
+
+import tcgprof
+
+from . import lab, plan
+
+QUEUES = (1, 2, 4, 8, 16)
+_OPERATIONS = 2000
+_CGROUP = "/tmp/bench-cgroup"
+_SETUP = ("mkswap /dev/vda && swapon /dev/vda",
+          f"mkdir -p {_CGROUP} && mount -t cgroup2 none {_CGROUP}",
+          f"echo +memory >{_CGROUP}/cgroup.subtree_control && mkdir {_CGROUP}/vring")
+_IN_CGROUP = ["sh", "-c", f'echo $$ >{_CGROUP}/vring/cgroup.procs && exec "$@"', "sh"]
+# What a callback may call outside of the module; an empty process's share is taken off.
+_HELPER = re.compile(r"__rcu_read_|_raw_(spin|read|write)_|preempt_schedule|mutex_|__list_")
+_START, _AGE = "vd_mn_start", ("vd_mn_clear_young", "vd_mn_test_young")
+
+
+def _runs(queues, others):
+    runs = []
+    for number in queues:
+        common = ["--pin-driver", "0", "--dir", "both", "--mark", "--queues", str(number)]
+        for name in ["stock", *others]:
+            run = {"kind": "misses", "cell": str(number), "backend": name}
+            runs.append({**run, "args": [*common, "--misses", str(_OPERATIONS)]})
+            if name != "stock":
+                runs.append({**run, "kind": "aging", "wrap": _IN_CGROUP,
+                             "args": [*common, "--gap", "64", "--reclaim",
+                                      f"{_CGROUP}/vring/memory.reclaim"]})
+    return runs
+
+
+def _ours(name):
+    return name.endswith(" [vhost_direct]")
+
+
+def _share(count, symbols, wanted):
+    found = tcgprof.by_function(count, symbols, 0)
+    return sum(sums["insns"] for name, sums in found.items() if wanted(name))
+
+
+def _entered(count, symbols, names):
+    found = tcgprof.entries(count, symbols, 0)
+    return sum(found[f"{name} [vhost_direct]"] for name in names)
+
+
+def _entry(group, symbols):
+    """Figures of one number of queues from its (kind, backend) -> count."""
+    empty, own, aging = (group[key] for key in (("misses", "stock"), ("misses", "direct"),
+                                                ("aging", "direct")))
+    callbacks = _entered(own, symbols, [_START])
+    if callbacks != _OPERATIONS:
+        raise lab.BenchError(f"{_OPERATIONS} operations made {callbacks} callbacks")
+    helpers = _share(own, symbols, _HELPER.match) - _share(empty, symbols, _HELPER.match)
+    miss = (_share(own, symbols, _ours) + max(0, helpers)) / callbacks
+    aged = _entered(aging, symbols, _AGE)
+    if not aged:
+        raise lab.BenchError("the reclaim asked the notifier for the age of no page")
+    # Reclaim unmaps, too: those starts and ends cost what they cost above.
+    age = (_share(aging, symbols, _ours) - _entered(aging, symbols, [_START]) * miss) / aged
+    return {"miss": round(miss, 1), "age": round(age, 1), "callbacks": callbacks, "aged": aged}
+
+
+def measure(folder, options=(), queues=QUEUES):
+    """[{"queues", "rings", "miss", "age", ...}]: instructions a callback, start and end in one."""
+    lines = os.path.join(folder, "tcgcount.jsonl")
+    plugin = os.path.join(lab.BUILD, "tcgcount.so")
+    os.makedirs(folder, exist_ok=True)
+    work = plan.make(_runs(queues, ["direct"]), "/results/kallsyms", _SETUP)
+    runs = []
+    for line in plan.execute(work, folder, ["--accel", "tcg", "--smp", "1", "--disk", "256M", *options,
+                                            "--plugin", f"{plugin},out={lines},profile=on"]):
+        if "run" in line:
+            run = line["run"]
+            runs.append(run)
+            if run["status"]:
+                raise lab.BenchError(f"{' '.join(run['command'])}: {run.get('error', 'failed')}")
+    with open(lines, encoding="ascii") as file:
+        counts = [json.loads(line) for line in file]
+    if len(counts) != len(runs):
+        raise lab.BenchError(f"{len(runs)} marked runs but {len(counts)} counts in {lines}")
+    symbols = tcgprof.Symbols(os.path.join(folder, "files", "kallsyms"))
+    found = []
+    for number in queues:
+        group = {(run["kind"], run["backend"]): count for run, count in zip(runs, counts)
+                 if run["cell"] == str(number)}
+        found.append({"queues": number, "rings": 2 * number, **_entry(group, symbols)})
+    return found
+
+
+def script_lines(entries):
+    """A line each, for scripts."""
+    return [f"bench-mm: notifier {kind} queues={entry['queues']} instructions={entry[kind]:.0f}"
+            for kind in ("miss", "age") for entry in entries]
