@@ -8,8 +8,9 @@
  * go through a buffer each, which drains at any time but at the latest at the
  * barrier, so that leaving the barrier out has its effect.
  *
- * Checked: no page is used after it was freed, no set after it was freed, no
- * count goes wrong; and (ltl) a notifier that has begun comes to its end.
+ * Checked: no window is used once start has returned for its address, nor a
+ * page after it was freed, nor a set after it was freed; no count goes wrong;
+ * and (ltl) a notifier that has begun comes to its end.
  *
  * -DFAULT_x seeds a fault that must be found: see the script beside this file.
  */
@@ -41,6 +42,9 @@ byte ring = 0;
 bool closing, worker_done;
 byte readers;			/* inside rcu_read_lock() */
 bool waiting;			/* the first notifier wants the window lock */
+
+/* For the checks alone: at each address, starts that have returned and not ended. */
+byte away[2];
 
 #define take(l)		atomic { !l -> l = true }
 #define drop(l)		l = false
@@ -87,10 +91,14 @@ inline use_window()
 	assert(!set_freed);
 	if
 	:: valid ->
-		assert(!freed[win_page]);
+		assert(!freed[win_page] && !away[win_addr]);
 		assert(win_addr == ring);
+#ifdef FAULT_FAULT_UNDER_LOCK
+		/* A page fault waits for who changes the mapping. */
+		in_flight == 0;
+#endif
 		/* The burst: the window is used again and again. */
-		assert(!freed[win_page])
+		assert(!freed[win_page] && !away[win_addr])
 	:: else
 	fi;
 	drop(lock)
@@ -206,6 +214,7 @@ proctype notifier(byte me; byte a)
 #ifdef FAULT_COUNT_AFTER_SCAN
 		atomic { in_flight++ };
 #endif
+		away[a]++;
 #ifdef FAULT_END_BEFORE_UNMAP
 		seq++; in_flight--;
 #endif
@@ -217,6 +226,7 @@ proctype notifier(byte me; byte a)
 			fi
 		};
 		/* vd_mn_end() */
+		away[a]--;
 #ifndef FAULT_END_BEFORE_UNMAP
 		count_buf[me] == 0;
 #ifdef FAULT_RESET_COUNT
