@@ -13,6 +13,9 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#include <linux/page_frag_cache.h>
+#endif
 
 /*
  * Reaching user memory by another kernel address needs caches that don't
