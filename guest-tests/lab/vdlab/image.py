@@ -27,24 +27,39 @@ class Spec:
     def __init__(self, name):
         path = os.path.join(IMAGES, name + ".list")
         if not os.path.exists(path):
-            known = ", ".join(sorted(os.path.basename(p)[:-5]
-                                     for p in glob.glob(os.path.join(IMAGES, "*.list"))))
-            raise LabError(f"no image called {name} (there are: {known})")
-        self.name, self.suite, self.extra, self.packages = name, None, [], []
+            raise LabError(f"no image called {name} (there are: {', '.join(names())})")
+        self.name, self.suite, self.version = name, None, ""
+        self.extra, self.packages = [], []
         for number, line in enumerate(read_text(path).splitlines(), 1):
             words = line.split("#")[0].split()
             if len(words) == 1:
                 self.packages.append(words[0])
             elif len(words) == 2 and words[0] == "suite":
                 self.suite = words[1]
+            elif len(words) == 2 and words[0] == "kernel":
+                self.version = words[1]
             elif len(words) == 2 and words[0] == "extra":
                 self.extra.append(words[1])
             elif len(words) == 2 and words[0] == "prefer":
                 self.packages.append(words[1])
             elif words:
                 raise LabError(f"{path}:{number}: not understood: {line}")
-        if not self.suite:
-            raise LabError(f"{path}: no line 'suite NAME'")
+        if not self.suite or not self.version:
+            raise LabError(f"{path}: it needs the lines 'suite NAME' and 'kernel VERSION'")
+
+
+def names():
+    """The images there are lists of."""
+    return sorted(os.path.basename(path)[:-5] for path in glob.glob(os.path.join(IMAGES, "*.list")))
+
+
+def named(text):
+    """The image called TEXT, or the one whose kernel is of version TEXT (6.12)."""
+    for name in names():
+        if text in (name, Spec(name).version):
+            return name
+    raise LabError(f"no image or kernel called {text} (there are: "
+                   + ", ".join(f"{name} with {Spec(name).version}" for name in names()) + ")")
 
 
 class Image:
@@ -166,17 +181,20 @@ def _make_root(spec):
     return path
 
 
-def _kernel_release(root):
+def _kernel_release(spec, root):
     releases = [os.path.basename(path)[len("vmlinuz-"):]
                 for path in glob.glob(os.path.join(root, "boot", "vmlinuz-*"))]
     if len(releases) != 1:
         raise LabError(f"{root}/boot should hold one kernel, holds: {releases or 'none'}")
+    if not releases[0].startswith(spec.version + "."):
+        raise LabError(f"image {spec.name}: its kernel is {releases[0]}, its list says "
+                       f"{spec.version}: the archive has moved on")
     return releases[0]
 
 
 def _assemble(spec, root, path):
     """The boot parts beside a root: kernel without its compression, both initramfs."""
-    release = _kernel_release(root)
+    release = _kernel_release(spec, root)
     with open(os.path.join(root, "boot", "vmlinuz-" + release), "rb") as file:
         plain = vmlinux.extract(file.read())
     with open(os.path.join(path, "vmlinux"), "wb") as file:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from . import accel, image, qemu, sanitizer, scan
+from . import accel, image, inside, qemu, sanitizer, scan
 from .channel import Channels, Reader
 from .paths import LabError, cache_dir, locked, read_text, say
 from .qmp import Qmp
@@ -193,6 +193,8 @@ class Run:
         self.result.accel = accel.choose(options, vm)
         if options.sanitizer:
             vm = sanitizer.boot(options.sanitizer, vm)
+        elif inside.wanted(vm):
+            vm = inside.boot(vm)
         self.result.release = vm.release
         self.result.folder = self._folder(vm)
         with contextlib.ExitStack() as stack:

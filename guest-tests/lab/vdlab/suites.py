@@ -4,6 +4,7 @@
 A suite is an executable in guest-tests/suites that prints KTAP. Near its top it may say
   # vm: mem=6G disk=1G numa=2 timeout=300 append="numa=fake=2" own-boot
   # vm: no-sanitizer="why it can't run on a sanitizer kernel"
+  # vm 7.2: smp=1  (on that kernel only)
   # allow-log: REGEX  # reason
 """
 
@@ -56,13 +57,13 @@ def _declare(suite, word):
                          "timeout= own-boot no-sanitizer=)")
 
 
-def parse(name, text):
-    """The Suite that a file's first lines declare."""
-    suite = Suite(name)
+def parse(name, text, version=""):
+    """The Suite that a file's first lines declare for the kernel VERSION."""
+    suite, mine = Suite(name), f"# vm {version}:"
     for number, line in enumerate(text.splitlines()[:_HEADER_LINES], 1):
         try:
-            if line.startswith("# vm:"):
-                for word in shlex.split(line[5:]):
+            if line.startswith(("# vm:", mine)):
+                for word in shlex.split(line.partition(":")[2]):
                     _declare(suite, word)
             elif line.startswith("# allow-log:"):
                 pattern, separator, reason = line[12:].partition("  # ")
@@ -74,8 +75,8 @@ def parse(name, text):
     return suite
 
 
-def find():
-    """All suites, by name."""
+def find(version=""):
+    """All suites, by name, as they are run on the kernel VERSION."""
     found = []
     for path in sorted(glob.glob(os.path.join(FOLDER, "*.sh"))
                        + glob.glob(os.path.join(FOLDER, "*.py"))):
@@ -83,7 +84,7 @@ def find():
         if not os.access(path, os.X_OK):
             raise LabError(f"guest-tests/suites/{name} isn't executable: chmod +x it")
         with open(path, encoding="utf-8", errors="replace") as file:
-            found.append(parse(name, file.read()))
+            found.append(parse(name, file.read(), version))
     return found
 
 
