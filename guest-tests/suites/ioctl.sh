@@ -13,8 +13,9 @@ macvtap=
 
 [ -x "$progs/ioctl" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
 
-# Where ours may answer otherwise: pattern of the call|stock's answer|ours|why.
-# A line that no call needs is an error too: the list must not outlive its reasons.
+# Where ours may answer otherwise: pattern of the call|stock's answer|ours|why, and perhaps
+# |before VERSION or |from VERSION of the kernel. A line that no call needs is an error too:
+# the list must not outlive its reasons.
 differences() {
 	cat <<'END'
 features offered, bit 26|1|0|the dirty log (VHOST_F_LOG_ALL) isn't offered
@@ -27,8 +28,10 @@ VHOST_SET_BACKEND_FEATURES, bit 1|0|EOPNOTSUPP|and so is refused
 read, no owner|EAGAIN|EINVAL|reading is for the messages of the device IOTLB
 features offered, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never had them
 VHOST_SET_FEATURES, bit 34|EOPNOTSUPP|0|and so is accepted
-features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock has it from 7.2 on
-VHOST_SET_FEATURES, bit 35|EOPNOTSUPP|0|and so is accepted
+features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock hasn't|before 7.2
+VHOST_SET_FEATURES, bit 35|EOPNOTSUPP|0|and so is accepted|before 7.2
+features offered, bit 40|1|0|reset of one queue (VIRTIO_F_RING_RESET) isn't offered|from 7.2
+VHOST_SET_FEATURES, bit 40|0|EOPNOTSUPP|and so is refused|from 7.2
 owner, VHOST_?ET_VRING_BUSYLOOP_TIMEOUT, *|*|ENOTTY|busy polling isn't offered: the call is unknown
 memory table: stopped, size 0 at 0|0|EFAULT|stock takes it for the whole address space
 memory table: stopped, *kernel memory|0|EFAULT|stock sees it only when a queue starts; before that nothing is used
@@ -51,13 +54,23 @@ answers() {
 
 compare() {
 	python3 - /tmp/ioctl-stock "/tmp/ioctl-$1" /tmp/ioctl-differences <<'END'
-import fnmatch, sys
+import fnmatch, os, re, sys
 
 def read(path):
     return [line.rstrip("\n").rpartition(": ")[::2] for line in open(path)]
 
+def version(text):
+    return [int(part) for part in re.match(r"\d+\.\d+", text)[0].split(".")]
+
+def here(when):
+    word, _, since = when.partition(" ")
+    if not when:
+        return True
+    return (version(os.uname().release) < version(since)) == {"before": True, "from": False}[word]
+
 stock, ours = read(sys.argv[1]), read(sys.argv[2])
-allowed = [line.rstrip("\n").split("|") for line in open(sys.argv[3]) if line.strip()]
+allowed = [(line.rstrip("\n") + "|").split("|")[:5] for line in open(sys.argv[3]) if line.strip()]
+allowed = [entry for entry in allowed if here(entry[4])]
 used, wrong = set(), 0
 if [name for name, _ in stock] != [name for name, _ in ours]:
     print("the two nodes were not asked the same")
@@ -65,7 +78,7 @@ if [name for name, _ in stock] != [name for name, _ in ours]:
 for (name, a), (_, b) in zip(stock, ours):
     if a == b:
         continue
-    for i, (pattern, x, y, why) in enumerate(allowed):
+    for i, (pattern, x, y, why, _) in enumerate(allowed):
         if fnmatch.fnmatchcase(name, pattern) and fnmatch.fnmatchcase(a, x) \
                 and fnmatch.fnmatchcase(b, y) and why:
             used.add(i)

@@ -3,6 +3,8 @@
 # A guest VM of Debian's unmodified QEMU on /dev/vhost-net: stock's module first, to know
 # that the guest works, then this project's in its place.
 # vm: timeout=240 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
+# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
+# vm 7.2: smp=1 timeout=480
 # shellcheck disable=SC2317 # the functions are called through check
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh
@@ -28,12 +30,15 @@ try() {
 	tested "$backend${2:+ ($2)}"
 }
 
+# Stock may lose frames: it is here to show that the guest works.
 tested() {
+	lost=0
+	[ "$backend" = stock ] && lost=
 	check "$1: the guest boots" line "$backend" boot seconds=
 	check "$1: QEMU uses the back end" line "$backend" vhost pid=
 	check "$1: no ping is lost" ping_complete "$backend"
-	check "$1: packets from the guest, none lost" line "$backend" tx 'frames=[1-9].* lost=0'
-	check "$1: packets to the guest, none lost" line "$backend" rx 'frames=[1-9].* lost=0'
+	check "$1: packets from the guest${lost:+, none lost}" line "$backend" tx "frames=[1-9].* lost=$lost"
+	check "$1: packets to the guest${lost:+, none lost}" line "$backend" rx "frames=[1-9].* lost=$lost"
 	check "$1: a file to the guest arrives unchanged" line "$backend" send sha256=
 	check "$1: a file from the guest arrives unchanged" line "$backend" fetch sha256=
 	check "$1: the modules unload afterwards" grep -q "test=unload" "$out"
