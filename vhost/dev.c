@@ -55,6 +55,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 	vq->kick = NULL;
 	vq->call = NULL;
 	vq->err = NULL;
+	vd_log_release(vq);
 	memset(&vq->counters, 0, sizeof(vq->counters));
 }
 

@@ -13,6 +13,7 @@
 #include <linux/vhost.h>
 
 #include "../virtio/ring.h"
+#include "dirtylog.h"
 #include "memtable.h"
 #include "stats.h"
 #include "window.h"
@@ -28,6 +29,7 @@ struct vd_mm;
 #define VD_FEATURES (BIT_ULL(VIRTIO_F_NOTIFY_ON_EMPTY) |	\
 		     BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |	\
 		     BIT_ULL(VIRTIO_RING_F_EVENT_IDX) |		\
+		     BIT_ULL(VHOST_F_LOG_ALL) |			\
 		     BIT_ULL(VIRTIO_F_ANY_LAYOUT) |		\
 		     BIT_ULL(VIRTIO_F_VERSION_1) |		\
 		     BIT_ULL(VIRTIO_F_RING_PACKED) |		\
@@ -64,6 +66,7 @@ struct vd_mm;
  *        a ring that is unmapped for a while loses none.
  * @used_slots: slots of each; packed rings
  * @nused: how many
+ * @log: its part of the dirty log
  * @counters: statistics
  */
 struct vd_virtqueue {
@@ -88,6 +91,7 @@ struct vd_virtqueue {
 	struct vd_used *used;
 	u16 *used_slots;
 	unsigned int nused;
+	struct vd_log log;
 	struct vd_counters counters;
 };
 
@@ -101,7 +105,7 @@ struct vd_virtqueue {
  * @vqs: the virtqueues
  * @nvqs: how many
  * @direct: use windows; decided when the device is opened
- * @log: eventfd of VHOST_SET_LOG_FD, kept as stock keeps it
+ * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @debugfs: the device's folder
  */
 struct vd_dev {
@@ -138,6 +142,7 @@ long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 int vd_dev_set_features(struct vd_dev *dev, u64 features);
 
 /* vq.c */
+u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part);
 bool vd_vq_access_ok(const struct vd_virtqueue *vq);
 int vd_vq_start(struct vd_virtqueue *vq);
 void vd_vq_stop(struct vd_virtqueue *vq);

@@ -20,6 +20,18 @@
 #define VD_AVAIL_ALIGN	2
 #define VD_USED_ALIGN	4
 
+static bool vd_mem_table_fits(struct vd_virtqueue *vq,
+			      const struct vd_memtable *mem)
+{
+	bool ok;
+
+	mutex_lock(&vq->mutex);
+	ok = !vq->backend || !vd_vq_has(vq, VHOST_F_LOG_ALL) ||
+	     vd_log_table_ok(vq->log.base, mem);
+	mutex_unlock(&vq->mutex);
+	return ok;
+}
+
 static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
 {
 	struct vd_memtable *mem = vd_memtable_read(arg), *old = dev->mem;
@@ -27,6 +39,13 @@ static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
 
 	if (IS_ERR(mem))
 		return PTR_ERR(mem);
+	/* Memory that a running queue couldn't log mustn't be written. */
+	for (i = 0; i < dev->nvqs; i++) {
+		if (!vd_mem_table_fits(dev->vqs[i], mem)) {
+			kvfree(mem);
+			return -EFAULT;
+		}
+	}
 	dev->mem = mem;
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
@@ -43,39 +62,10 @@ static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
 	return 0;
 }
 
-/*
- * The dirty log isn't offered (VHOST_F_LOG_ALL): its address is checked as
- * stock does and then of no consequence.
- */
-static long vd_set_log_base(void __user *arg)
-{
-	u64 base;
-
-	if (copy_from_user(&base, arg, sizeof(base)))
-		return -EFAULT;
-	return (unsigned long)base == base ? 0 : -EFAULT;
-}
-
 /* The eventfd of a descriptor; NULL to unbind. */
 static struct eventfd_ctx *vd_eventfd_get(int fd)
 {
 	return fd == VHOST_FILE_UNBIND ? NULL : eventfd_ctx_fdget(fd);
-}
-
-static long vd_set_log_fd(struct vd_dev *dev, void __user *arg)
-{
-	struct eventfd_ctx *ctx;
-	int fd;
-
-	if (get_user(fd, (int __user *)arg))
-		return -EFAULT;
-	ctx = vd_eventfd_get(fd);
-	if (IS_ERR(ctx))
-		return PTR_ERR(ctx);
-	swap(ctx, dev->log);
-	if (ctx)
-		eventfd_ctx_put(ctx);
-	return 0;
 }
 
 static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
@@ -103,8 +93,7 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 
 	if (copy_from_user(&a, arg, sizeof(a)))
 		return -EFAULT;
-	/* VHOST_VRING_F_LOG too: nobody would write that log. */
-	if (a.flags)
+	if (a.flags & ~BIT(VHOST_VRING_F_LOG))
 		return -EOPNOTSUPP;
 	if ((unsigned long)a.desc_user_addr != a.desc_user_addr ||
 	    (unsigned long)a.used_user_addr != a.used_user_addr ||
@@ -114,18 +103,21 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 	    !IS_ALIGNED(a.used_user_addr, VD_USED_ALIGN) ||
 	    !IS_ALIGNED(a.log_guest_addr, VD_USED_ALIGN))
 		return -EINVAL;
+	if (vq->backend && !vd_log_used_ok(vq, vq->log.base, a.flags,
+					   a.log_guest_addr))
+		return -EINVAL;
 	memcpy(old, vq->part, sizeof(old));
 	vq->part[VD_PART_DESC] = a.desc_user_addr;
 	vq->part[VD_PART_AVAIL] = a.avail_user_addr;
 	vq->part[VD_PART_USED] = a.used_user_addr;
-	if (!vq->backend)
-		return 0;
 	/* A running ring moves: its windows go, and the new place must do. */
-	if (!vd_vq_access_ok(vq)) {
+	if (vq->backend && !vd_vq_access_ok(vq)) {
 		memcpy(vq->part, old, sizeof(old));
 		return -EINVAL;
 	}
-	return vd_vq_describe(vq);
+	vq->log.ring = a.flags & BIT(VHOST_VRING_F_LOG);
+	vq->log.used_addr = a.log_guest_addr;
+	return vq->backend ? vd_vq_describe(vq) : 0;
 }
 
 /*
@@ -307,14 +299,35 @@ long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg)
 	case VHOST_SET_MEM_TABLE:
 		return vd_set_mem_table(dev, arg);
 	case VHOST_SET_LOG_BASE:
-		return vd_set_log_base(arg);
+		return vd_log_set_base(dev, arg);
 	case VHOST_SET_LOG_FD:
-		return vd_set_log_fd(dev, arg);
+		return vd_log_set_fd(dev, arg);
 	default:
 		return vd_vring_ioctl(dev, cmd, arg);
 	}
 }
 EXPORT_SYMBOL_GPL(vd_dev_ioctl);
+
+/* Can the running queues log all that they will write? */
+static int vd_dev_check_log(struct vd_dev *dev, u64 features)
+{
+	unsigned int i;
+	int err = 0;
+
+	if (!(features & BIT_ULL(VHOST_F_LOG_ALL)))
+		return 0;
+	for (i = 0; i < dev->nvqs && !err; i++) {
+		struct vd_virtqueue *vq = dev->vqs[i];
+
+		mutex_lock(&vq->mutex);
+		if (vq->backend && !vd_log_table_ok(vq->log.base, vq->mem))
+			err = -EFAULT;
+		else if (vq->backend)
+			err = vd_log_prepare(vq, features);
+		mutex_unlock(&vq->mutex);
+	}
+	return err;
+}
 
 /**
  * vd_dev_set_features - what the driver acknowledged (VHOST_SET_FEATURES)
@@ -324,17 +337,22 @@ EXPORT_SYMBOL_GPL(vd_dev_ioctl);
  * Stock lets features change while a back end is attached, and so do we: the
  * ring's size may change with the event words, so its windows go. Only its
  * kind can't change then.
- * Return: 0 or -EBUSY. Context: device mutex; may sleep.
+ * Return: 0; -EBUSY; -EFAULT if memory of a running queue has no place in the
+ * dirty log that is asked for; -ENOMEM. Context: device mutex; may sleep.
  */
 int vd_dev_set_features(struct vd_dev *dev, u64 features)
 {
 	unsigned int i;
+	int err;
 
 	for (i = 0; i < dev->nvqs; i++)
 		if (dev->vqs[i]->backend &&
 		    (features ^ dev->vqs[i]->features) &
 		    BIT_ULL(VIRTIO_F_RING_PACKED))
 			return -EBUSY;
+	err = vd_dev_check_log(dev, features);
+	if (err)
+		return err;
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 

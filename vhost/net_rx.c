@@ -41,6 +41,7 @@ enum {
  * @mark: vq->nused before the current frame
  * @niov: user-memory segments of the current frame
  * @room: bytes in them
+ * @log: what is written is logged
  * @msg: for the socket; all but what changes with each frame is set once
  */
 struct vd_rx {
@@ -52,6 +53,7 @@ struct vd_rx {
 	u32 mark;
 	u32 niov;
 	u64 room;
+	bool log;
 	struct msghdr msg;
 };
 
@@ -166,6 +168,8 @@ static int vd_rx_take(struct vd_rx *rx)
 			    VD_IOV - rx->niov);
 	if (unlikely(n < 0))
 		return n == -VD_BURST_FULL ? -VD_RX_TOO_LONG : n;
+	if (unlikely(rx->log))
+		vd_log_take(vq, seg, c->nr_in);
 	rx->next++;
 	rx->taken++;
 	rx->slots += c->slots;
@@ -193,6 +197,7 @@ static int vd_rx_reserve(struct vd_rx *rx, u32 len)
 	rx->slots = 0;
 	rx->niov = 0;
 	rx->room = 0;
+	vq->log.nsegs = 0;
 	while (rx->room < len) {
 		if (unlikely(rx->taken == most))
 			return -VD_RX_TOO_LONG;
@@ -297,16 +302,16 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 		return 0;
 	}
 	err = vd_rx_receive(rx, len);
+	if (likely(!err) && unlikely(!vd_rx_header(rx)))
+		err = -EFAULT;
+	/* Also after a failure: some of it may have been written. */
+	if (unlikely(rx->log))
+		vd_log_data(vq, len);
 	if (unlikely(err)) {
 		/* The frame is gone: another reader had it, or a fault. */
 		vd_rx_untake(rx);
 		vd_stat_inc(&vq->counters, dropped);
 		return err == -EFAULT ? -VD_BAD_BUFFER : 0;
-	}
-	if (unlikely(!vd_rx_header(rx))) {
-		vd_rx_untake(rx);
-		vd_stat_inc(&vq->counters, dropped);
-		return -VD_BAD_BUFFER;
 	}
 	vd_stat_inc(&vq->counters, packets);
 	vd_stat_add(&vq->counters, bytes, len - rx->q->hlen);
@@ -380,6 +385,7 @@ static void vd_net_rx(struct vd_net_queue *q)
 		goto out;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);
+	rx.log = vd_vq_has(vq, VHOST_F_LOG_ALL);
 	/* What an earlier fault left over goes first. */
 	err = vd_vq_no_notify(vq) ?: vd_vq_flush(vq);
 	if (likely(!err)) {

@@ -12,6 +12,7 @@
 #include "../virtio/ring_packed.h"
 #include "../virtio/ring_split.h"
 #include "access.h"
+#include "access_log.h"
 #include "compat/compat.h"
 #include "dev.h"
 #include "trace.h"
@@ -20,15 +21,16 @@
  * One function a way, so that each is straight code. Direct ones are called
  * with the window lock held, see vd_winset_enter().
  */
-#define VD_INSTANCE(kind, way, push, ...)				\
+#define VD_READER(kind, way)						\
 static noinline int vd_pop_##kind##_##way(struct vd_virtqueue *vq,	\
 					  const void *mem,		\
 					  unsigned int max)		\
 {									\
 	return vd_##kind##_pop(&vq->ring, &vd_##way##_ops, mem,		\
 			       vq->burst, max);				\
-}									\
-									\
+}
+
+#define VD_WRITER(kind, way, push, ...)					\
 static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
 					    const void *mem)		\
 {									\
@@ -51,12 +53,20 @@ static noinline int vd_notify_##kind##_##way(struct vd_virtqueue *vq,	\
 	return vd_##kind##_notify(&vq->ring, &vd_##way##_ops, mem);	\
 }
 
-VD_INSTANCE(split, contig, vd_split_push)
-VD_INSTANCE(split, paged, vd_split_push)
-VD_INSTANCE(split, user, vd_split_push)
-VD_INSTANCE(packed, contig, vd_packed_push, vq->used_slots)
-VD_INSTANCE(packed, paged, vd_packed_push, vq->used_slots)
-VD_INSTANCE(packed, user, vd_packed_push, vq->used_slots)
+VD_READER(split, contig)
+VD_READER(split, paged)
+VD_READER(split, user)
+VD_READER(packed, contig)
+VD_READER(packed, paged)
+VD_READER(packed, user)
+VD_WRITER(split, contig, vd_split_push)
+VD_WRITER(split, paged, vd_split_push)
+VD_WRITER(split, user, vd_split_push)
+VD_WRITER(split, logged, vd_split_push)
+VD_WRITER(packed, contig, vd_packed_push, vq->used_slots)
+VD_WRITER(packed, paged, vd_packed_push, vq->used_slots)
+VD_WRITER(packed, user, vd_packed_push, vq->used_slots)
+VD_WRITER(packed, logged, vd_packed_push, vq->used_slots)
 
 /* The instance for a kind of ring. */
 #define vd_vq_kind(vq, verb, way, ...)					\
@@ -83,6 +93,30 @@ VD_INSTANCE(packed, user, vd_packed_push, vq->used_slots)
 			trace_vd_fallback(_vq, _ret);			\
 	}								\
 	_ret; })
+
+/* The same for a ring whose writes are logged, once they are done. */
+#define vd_vq_call_logged(vq, verb) ({					\
+	struct vd_virtqueue *_lq = (vq);				\
+	int _res;							\
+									\
+	vd_winset_ready(&_lq->win);					\
+	if (vd_winset_enter(&_lq->win)) {				\
+		_lq->log.direct = true;					\
+		_res = vd_vq_kind(_lq, verb, logged, _lq);		\
+		vd_winset_leave(&_lq->win);				\
+		vd_stat_inc(&_lq->counters, bursts_direct);		\
+	} else {							\
+		_lq->log.direct = false;				\
+		_res = vd_vq_kind(_lq, verb, logged, _lq);		\
+		vd_stat_inc(&_lq->counters, bursts_user);		\
+	}								\
+	vd_log_ring(_lq);						\
+	_res; })
+
+/* For what writes to the ring. */
+#define vd_vq_call_writer(vq, verb)					\
+	(unlikely((vq)->log.ring) ? vd_vq_call_logged(vq, verb) :	\
+				    vd_vq_call(vq, verb))
 
 /**
  * vd_vq_pop - take chains from the driver
@@ -142,7 +176,7 @@ int vd_vq_flush(struct vd_virtqueue *vq)
 
 	if (!vq->nused)
 		return 0;
-	ret = vd_vq_call(vq, flush);
+	ret = vd_vq_call_writer(vq, flush);
 	if (unlikely(ret < 0))
 		return ret;
 	vq->nused = 0;
@@ -163,7 +197,7 @@ EXPORT_SYMBOL_GPL(vd_vq_flush);
  */
 int vd_vq_no_notify(struct vd_virtqueue *vq)
 {
-	return vd_vq_call(vq, no_notify);
+	return vd_vq_call_writer(vq, no_notify);
 }
 EXPORT_SYMBOL_GPL(vd_vq_no_notify);
 
@@ -176,7 +210,7 @@ EXPORT_SYMBOL_GPL(vd_vq_no_notify);
  */
 int vd_vq_notify(struct vd_virtqueue *vq)
 {
-	return vd_vq_call(vq, notify);
+	return vd_vq_call_writer(vq, notify);
 }
 EXPORT_SYMBOL_GPL(vd_vq_notify);
 
@@ -214,7 +248,12 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 }
 EXPORT_SYMBOL_GPL(vd_vq_error);
 
-static u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part)
+/**
+ * vd_vq_part_size - bytes of a part of the ring, with the features it has
+ * @vq: the virtqueue
+ * @part: which part
+ */
+u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part)
 {
 	return vd_vq_has(vq, VIRTIO_F_RING_PACKED) ?
 	       vd_packed_part_size(part, vq->ring.num) :
@@ -257,7 +296,8 @@ static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
  */
 bool vd_vq_access_ok(const struct vd_virtqueue *vq)
 {
-	return vq->mem && vd_vq_shape_ok(vq) && vd_vq_parts_ok(vq);
+	return vq->mem && vd_vq_shape_ok(vq) && vd_vq_parts_ok(vq) &&
+	       vd_log_ok(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_access_ok);
 
@@ -319,15 +359,22 @@ int vd_vq_start(struct vd_virtqueue *vq)
 {
 	struct vd_ring *r = &vq->ring;
 	u16 raw;
+	u32 at;
 
+	if (vd_log_prepare(vq, vq->features))
+		return -ENOMEM;
 	vd_vq_ring_features(vq);
 	r->used_flags = 0;
 	r->signalled_valid = false;
 	/* Zero lets the driver kick, in either kind of ring. */
-	if (vd_user_write16(vq, VD_PART_USED,
-			    r->packed ? VD_PACKED_FLAGS : VD_SPLIT_FLAGS, 0) ||
+	at = r->packed ? VD_PACKED_FLAGS : VD_SPLIT_FLAGS;
+	if (vd_user_write16(vq, VD_PART_USED, at, 0) ||
 	    vd_user_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
 		return -EFAULT;
+	if (vq->log.ring) {
+		vd_log_note(vq, VD_PART_USED, at, sizeof(raw));
+		vd_log_ring(vq);
+	}
 	/* A packed ring's place is not in the ring: SET_VRING_BASE told it. */
 	if (!r->packed)
 		r->last_used = vd_ring16(r, raw);

@@ -18,9 +18,6 @@ macvtap=
 # the list must not outlive its reasons.
 differences() {
 	cat <<'END'
-features offered, bit 26|1|0|the dirty log (VHOST_F_LOG_ALL) isn't offered
-VHOST_SET_FEATURES, bit 26|0|EOPNOTSUPP|and so is refused
-*, VRING_ADDR log flag|0|EOPNOTSUPP|nobody would write the log
 features offered, bit 33|1|0|the device IOTLB (VIRTIO_F_ACCESS_PLATFORM) isn't offered
 VHOST_SET_FEATURES, bit 33|0|EOPNOTSUPP|and so is refused
 backend features offered, bit 1|1|0|nor is its message format (VHOST_BACKEND_F_IOTLB_MSG_V2)

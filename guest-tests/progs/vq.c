@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A well-behaved driver of one virtqueue. */
+#include <string.h>
+#include <unistd.h>
+
+#include "node.h"
+#include "proc.h"
+#include "test.h"
+#include "vq.h"
+
+/* As in <linux/virtio_ring.h>, whose packed descriptor is of endian types. */
+struct packed_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t id;
+	uint16_t flags;
+};
+
+#define P_AVAIL (1 << 7)
+#define P_USED (1 << 15)
+
+void vq_init(struct vq *q, unsigned int index, uint64_t features, uint8_t *desc,
+	     uint8_t *avail, uint8_t *used)
+{
+	memset(q, 0, sizeof(*q));
+	q->index = index;
+	q->packed = features & F_PACKED;
+	q->desc = desc;
+	q->avail = avail;
+	q->used = used;
+	q->kick = event_new();
+	q->call = event_new();
+	q->err = event_new();
+}
+
+int vq_told(struct vq *q, int node, const struct vq_told *told)
+{
+	struct vhost_vring_addr a = {
+		.index = q->index,
+		.flags = told->flags,
+		.desc_user_addr = told->desc,
+		.avail_user_addr = told->avail,
+		.used_user_addr = told->used,
+		.log_guest_addr = told->log,
+	};
+
+	return node_call(node, VHOST_SET_VRING_ADDR, &a);
+}
+
+int vq_setup(struct vq *q, int node, const struct vq_told *told)
+{
+	/* Packed: both places at slot 0 with their wrap counters set. */
+	return node_num(node, q->index, VQ_NUM) ?:
+	       node_base(node, q->index, q->packed ? 0x80008000 : 0) ?:
+	       vq_told(q, node, told) ?:
+	       node_file(node, VHOST_SET_VRING_KICK, q->index, q->kick) ?:
+	       node_file(node, VHOST_SET_VRING_CALL, q->index, q->call) ?:
+	       node_file(node, VHOST_SET_VRING_ERR, q->index, q->err);
+}
+
+void vq_close(struct vq *q)
+{
+	close(q->kick);
+	close(q->call);
+	close(q->err);
+}
+
+static void offer_packed(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	unsigned int slot = q->next % VQ_NUM;
+	struct packed_desc *d = (struct packed_desc *)q->desc + slot;
+
+	d->addr = addr;
+	d->len = len;
+	d->id = slot;
+	flags |= q->next / VQ_NUM % 2 ? P_USED : P_AVAIL;
+	__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
+}
+
+static void offer_split(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	struct vring_desc *d = (struct vring_desc *)q->desc;
+	struct vring_avail *a = (struct vring_avail *)q->avail;
+	unsigned int slot = q->next % VQ_NUM;
+
+	d[slot] = (struct vring_desc){ addr, len, flags, 0 };
+	a->ring[slot] = slot;
+	__atomic_store_n(&a->idx, (uint16_t)(q->next + 1), __ATOMIC_RELEASE);
+}
+
+void vq_offer(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	if (q->packed)
+		offer_packed(q, addr, len, flags);
+	else
+		offer_split(q, addr, len, flags);
+	q->next++;
+}
+
+void vq_kick(struct vq *q)
+{
+	event_post(q->kick);
+}
+
+/* In order a used descriptor may stand for those before it: its id tells. */
+static void reap_packed(struct vq *q)
+{
+	struct packed_desc *d;
+	uint16_t flags, want;
+
+	while (q->seen != q->next) {
+		d = (struct packed_desc *)q->desc + q->seen % VQ_NUM;
+		flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
+		want = q->seen / VQ_NUM % 2 ? 0 : P_AVAIL | P_USED;
+		if ((flags & (P_AVAIL | P_USED)) != want)
+			return;
+		q->seen += (d->id + VQ_NUM - q->seen % VQ_NUM) % VQ_NUM + 1;
+	}
+}
+
+uint32_t vq_returned(struct vq *q)
+{
+	const struct vring_used *u = (const struct vring_used *)q->used;
+
+	if (q->packed)
+		reap_packed(q);
+	else
+		q->seen += (uint16_t)(__atomic_load_n(&u->idx, __ATOMIC_ACQUIRE) - q->seen);
+	return q->seen;
+}
+
+bool vq_wait(struct vq *q, uint32_t n, unsigned int ms)
+{
+	uint64_t until = now_ns() + ms * NS_PER_MS;
+
+	while ((int32_t)(vq_returned(q) - n) < 0) {
+		if (now_ns() > until)
+			return false;
+		sleep_ms(1);
+	}
+	return true;
+}
