@@ -63,7 +63,7 @@ bench-mm: setup-lab
 # kernels than 6.1 are built inside their images, by run-tests.
 test: setup-lab
 	.ci/setup test
-	+$(if $(filter 6.1,$(KERNEL)),kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules KDIR=$$kdir)
+	+$(if $(filter 6.1,$(KERNEL)),kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules KDIR=$$kdir VD_TESTS=y)
 	+$(MAKE) programs
 	guest-tests/run-tests --kernel $(KERNEL) $(TESTS)
 

@@ -39,7 +39,7 @@ def _command(vm):
         if os.geteuid() != 0:
             raise LabError("building modules inside an image needs root (it mounts and chroots)")
         build = ["chroot", root, "make", "-s", f"-j{os.cpu_count()}", "-C", _headers(vm),
-                 "M=/mnt", "modules"]
+                 "M=/mnt", "VD_TESTS=y", "modules"]
         # objtool asks /proc for its stack's limit.
         script = (f"mount --bind {shlex.quote(tree)} {shlex.quote(root)}/mnt && "
                   f"mount --rbind /proc {shlex.quote(root)}/proc && exec {shlex.join(build)}")

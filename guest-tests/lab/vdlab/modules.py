@@ -15,7 +15,7 @@ import time
 
 from .paths import REPO, LabError, cache_dir, locked, say
 
-_SOURCES = ("Kbuild", "vhost/**/*.[ch]", "vhost/**/Kbuild", "virtio/*.h")
+_SOURCES = ("Kbuild", "vhost/**/*.[ch]", "vhost/**/Kbuild", "virtio/*.h", "guest-tests/kmod/*.c")
 _KEEP = 4
 _DONE = "modules.json"
 
@@ -54,9 +54,10 @@ def _make(name, command, tree, folder):
         raise LabError(f"the modules don't build against the {name} kernel:\n{done.stdout[-3000:]}")
     if "warning:" in done.stdout:
         raise LabError(f"the modules build with warnings on {name}:\n{done.stdout[-3000:]}")
-    os.mkdir(os.path.join(folder, "ko"))
-    for path in glob.glob(os.path.join(tree, "*.ko")):
-        os.rename(path, os.path.join(folder, "ko", os.path.basename(path)))
+    for path in glob.glob(os.path.join(tree, "**", "*.ko"), recursive=True):
+        target = os.path.join(folder, "ko", os.path.relpath(path, tree))
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.rename(path, target)
     shutil.rmtree(tree)
 
 

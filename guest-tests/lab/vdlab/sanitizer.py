@@ -38,7 +38,8 @@ def _modules(name, built, vm):
     here = os.path.dirname(os.path.abspath(__file__))
 
     def command(tree):
-        return ["make", "-s", "-C", built.kdir, f"M={tree}", f"-j{os.cpu_count()}", "modules"]
+        return ["make", "-s", "-C", built.kdir, f"M={tree}", f"-j{os.cpu_count()}", "VD_TESTS=y",
+                "modules"]
 
     def finish(folder):
         # What the lab boots from is built in: nothing to load, but the list says so.

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Faults and delays made by the module vd_inject, and calls counted by kprobes.
+
+    with Inject("get_user_pages_fast", at_return=1, usecs=2000, comm="vhost-") as slow:
+        ...
+    slow.done      # injections
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from vdtest import MODULES, sh, write  # noqa: E402
+
+MODULE = f"{MODULES}/guest-tests/kmod/vd_inject.ko"
+_TRACING = "/sys/kernel/tracing"
+
+
+def missing():
+    """Why there are no injections here, or an empty string."""
+    if not os.path.exists(MODULE):
+        return "guest-tests/kmod isn't built (make modules VD_TESTS=y)"
+    return ""
+
+
+class Inject:
+    """Makes one function slow or failing while the context lasts."""
+
+    def __init__(self, func, **params):
+        self._words = [f"func={func}"] + [f"{key}={value}" for key, value in params.items()]
+        self.hits = self.done = self.met = 0
+
+    def __enter__(self):
+        said = sh(["insmod", MODULE, *self._words])
+        if said.returncode:
+            raise RuntimeError(f"vd_inject {self._words}: {said.stdout}")
+        return self
+
+    def read(self):
+        """Bring hits, done and met up to date."""
+        for name in ("hits", "done", "met"):
+            with open(f"/sys/module/vd_inject/parameters/{name}", encoding="ascii") as file:
+                setattr(self, name, int(file.read()))
+        return self
+
+    def __exit__(self, *_):
+        self.read()
+        said = sh("rmmod vd_inject")
+        if said.returncode:
+            raise RuntimeError(f"rmmod vd_inject: {said.stdout}")
+
+    def __str__(self):
+        return f"{' '.join(self._words)}: {self.hits} calls, {self.done} injections, {self.met} met"
+
+
+def _append(line):
+    # Python's append mode seeks, which this file refuses.
+    fd = os.open(f"{_TRACING}/kprobe_events", os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, f"{line}\n".encode())
+    finally:
+        os.close(fd)
+
+
+class Calls:
+    """Counts calls of functions; FUNCS: {name: "module:symbol"}."""
+
+    def __init__(self, funcs):
+        self._funcs, self._counts = funcs, {}
+
+    def __enter__(self):
+        for name, func in self._funcs.items():
+            _append(f"p:vdcount/{name} {func}")
+        write(f"{_TRACING}/events/vdcount/enable", "1")
+        return self
+
+    def read(self):
+        """{name: calls so far}"""
+        with open(f"{_TRACING}/kprobe_profile", encoding="ascii") as file:
+            lines = [line.split() for line in file]
+        return {words[0]: int(words[1]) for words in lines if words[0] in self._funcs}
+
+    def __exit__(self, *_):
+        self._counts = self.read()
+        write(f"{_TRACING}/events/vdcount/enable", "0")
+        for name in self._funcs:
+            _append(f"-:vdcount/{name}")
+
+    def __getitem__(self, name):
+        return self._counts[name]
+
+
+class Maps:
+    """Counts what became of attempts to map, by the tracepoint vd_map."""
+
+    _EVENT = f"{_TRACING}/events/vhost_direct/vd_map"
+
+    def __enter__(self):
+        write(f"{_TRACING}/trace", "")
+        write(f"{self._EVENT}/enable", "1")
+        self.results = {}
+        return self
+
+    def __exit__(self, *_):
+        write(f"{self._EVENT}/enable", "0")
+        with open(f"{_TRACING}/trace", encoding="ascii", errors="replace") as file:
+            for line in file:
+                _, found, result = line.rpartition("result=")
+                if found:
+                    result = result.strip()
+                    self.results[result] = self.results.get(result, 0) + 1
+        write(f"{_TRACING}/trace", "")
+
+    def __getitem__(self, result):
+        return self.results.get(result, 0)
