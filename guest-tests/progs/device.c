@@ -4,6 +4,7 @@
  *
  *	device check NODE      owner, worker, statistics, cost: as KTAP
  *	device leaks NODE      the same calls many thousand times: as KTAP
+ *	device cycles NODE     the first part of that, $VD_CYCLES times: as KTAP
  *	device open NODE       hold it open until killed
  *	device own NODE        hold it open and owned until killed
  *	device traffic NODE    send frames until killed
@@ -28,7 +29,7 @@
 
 #define MANY		300
 #define IDLE_LIMIT_KB	256
-#define CYCLES		2000
+#define CYCLES		2000	/* or $VD_CYCLES */
 #define CHILDREN	8
 #define OWN_CYCLES	200
 #define FD_LOOPS	20000
@@ -230,7 +231,7 @@ static void one_cycle(int tap, bool reset)
 }
 
 /* Many at a time: a close mostly waits for a grace period of RCU. */
-static void cycles_of_children(int tap)
+static void cycles_of_children(int tap, unsigned int count)
 {
 	unsigned int i, j;
 	int status;
@@ -239,7 +240,7 @@ static void cycles_of_children(int tap)
 	for (i = 0; i < CHILDREN; i++) {
 		if (fork())
 			continue;
-		for (j = 0; j < CYCLES / CHILDREN; j++)
+		for (j = 0; j < count / CHILDREN; j++)
 			one_cycle(tap, j & 1);
 		_exit(t_errors() > 0);
 	}
@@ -251,13 +252,16 @@ static void cycles_of_children(int tap)
 
 static void cycles(void)
 {
+	const char *wanted = getenv("VD_CYCLES");
+	const unsigned int count = wanted ? atoi(wanted) : CYCLES;
 	long slab, fds, files, free_before, slab_after, free_after;
 	uint64_t start;
 	int tap = tap_bare(0x5002 /* tap, no packet info, virtio header */);
 	unsigned int i;
 
-	t_begin("open, set up and close %u times leaves nothing behind", CYCLES + OWN_CYCLES);
-	cycles_of_children(tap);
+	t_begin("open, set up and close %u times leaves nothing behind", count + OWN_CYCLES);
+	/* Whatever is made once and kept, first. */
+	cycles_of_children(tap, CYCLES);
 	for (i = 0; i < 10; i++)
 		one_cycle(tap, i & 1);
 	sleep_ms(500);
@@ -269,7 +273,7 @@ static void cycles(void)
 	for (i = 0; i < OWN_CYCLES; i++)
 		one_cycle(tap, i & 1);
 	t_diag("%llu us each", (unsigned long long)(now_ns() - start) / 1000 / OWN_CYCLES);
-	cycles_of_children(tap);
+	cycles_of_children(tap, count);
 	sleep_ms(500);
 	free_after = free_kb();
 	slab_after = meminfo_kb("SUnreclaim");
@@ -370,7 +374,7 @@ static void hold(bool own)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		fprintf(stderr, "usage: device check|leaks|open|own|traffic NODE\n");
+		fprintf(stderr, "usage: device check|leaks|cycles|open|own|traffic NODE\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -379,11 +383,12 @@ int main(int argc, char **argv)
 		traffic();
 	if (!strcmp(argv[1], "open") || !strcmp(argv[1], "own"))
 		hold(!strcmp(argv[1], "own"));
-	if (!strcmp(argv[1], "leaks")) {
+	if (!strcmp(argv[1], "leaks") || !strcmp(argv[1], "cycles"))
 		cycles();
+	if (!strcmp(argv[1], "leaks")) {
 		fd_loops();
 		other_loops();
-	} else {
+	} else if (strcmp(argv[1], "cycles")) {
 		worker();
 		stranger();
 		stats();

@@ -11,7 +11,7 @@
 /* A chunk with its poison on both sides. */
 #define WATCHED (CHUNK_SIZE + 2 * PAGE)
 
-void mem_init(struct mem *m)
+void mem_init(struct mem *m, bool shared)
 {
 	static const uint64_t gpa[CHUNKS] = { GPA_A, GPA_B, GPA_TOP };
 	unsigned int i;
@@ -20,7 +20,8 @@ void mem_init(struct mem *m)
 	for (i = 0; i < CHUNKS; i++) {
 		struct chunk *c = &m->chunk[i];
 		uint8_t *p = mmap(NULL, WATCHED + 2 * PAGE, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				  (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS,
+				  -1, 0);
 
 		MUST(p != MAP_FAILED, "mmap");
 		p += PAGE;

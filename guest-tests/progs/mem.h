@@ -42,7 +42,8 @@ struct mem {
 	unsigned int nspans;
 };
 
-void mem_init(struct mem *m);
+/* @shared: with children that are forked later. */
+void mem_init(struct mem *m, bool shared);
 void mem_exit(struct mem *m);
 void *mem_take(struct mem *m, unsigned int chunk, size_t len, size_t align);
 /* The last @len bytes of a chunk; may be taken once, and is not checked. */

@@ -12,14 +12,14 @@ void rig_open(struct rig *r, const struct rig_opts *o)
 	unsigned int i;
 
 	memset(r, 0, sizeof(*r));
-	mem_init(&r->mem);
+	mem_init(&r->mem, o->shared);
 	r->features = o->features;
 	r->hdr = o->features & (F_V1 | F_MRG) ? 12 : 10;
 	for (i = 0; i < 2; i++)
 		ring_place(&r->q[i], &r->mem, i, o->num ?: RIG_NUM);
 	r->buf = mem_take(&r->mem, CHUNK_A, 1 << 16, PAGE);
 	tap_open(&r->tap, o->features & F_OWN_HDR ? 0 : r->hdr, o->batch);
-	r->node = node_open(o->node);
+	r->node = o->fd ?: node_open(o->node);
 	MUST(!node_owner(r->node), "VHOST_SET_OWNER");
 	CHECK_EQ(node_features(r->node, o->features), 0);
 	CHECK_EQ(mem_announce(&r->mem, r->node), 0);

@@ -34,11 +34,20 @@ struct rig {
 	uint32_t seq;
 };
 
+/**
+ * struct rig_opts - what kind of device
+ * @num: entries of each ring, 0 for RIG_NUM
+ * @batch: no send-buffer limit on the tap
+ * @shared: guest memory is shared with children
+ * @fd: the node if it is open already, without an owner
+ */
 struct rig_opts {
 	const char *node;
 	uint64_t features;
 	unsigned int num;
 	bool batch;
+	bool shared;
+	int fd;
 };
 
 void rig_open(struct rig *r, const struct rig_opts *o);
