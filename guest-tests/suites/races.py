@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The race windows of the protocol, held open on purpose: by a probe that makes a function
+slow, so that what is tested is the module as it is shipped. Each test shows that the window
+was open (injections), that somebody came through it (met), what the module made of it, and
+that nothing was lost or corrupted.
+"""
+# Freed memory is poisoned: whoever uses it is found out also without KASAN.
+# vm: numa=2 timeout=500 append="numa=fake=2 slub_debug=FPU"
+
+import glob
+import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+# pylint: disable=wrong-import-position
+from inject import Inject, Maps, missing  # noqa: E402
+from vdtest import NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
+
+LIFE = "/vd/build/guest-tests/life"
+CORE = "vhost_direct:"
+TRAFFIC = "--dir both --warmup 0 --seconds 1 --size 60:600"
+ATTEMPTS = 8
+
+
+class Meddler:
+    """Invalidates memory of a driver from outside, so that it overlaps the driver's own events.
+
+    clear_refs takes the mmap lock for writing, migratepages for reading and each page's own.
+    """
+
+    def __init__(self, how):
+        self._how, self._over = how, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    @staticmethod
+    def _pid():
+        for path in glob.glob("/proc/[0-9]*/comm"):
+            try:
+                with open(path, encoding="ascii", errors="replace") as file:
+                    if file.read().strip() == "vring":
+                        return path.split("/")[2]
+            except OSError:
+                pass
+        return None
+
+    def _once(self, pid, turn):
+        if self._how == "clear_refs":
+            write(f"/proc/{pid}/clear_refs", "4")
+        else:
+            sh(["migratepages", pid, str(turn & 1), str(1 - (turn & 1))])
+
+    def _run(self):
+        pid, turn = None, 0
+        while not self._over.wait(0.003):
+            pid = pid or self._pid()
+            try:
+                if pid:
+                    self._once(pid, turn := turn + 1)
+            except OSError:
+                pid = None
+
+    def __enter__(self):
+        if self._how:
+            self._thread.start()
+
+    def __exit__(self, *_):
+        self._over.set()
+        if self._how:
+            self._thread.join()
+
+
+class Count:
+    """What happened, over as many attempts as it takes: emulated processors share real ones,
+    and who meets whom in a given second is anybody's guess."""
+
+    def __init__(self, result=""):
+        self.done = self.met = self.given_up = 0
+        self._result, self._about = result, []
+
+    def add(self, slow, maps=None):
+        """One attempt's."""
+        self.done += slow.done
+        self.met += slow.met
+        self.given_up += maps[self._result] if maps and self._result else 0
+        self._about.append(f"{slow}{f'; maps {maps.results}' if maps else ''}")
+
+    def enough(self):
+        """Whether all was seen that had to be."""
+        return self.done >= 3 and self.met >= 1 and (not self._result or self.given_up >= 3)
+
+    def __str__(self):
+        return "\n".join(self._about)
+
+
+def under(run, meddle):
+    """Why traffic in a race isn't right, or an empty string."""
+    why = run.wrong()
+    tail = run.each("bursts_direct", "stats_tail")
+    # A meddler doesn't end with the events.
+    if not why and not meddle and (min(tail) < 1 or
+                                   run.stat("bursts_user", "stats_tail") > 4 + sum(tail) // 50):
+        why = (f"afterwards not all is direct: {tail} bursts, "
+               f"{run.each('bursts_user', 'stats_tail')} by user access")
+    return why and f"{why}\n{run.json.get('events')}\n{run.about()}"
+
+
+def seen(t, name, count, attempts):
+    """The test that the race took place."""
+    t.diag(f"{name}, {attempts} attempts:\n{count}")
+    t.check(f"{name}: the window was held open, and somebody came through", count.enough(),
+            f"done {count.done}, met {count.met}, given up {count.given_up}\n{count}")
+
+
+def race(t, name, func, events, result="", meddle="", **params):
+    """A named test: traffic with events and FUNC made slow. RESULT: one that maps must have had."""
+    count, why = Count(result), ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with Meddler(meddle), Inject(func, **params) as slow, Maps() as maps:
+            run = Run(f"{TRAFFIC} --events {events}")
+        count.add(slow, maps)
+        why = why or under(run, meddle)
+        if why or count.enough():
+            break
+    seen(t, name, count, attempt)
+    t.check(f"{name}: nothing lost or corrupted{'' if meddle else ', the windows come back'}", not why,
+            why)
+
+
+def life(t, name, case, func, **params):
+    """The same for a case of the program life, which checks all of its traffic."""
+    count, why = Count(), ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with Inject(func, **params) as slow:
+            done = sh([LIFE, case, NODE], timeout=60 * SLOW)
+        count.add(slow)
+        why = why or (done.returncode and done.stdout)
+        if why or count.enough():
+            break
+    seen(t, name, count, attempt)
+    t.check(f"{name}: no harm", not why, why)
+
+
+def mapping(t):
+    """A worker maps while memory changes."""
+    # Between the sample and the installation: pages are found, then go.
+    slow = {"at_return": 1, "usecs": 2000, "comm": "vhost-", "watch": f"{CORE}vd_mn_end"}
+    race(t, "sample to install", "get_user_pages_fast", "split,movepages --event-us 1000", "raced",
+         **slow)
+    race(t, "sample to install, shared memory", "get_user_pages_fast",
+         "movepages,pageout --mem memfd --event-us 1000", "raced", meddle="clear_refs", **slow)
+    # Between start and end: an attempt to map finds one in flight.
+    slow = {"usecs": 4000, "comm": "vring", "watch": f"{CORE}vd_winset_map"}
+    race(t, "start to end", f"{CORE}vd_mn_start", "split,softdirty --event-us 4000", "busy",
+         at_return=1, **slow)
+    race(t, "end, before it counts", f"{CORE}vd_mn_end", "split,movepages --event-us 4000", "busy", **slow)
+    # Two at a time.
+    race(t, "start to end, overlapping", f"{CORE}vd_mn_start", "movepages,pageout --event-us 1000", "busy",
+         meddle="migratepages", at_return=1, usecs=4000, watch=f"{CORE}vd_mn_start")
+    # A callback has seen the hull and comes late to the lock.
+    race(t, "hull to lock", f"{CORE}vd_winset_invalidate", "split,movepages --event-us 2000",
+         usecs=2000, watch=f"{CORE}vd_winset_map")
+
+
+def moving(t):
+    """A ring moves, or its device closes, while callbacks are on their way."""
+    for when in (0, 1):
+        life(t, f"{'after' if when else 'before'} publishing a moved ring", "moves",
+             f"{CORE}vd_mm_publish", at_return=when, usecs=3000, watch=f"{CORE}vd_mn_start")
+    life(t, "close under a callback", "closes", f"{CORE}vd_winset_invalidate", usecs=4000,
+         watch=f"{CORE}vd_mm_del")
+    life(t, "callback after the set was taken out", "closes", f"{CORE}vd_mm_del", at_return=1,
+         usecs=4000, watch=f"{CORE}vd_mn_start")
+    life(t, "callback before the notifier is put", "closes", f"{CORE}vd_mm_put", usecs=4000,
+         watch=f"{CORE}vd_mn_start")
+
+
+def main():
+    """The suite."""
+    with Ktap() as t:
+        if missing():
+            t.skip("all", missing())
+            return
+        load()
+        write("/proc/sys/kernel/numa_balancing", "0")
+        mapping(t)
+        moving(t)
+        said = unload()
+        t.check("the modules unload", not said, said)
+
+
+main()
