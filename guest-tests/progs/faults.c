@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * faults: every allocation and every copy of a call fails once, one after the
+ * other (/proc/thread-self/fail-nth). A call that failed has changed nothing
+ * that matters: made again it succeeds, and the device works.
+ *
+ *	faults setup NODE	each call of a device's life: as KTAP
+ *	faults inflight NODE	the worker's own, under traffic: as KTAP
+ *	faults owner NODE ERRNO	VHOST_SET_OWNER fails with that first: as KTAP
+ *	faults map NODE		traffic that must take windows in the end: as KTAP
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../../vhost/uapi/vhost_direct.h"
+#include "rig.h"
+#include "test.h"
+
+/* No call allocates as often as that: then something never ends. */
+#define MOST	400
+#define PATIENCE_MS 3000
+
+static const char *path;
+static struct rig r;
+static int spare;	/* an eventfd */
+
+static int nth_open(pid_t tid)
+{
+	char name[64] = "/proc/thread-self/fail-nth";
+	int fd;
+
+	if (tid)
+		snprintf(name, sizeof(name), "/proc/%d/task/%d/fail-nth", tid, tid);
+	fd = open(name, O_RDWR | O_CLOEXEC);
+	MUST(fd >= 0, "%s", name);
+	return fd;
+}
+
+static void nth_set(int fd, unsigned int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", n), tries = 0;
+
+	/* Writing copies from us: that may be the one that fails. */
+	while (pwrite(fd, text, len, 0) != len)
+		MUST(tries++ < 3, "fail-nth");
+}
+
+/* How many more were to come before the failure; 0: it has happened. */
+static unsigned int nth_left(int fd)
+{
+	char text[16] = { 0 };
+	int tries = 0;
+
+	/* As above; then the answer is one failure too many, which does no harm. */
+	while (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		MUST(tries++ < 3, "fail-nth");
+	return strtoul(text, NULL, 10);
+}
+
+static int do_open(void)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	r.node = fd;
+	return 0;
+}
+
+static int do_owner(void)
+{
+	return node_owner(r.node);
+}
+
+static int do_features(void)
+{
+	return node_features(r.node, RIG_FEATURES);
+}
+
+static int do_table(void)
+{
+	return mem_announce(&r.mem, r.node);
+}
+
+static int q_num(unsigned int q)
+{
+	return node_num(r.node, q, r.q[q].num);
+}
+
+static int q_base(unsigned int q)
+{
+	return node_base(r.node, q, r.q[q].pub);
+}
+
+static int q_addr(unsigned int q)
+{
+	return node_addr(r.node, q, (uintptr_t)r.q[q].desc, (uintptr_t)r.q[q].avail,
+			 (uintptr_t)r.q[q].used);
+}
+
+static int q_kick(unsigned int q)
+{
+	return node_file(r.node, VHOST_SET_VRING_KICK, q, r.q[q].kick);
+}
+
+static int q_call(unsigned int q)
+{
+	return node_file(r.node, VHOST_SET_VRING_CALL, q, r.q[q].call);
+}
+
+static int q_err(unsigned int q)
+{
+	return node_file(r.node, VHOST_SET_VRING_ERR, q, r.q[q].err);
+}
+
+static int q_backend(unsigned int q)
+{
+	return node_backend(r.node, q, r.tap.fd);
+}
+
+static int q_stop(unsigned int q)
+{
+	return node_backend(r.node, q, -1);
+}
+
+/* Another eventfd, then the one that is used again. */
+static int q_other_kick(unsigned int q)
+{
+	int ret = node_file(r.node, VHOST_SET_VRING_KICK, q, spare);
+
+	return ret ?: q_kick(q);
+}
+
+static int q_get_base(unsigned int q)
+{
+	int ret = node_get_base(r.node, q);
+
+	return ret < 0 ? ret : 0;
+}
+
+static int q_stats(unsigned int q)
+{
+	static uint64_t room[(sizeof(struct vd_stats) + 64 * sizeof(struct vd_stat)) / 8];
+	struct vd_stats *s = (void *)room;
+
+	s->index = q;
+	s->count = 64;
+	return node_call(r.node, VD_GET_STATS, s);
+}
+
+static int do_log(void)
+{
+	return node_call(r.node, VHOST_SET_LOG_FD, &spare);
+}
+
+/* A whole number of rounds of this is a device with traffic. */
+static const struct step {
+	const char *name;
+	int (*dev)(void);
+	int (*queue)(unsigned int q);
+	unsigned int q;
+} steps[] = {
+	{ "open", do_open },
+	{ "VHOST_SET_OWNER", do_owner },
+	{ "VHOST_SET_FEATURES", do_features },
+	{ "VHOST_SET_MEM_TABLE", do_table },
+#define QUEUE(q)							\
+	{ "VHOST_SET_VRING_NUM, queue " #q, NULL, q_num, q },		\
+	{ "VHOST_SET_VRING_BASE, queue " #q, NULL, q_base, q },		\
+	{ "VHOST_SET_VRING_ADDR, queue " #q, NULL, q_addr, q },		\
+	{ "VHOST_SET_VRING_KICK, queue " #q, NULL, q_kick, q },		\
+	{ "VHOST_SET_VRING_CALL, queue " #q, NULL, q_call, q },		\
+	{ "VHOST_SET_VRING_ERR, queue " #q, NULL, q_err, q },		\
+	{ "VHOST_NET_SET_BACKEND, queue " #q, NULL, q_backend, q }
+	QUEUE(0),
+	QUEUE(1),
+	{ "running: VHOST_SET_VRING_ADDR", NULL, q_addr, Q_TX },
+	{ "running: VHOST_SET_MEM_TABLE", do_table },
+	{ "running: VHOST_SET_FEATURES", do_features },
+	{ "running: VHOST_SET_VRING_KICK", NULL, q_other_kick, Q_TX },
+	{ "running: VHOST_SET_LOG_FD", do_log },
+	{ "running: VHOST_GET_VRING_BASE", NULL, q_get_base, Q_RX },
+	{ "running: VD_GET_STATS", NULL, q_stats, Q_RX },
+	{ "running: VHOST_NET_SET_BACKEND, detach", NULL, q_stop, Q_RX },
+	{ "running: VHOST_NET_SET_BACKEND, attach again", NULL, q_backend, Q_RX },
+};
+
+static int take(const struct step *s)
+{
+	return s->dev ? s->dev() : s->queue(s->q);
+}
+
+static void prepare(void)
+{
+	unsigned int i;
+
+	mem_init(&r.mem, false);
+	r.features = RIG_FEATURES;
+	r.hdr = 12;
+	spare = event_new();
+	for (i = 0; i < 2; i++) {
+		ring_place(&r.q[i], &r.mem, i, RIG_NUM);
+		r.q[i].kick = event_new();
+		r.q[i].call = event_new();
+		r.q[i].err = event_new();
+	}
+	r.buf = mem_take(&r.mem, CHUNK_A, 1 << 16, PAGE);
+	tap_open(&r.tap, r.hdr, true);
+}
+
+static void fresh_rings(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		r.q[i].avail->idx = 0;
+		r.q[i].used->idx = 0;
+		r.q[i].pub = 0;
+		r.q[i].reaped = 0;
+		event_wait(r.q[i].err, 0);
+	}
+	tap_drain(&r.tap);
+}
+
+static bool plausible(int ret)
+{
+	return ret == 0 || ret == -ENOMEM || ret == -EFAULT;
+}
+
+/*
+ * A device's life in which call @k meets failure @n. False if it has fewer
+ * than @n places that can fail.
+ */
+static bool one_life(int nth, unsigned int k, unsigned int n)
+{
+	static uint8_t *into;
+	unsigned int i;
+	bool hit = true;
+	int ret;
+
+	if (!into)
+		into = mem_take(&r.mem, CHUNK_B, 2048, 64);
+	fresh_rings();
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		if (i == k) {
+			nth_set(nth, n);
+			ret = take(&steps[i]);
+			hit = !nth_left(nth);
+			nth_set(nth, 0);
+			if (!CHECK(plausible(ret)))
+				t_diag("failure %u: %d", n, ret);
+			if (!ret)
+				continue;
+		}
+		CHECK_EQ(take(&steps[i]), 0);
+	}
+	rig_tx_good(&r, 0);
+	rig_rx_good(&r, 0, into);
+	CHECK_EQ(close(r.node), 0);
+	if (!CHECK(worker_gone(getpid())))
+		t_diag("failure %u", n);
+	return hit;
+}
+
+static void setup(void)
+{
+	int nth = nth_open(0);
+	unsigned int k, n;
+
+	prepare();
+	for (k = 0; k < ARRAY_SIZE(steps); k++) {
+		t_begin("%s: each allocation and copy fails once", steps[k].name);
+		for (n = 1; n < MOST && one_life(nth, k, n); n++)
+			;
+		CHECK(n < MOST);
+		t_diag("%s: %u places", steps[k].name, n - 1);
+		t_end();
+	}
+}
+
+/* Takes the windows away, so that the worker has to look for the pages again. */
+static void unmap_rings(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(mprotect(r.q[i].used, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+		CHECK_EQ(mprotect(r.q[i].used, PAGE, PROT_READ | PROT_WRITE), 0);
+	}
+}
+
+/*
+ * Until what was offered comes back. Either it does by itself, or the device
+ * says that it stopped, and goes on with the next kick.
+ */
+static bool comes_back(struct ring *q, bool feed)
+{
+	uint8_t f[RIG_FRAME];
+	unsigned int ms;
+
+	for (ms = 0; ms < PATIENCE_MS; ms += 20) {
+		if (ring_reap(q, NULL, 20) >= 0)
+			return true;
+		/* A frame that met a fault is lost, as on any network. */
+		if (event_wait(q->err, 0) || (feed && ms % 200 == 180)) {
+			if (feed) {
+				frame_make(f, sizeof(f), ++r.seq);
+				CHECK(tap_feed(&r.tap, f, sizeof(f)));
+			}
+			ring_kick(q);
+		}
+	}
+	return false;
+}
+
+static void one_round(unsigned int n, uint8_t *into)
+{
+	struct ring *tx = &r.q[Q_TX], *rx = &r.q[Q_RX];
+	uint8_t f[RIG_FRAME];
+
+	desc_set(tx->desc, n % RIG_NUM, mem_gpa(&r.mem, r.buf),
+		 rig_frame(&r, r.buf, RIG_FRAME), 0, 0);
+	ring_offer(tx, n % RIG_NUM);
+	ring_kick(tx);
+	if (!CHECK(comes_back(tx, false)))
+		t_diag("failure %u: tx is stuck", n);
+	desc_set(rx->desc, n % RIG_NUM, mem_gpa(&r.mem, into), 2048, D_WRITE, 0);
+	ring_offer(rx, n % RIG_NUM);
+	ring_kick(rx);
+	frame_make(f, sizeof(f), ++r.seq);
+	CHECK(tap_feed(&r.tap, f, sizeof(f)));
+	if (!CHECK(comes_back(rx, true)))
+		t_diag("failure %u: rx is stuck", n);
+}
+
+static void inflight(bool batch, bool mapped)
+{
+	const struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = batch };
+	unsigned int n = 0, left = 0;
+	uint8_t *into;
+	int nth;
+
+	t_begin("worker, %s, %s: each allocation and copy fails once under traffic",
+		batch ? "batches" : "one by one", mapped ? "windows mapped" : "windows to be mapped");
+	rig_open(&r, &o);
+	nth = nth_open(r.worker);
+	into = mem_take(&r.mem, CHUNK_B, 2048, 64);
+	rig_tx_good(&r, 0);
+	while (!left && ++n < MOST) {
+		if (!mapped)
+			unmap_rings();
+		nth_set(nth, n);
+		one_round(n, into);
+		left = nth_left(nth);
+		nth_set(nth, 0);
+		/* What was fed more than once may still be on its way. */
+		sleep_ms(5);
+		tap_drain(&r.tap);
+		while (ring_reap(&r.q[Q_RX], NULL, 1) >= 0)
+			;
+		rig_tx_good(&r, (n + 1) % RIG_NUM);
+	}
+	CHECK(n < MOST);
+	CHECK(n > 3);
+	t_diag("%u places", n - 1);
+	close(nth);
+	rig_rx_good(&r, 0, into);
+	rig_close(&r);
+	CHECK(worker_gone(getpid()));
+	t_end();
+}
+
+/* What fails is up to the suite; it must fail cleanly, and once. */
+static void owner(int expected)
+{
+	struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = true };
+
+	t_begin("VHOST_SET_OWNER answers %d, then succeeds", expected);
+	o.fd = node_open(path);
+	CHECK_EQ(node_owner(o.fd), expected);
+	CHECK_EQ(node_call(o.fd, VHOST_RESET_OWNER, NULL), -EPERM);
+	CHECK_EQ(node_num(o.fd, 0, 16), -EPERM);
+	CHECK(worker_gone(getpid()));
+	rig_open(&r, &o);
+	rig_tx_good(&r, 0);
+	rig_rx_good(&r, 0, mem_take(&r.mem, CHUNK_B, 2048, 64));
+	rig_close(&r);
+	CHECK(worker_gone(getpid()));
+	t_end();
+}
+
+static void map(void)
+{
+	const struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = true };
+	uint64_t user, direct;
+	unsigned int i;
+
+	t_begin("mapping fails for a while: by user access meanwhile, then by windows");
+	rig_open(&r, &o);
+	for (i = 0; i < 40; i++) {
+		rig_tx_good(&r, i);
+		sleep_ms(10);
+	}
+	user = node_stat(r.node, Q_TX, "bursts_user");
+	direct = node_stat(r.node, Q_TX, "bursts_direct");
+	t_diag("%llu by user access, %llu direct, %llu failures to map",
+	       (unsigned long long)user, (unsigned long long)direct,
+	       (unsigned long long)node_stat(r.node, Q_TX, "map_failures"));
+	CHECK(user >= 2 && direct >= 2);
+	CHECK(node_stat(r.node, Q_TX, "map_failures") >= 2);
+	user = node_stat(r.node, Q_TX, "bursts_user");
+	rig_tx_good(&r, 0);
+	CHECK_EQ(node_stat(r.node, Q_TX, "bursts_user"), user);
+	rig_close(&r);
+	t_end();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3) {
+		fprintf(stderr, "usage: faults setup|inflight|map NODE\n       faults owner NODE ERRNO\n");
+		return 2;
+	}
+	path = argv[2];
+	if (!strcmp(argv[1], "setup")) {
+		setup();
+	} else if (!strcmp(argv[1], "owner")) {
+		owner(argc > 3 ? atoi(argv[3]) : 0);
+	} else if (!strcmp(argv[1], "map")) {
+		map();
+	} else {
+		inflight(true, true);
+		inflight(true, false);
+		inflight(false, true);
+		inflight(false, false);
+	}
+	return t_done();
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What fails, fails cleanly: every allocation and copy of every call and of the worker, one
+after the other (a kernel with fault injection), and registration, the worker's thread,
+its cgroups and the search for pages (any kernel, by a probe). Afterwards nothing has leaked.
+"""
+# vm: timeout=300
+
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+# pylint: disable=wrong-import-position
+from inject import Calls, Inject, missing  # noqa: E402
+from vdtest import NODE, SLOW, Ktap, load, sh, unload, write  # noqa: E402
+
+FAULTS = "/vd/build/guest-tests/faults"
+DEBUG = "/sys/kernel/debug"
+STATS = f"{DEBUG}/vhost_direct"
+ENOMEM, EFAULT = 12, 14
+
+
+def program(t, what, *args, limit=60):
+    """A run of the program; its tests become this suite's."""
+    try:
+        done = sh([FAULTS, what, NODE, *map(str, args)], timeout=limit * SLOW)
+        lines, status = done.stdout.splitlines(), done.returncode
+    except subprocess.TimeoutExpired as error:
+        lines, status = (error.stdout or b"").decode(errors="replace").splitlines(), "timeout"
+    bad = 0
+    for line in lines:
+        if line.startswith(("ok ", "not ok ")):
+            bad += not t.check(line.partition(" - ")[2], line.startswith("ok "))
+        elif line.startswith(("# ", "Bail")):
+            t.diag(line.removeprefix("# "))
+    if status not in (0, 1) or bool(status) != bool(bad):
+        t.check(f"faults {what} ran to its end", False, f"status {status}\n{chr(10).join(lines)}")
+
+
+def probed(t, name, func, *args, what="owner", least=1, **params):
+    """The program with a function that fails."""
+    with Inject(func, fail=1, **params) as failing:
+        program(t, what, *args)
+    t.check(f"{name}: it was hit", failing.done >= least, str(failing))
+
+
+def registration(t):
+    """What VHOST_SET_OWNER needs, one after the other."""
+    probed(t, "registration, no memory", "mmu_notifier_get_locked", -ENOMEM, ret=-ENOMEM,
+           comm="faults", times=1)
+    probed(t, "no thread", "kthread_create_on_node", -ENOMEM, ret=-ENOMEM, comm="faults", times=1)
+    probed(t, "no cgroup", "cgroup_attach_task_all", -ENOMEM, ret=-ENOMEM, comm="vhost-", times=1)
+
+
+def pages(t):
+    """The worker finds no pages: no error, user access until it does."""
+    for name, ret in (("EFAULT", -EFAULT), ("ENOMEM", -ENOMEM), ("none at all", 0)):
+        probed(t, f"get_user_pages_fast: {name}", "get_user_pages_fast", what="map", ret=ret,
+               comm="vhost-", times=6, least=6)
+
+
+def arm():
+    """Fault injection as wanted: any allocation, silently. Whether the kernel has it."""
+    wanted = {"failslab": {"ignore-gfp-wait": "N", "verbose": "0"},
+              "fail_page_alloc": {"ignore-gfp-wait": "N", "ignore-gfp-highmem": "N",
+                                  "min-order": "0", "verbose": "0"},
+              "fail_usercopy": {"verbose": "0"}}
+    if not os.path.exists("/proc/self/fail-nth") and not os.path.exists("/proc/thread-self/fail-nth"):
+        return False
+    for folder, values in wanted.items():
+        for name, value in values.items():
+            write(f"{DEBUG}/{folder}/{name}", value)
+    return True
+
+
+def leaks(t, calls):
+    """Subscriptions and, where the kernel can tell, any memory."""
+    end = time.monotonic() + 10
+    while calls.read()["free"] < calls.read()["put"] and time.monotonic() < end:
+        time.sleep(0.1)
+    said = calls.read()
+    # One device a process. The kernel frees those, too, that it could not register.
+    t.check("each subscription that was put was freed", said["free"] >= said["put"] > 0, said)
+    t.check("no device is left", not os.listdir(STATS), os.listdir(STATS))
+    if not os.path.exists(f"{DEBUG}/kmemleak"):
+        t.skip("no memory leaked", "no kmemleak in this kernel")
+        return
+    for _ in range(2):
+        write(f"{DEBUG}/kmemleak", "scan")
+        time.sleep(5)
+    with open(f"{DEBUG}/kmemleak", encoding="ascii", errors="replace") as file:
+        found = file.read()
+    t.check("no memory leaked", not found, found)
+
+
+def main():
+    """The suite."""
+    with Ktap() as t:
+        load()
+        with Calls({"put": "vhost_direct:vd_mm_put", "free": "vhost_direct:vd_mn_free"}) as calls:
+            if missing():
+                t.skip("registration and pages", missing())
+            else:
+                registration(t)
+                pages(t)
+            if arm():
+                program(t, "setup", limit=150)
+                program(t, "inflight")
+            else:
+                t.skip("every allocation and copy",
+                       "no /proc/thread-self/fail-nth: not a kernel with fault injection")
+            leaks(t, calls)
+        said = unload()
+        t.check("the modules unload", not said, said)
+
+
+main()
