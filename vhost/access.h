@@ -19,23 +19,42 @@
 
 #include "dev.h"
 
-static __always_inline void *vd_contig_at(const void *mem, enum vd_part part,
-					  u32 off)
+/*
+ * Where a ring's parts are, copied for one burst: a local that no store can
+ * reach, so that the compiler need not load the pointers again after each.
+ */
+struct vd_contig {
+	u8 *base[VD_PARTS];
+};
+
+static __always_inline const void *vd_contig_local(const void *mem,
+						   struct vd_contig *at)
 {
 	const struct vd_winset *ws = mem;
+	unsigned int i;
 
-	return ws->w[part].base + off;
+	for (i = 0; i < VD_PARTS; i++)
+		at->base[i] = ws->w[i].base;
+	return at;
+}
+
+static __always_inline void *vd_contig_at(const void *mem, enum vd_part part,
+					  size_t off)
+{
+	const struct vd_contig *at = mem;
+
+	return at->base[part] + off;
 }
 
 static __always_inline int vd_contig_read16(const void *mem, enum vd_part part,
-					    u32 off, u16 *val)
+					    size_t off, u16 *val)
 {
 	*val = READ_ONCE(*(u16 *)vd_contig_at(mem, part, off));
 	return 0;
 }
 
 static __always_inline int vd_contig_read16_run(const void *mem,
-						enum vd_part part, u32 off,
+						enum vd_part part, size_t off,
 						u16 *val, u32 n)
 {
 	const u16 *p = vd_contig_at(mem, part, off);
@@ -46,7 +65,7 @@ static __always_inline int vd_contig_read16_run(const void *mem,
 	return 0;
 }
 
-static __always_inline int vd_contig_read_desc(const void *mem, u32 off,
+static __always_inline int vd_contig_read_desc(const void *mem, size_t off,
 					       u64 desc[2])
 {
 	const u64 *p = vd_contig_at(mem, VD_PART_DESC, off);
@@ -57,7 +76,7 @@ static __always_inline int vd_contig_read_desc(const void *mem, u32 off,
 }
 
 static __always_inline int vd_contig_write64(const void *mem,
-					     enum vd_part part, u32 off,
+					     enum vd_part part, size_t off,
 					     u64 val)
 {
 	WRITE_ONCE(*(u64 *)vd_contig_at(mem, part, off), val);
@@ -65,14 +84,14 @@ static __always_inline int vd_contig_write64(const void *mem,
 }
 
 static __always_inline int vd_contig_write16(const void *mem,
-					     enum vd_part part, u32 off,
+					     enum vd_part part, size_t off,
 					     u16 val)
 {
 	WRITE_ONCE(*(u16 *)vd_contig_at(mem, part, off), val);
 	return 0;
 }
 
-static __always_inline int vd_contig_write_used(const void *mem, u32 off,
+static __always_inline int vd_contig_write_used(const void *mem, size_t off,
 						const struct vd_used *elem,
 						u32 n)
 {
@@ -95,9 +114,14 @@ static const struct vd_mem_ops vd_contig_ops = {
 	.write_used = vd_contig_write_used,
 };
 
+/* The other ways have nothing that is worth a copy. */
+#define vd_paged_local(mem, at)		((void)(at), (mem))
+#define vd_user_local(mem, at)		((void)(at), (mem))
+#define vd_logged_local(mem, at)	((void)(at), (mem))
+
 /* The part may begin inside its first page. */
 static __always_inline void *vd_paged_at(const void *mem, enum vd_part part,
-					 u32 off)
+					 size_t off)
 {
 	const struct vd_winset *ws = mem;
 	const struct vd_window *w = &ws->w[part];
@@ -108,14 +132,14 @@ static __always_inline void *vd_paged_at(const void *mem, enum vd_part part,
 
 /* Avail and used are two-byte aligned: their words never straddle a page. */
 static __always_inline int vd_paged_read16(const void *mem, enum vd_part part,
-					   u32 off, u16 *val)
+					   size_t off, u16 *val)
 {
 	*val = READ_ONCE(*(u16 *)vd_paged_at(mem, part, off));
 	return 0;
 }
 
 static __always_inline int vd_paged_read16_run(const void *mem,
-					       enum vd_part part, u32 off,
+					       enum vd_part part, size_t off,
 					       u16 *val, u32 n)
 {
 	u32 i;
@@ -125,7 +149,7 @@ static __always_inline int vd_paged_read16_run(const void *mem,
 	return 0;
 }
 
-static __always_inline int vd_paged_read_desc(const void *mem, u32 off,
+static __always_inline int vd_paged_read_desc(const void *mem, size_t off,
 					      u64 desc[2])
 {
 	const u8 *p = vd_paged_at(mem, VD_PART_DESC, off);
@@ -145,21 +169,21 @@ static __always_inline int vd_paged_read_desc(const void *mem, u32 off,
 
 /* Of packed rings only, whose descriptors are aligned to their size. */
 static __always_inline int vd_paged_write64(const void *mem, enum vd_part part,
-					    u32 off, u64 val)
+					    size_t off, u64 val)
 {
 	WRITE_ONCE(*(u64 *)vd_paged_at(mem, part, off), val);
 	return 0;
 }
 
 static __always_inline int vd_paged_write16(const void *mem, enum vd_part part,
-					    u32 off, u16 val)
+					    size_t off, u16 val)
 {
 	WRITE_ONCE(*(u16 *)vd_paged_at(mem, part, off), val);
 	return 0;
 }
 
 /* An element starts on a multiple of four and may straddle two pages. */
-static __always_inline int vd_paged_write_used(const void *mem, u32 off,
+static __always_inline int vd_paged_write_used(const void *mem, size_t off,
 					       const struct vd_used *elem,
 					       u32 n)
 {
@@ -185,7 +209,7 @@ static const struct vd_mem_ops vd_paged_ops = {
 };
 
 static __always_inline void __user *vd_user_at(const void *mem,
-					       enum vd_part part, u32 off)
+					       enum vd_part part, size_t off)
 {
 	const struct vd_virtqueue *vq = mem;
 
@@ -193,20 +217,20 @@ static __always_inline void __user *vd_user_at(const void *mem,
 }
 
 static __always_inline int vd_user_read16(const void *mem, enum vd_part part,
-					  u32 off, u16 *val)
+					  size_t off, u16 *val)
 {
 	return get_user(*val, (u16 __user *)vd_user_at(mem, part, off));
 }
 
 static __always_inline int vd_user_read16_run(const void *mem,
-					      enum vd_part part, u32 off,
+					      enum vd_part part, size_t off,
 					      u16 *val, u32 n)
 {
 	return copy_from_user(val, vd_user_at(mem, part, off),
 			      n * sizeof(*val)) ? -EFAULT : 0;
 }
 
-static __always_inline int vd_user_read_desc(const void *mem, u32 off,
+static __always_inline int vd_user_read_desc(const void *mem, size_t off,
 					     u64 desc[2])
 {
 	const u64 __user *p = vd_user_at(mem, VD_PART_DESC, off);
@@ -223,18 +247,18 @@ fault:
 }
 
 static __always_inline int vd_user_write64(const void *mem, enum vd_part part,
-					   u32 off, u64 val)
+					   size_t off, u64 val)
 {
 	return put_user(val, (u64 __user *)vd_user_at(mem, part, off));
 }
 
 static __always_inline int vd_user_write16(const void *mem, enum vd_part part,
-					   u32 off, u16 val)
+					   size_t off, u16 val)
 {
 	return put_user(val, (u16 __user *)vd_user_at(mem, part, off));
 }
 
-static __always_inline int vd_user_write_used(const void *mem, u32 off,
+static __always_inline int vd_user_write_used(const void *mem, size_t off,
 					      const struct vd_used *elem,
 					      u32 n)
 {

@@ -18,7 +18,7 @@
 			  vd_user_##op(_vq, ##__VA_ARGS__); })
 
 static __always_inline int vd_logged_read16(const void *mem, enum vd_part part,
-					    u32 off, u16 *val)
+					    size_t off, u16 *val)
 {
 	const struct vd_virtqueue *vq = mem;
 
@@ -26,7 +26,7 @@ static __always_inline int vd_logged_read16(const void *mem, enum vd_part part,
 }
 
 static __always_inline int vd_logged_read16_run(const void *mem,
-						enum vd_part part, u32 off,
+						enum vd_part part, size_t off,
 						u16 *val, u32 n)
 {
 	const struct vd_virtqueue *vq = mem;
@@ -34,7 +34,7 @@ static __always_inline int vd_logged_read16_run(const void *mem,
 	return vd_logged_call(vq, read16_run, part, off, val, n);
 }
 
-static __always_inline int vd_logged_read_desc(const void *mem, u32 off,
+static __always_inline int vd_logged_read_desc(const void *mem, size_t off,
 					       u64 desc[2])
 {
 	const struct vd_virtqueue *vq = mem;
@@ -44,7 +44,7 @@ static __always_inline int vd_logged_read_desc(const void *mem, u32 off,
 
 /* A write that faults may have been done in part: it is noted all the same. */
 static __always_inline int vd_logged_write16(const void *mem,
-					     enum vd_part part, u32 off,
+					     enum vd_part part, size_t off,
 					     u16 val)
 {
 	struct vd_virtqueue *vq = (void *)mem;
@@ -54,7 +54,7 @@ static __always_inline int vd_logged_write16(const void *mem,
 }
 
 static __always_inline int vd_logged_write64(const void *mem,
-					     enum vd_part part, u32 off,
+					     enum vd_part part, size_t off,
 					     u64 val)
 {
 	struct vd_virtqueue *vq = (void *)mem;
@@ -63,7 +63,7 @@ static __always_inline int vd_logged_write64(const void *mem,
 	return vd_logged_call(vq, write64, part, off, val);
 }
 
-static __always_inline int vd_logged_write_used(const void *mem, u32 off,
+static __always_inline int vd_logged_write_used(const void *mem, size_t off,
 						const struct vd_used *elem,
 						u32 n)
 {

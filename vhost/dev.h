@@ -46,6 +46,8 @@ struct vd_mm;
  * @dev: its device
  * @index: its number there
  * @name: for messages
+ * @out_only: the back end only reads buffers of this queue, see struct vd_ring;
+ *            set before the device is used
  * @mutex: held by the worker while it handles the queue and by ioctls that
  *         change it; protects all that follows unless said otherwise
  * @ring: the engine's state
@@ -73,6 +75,7 @@ struct vd_virtqueue {
 	struct vd_dev *dev;
 	unsigned int index;
 	const char *name;
+	bool out_only;
 	struct mutex mutex;
 	struct vd_ring ring;
 	unsigned long part[VD_PARTS];

@@ -65,6 +65,7 @@ static int vd_net_open(struct inode *inode, struct file *f)
 	tx = &n->queue[VD_NET_TX];
 	vd_vq_init(&rx->vq, VD_NET_RX, "rx", vd_net_rx_kick);
 	vd_vq_init(&tx->vq, VD_NET_TX, "tx", vd_net_tx_kick);
+	tx->vq.out_only = true;
 	vd_poll_init(&rx->sock_poll, &n->dev.worker, vd_net_rx_socket, EPOLLIN);
 	vd_poll_init(&tx->sock_poll, &n->dev.worker, vd_net_tx_socket,
 		     EPOLLOUT);

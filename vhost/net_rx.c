@@ -148,6 +148,7 @@ static int vd_rx_take(struct vd_rx *rx)
 	struct vd_virtqueue *vq = &rx->q->vq;
 	const struct vd_seg *seg;
 	struct vd_chain *c;
+	u64 len;
 	int n;
 
 	n = vd_rx_pop(rx);
@@ -174,9 +175,9 @@ static int vd_rx_take(struct vd_rx *rx)
 	rx->taken++;
 	rx->slots += c->slots;
 	rx->niov += n;
-	rx->room += c->in_len;
-	vd_vq_add_used(vq, c->head, c->slots,
-		       min_t(u64, c->in_len, U32_MAX));
+	len = vd_chain_in_len(c, seg);
+	rx->room += len;
+	vd_vq_add_used(vq, c->head, c->slots, min_t(u64, len, U32_MAX));
 	return 0;
 }
 

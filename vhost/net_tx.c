@@ -193,10 +193,12 @@ static int vd_tx_frame(struct vd_net_queue *q, struct socket *sock,
  * Finds a chain in user memory, its segments behind the @niov that are there.
  * Returns the number of segments, or minus a reason.
  */
-static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov)
+static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov,
+			u32 *len)
 {
 	struct vd_virtqueue *vq = &q->vq;
 	const struct vd_seg *seg = &vq->burst->seg[c->first];
+	u64 bytes;
 	int err;
 
 	if (unlikely(c->indirect)) {
@@ -208,8 +210,10 @@ static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov)
 	if (unlikely(c->nr_in))
 		return -VD_BAD_DIRECTION;
 	/* More than any frame can be: the length must not be cut to 32 bits. */
-	if (unlikely(c->out_len > INT_MAX))
+	bytes = vd_chain_out_len(c, seg);
+	if (unlikely(bytes > INT_MAX))
 		return -VD_BAD_LONG;
+	*len = bytes;
 	return vd_vq_translate(vq, seg, c->nr_out, vq->iov + niov,
 			       VD_IOV - niov);
 }
@@ -228,14 +232,13 @@ static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
 		struct vd_chain c = b->chain[i];
 		struct vd_frame *f = &q->frame[i];
 
-		n = vd_tx_locate(q, &c, niov);
+		n = vd_tx_locate(q, &c, niov, &f->len);
 		if (unlikely(n < 0))
 			break;
 		f->head = c.head;
 		f->slots = c.slots;
 		f->first = niov;
 		f->niov = n;
-		f->len = c.out_len;
 		niov += n;
 	}
 	if (unlikely(i == first))

@@ -21,22 +21,55 @@
  * One function a way, so that each is straight code. Direct ones are called
  * with the window lock held, see vd_winset_enter().
  */
-#define VD_READER(kind, way)						\
-static noinline int vd_pop_##kind##_##way(struct vd_virtqueue *vq,	\
-					  const void *mem,		\
-					  unsigned int max)		\
+#define VD_SPLIT_READER(way)						\
+static noinline int vd_pop_split_##way(struct vd_virtqueue *vq,		\
+				       const void *mem,			\
+				       unsigned int max)		\
 {									\
-	return vd_##kind##_pop(&vq->ring, &vd_##way##_ops, mem,		\
-			       vq->burst, max);				\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
+	return vd_split_pop(&vq->ring, &vd_##way##_ops, mem, vq->burst,	\
+			    max);					\
+}
+
+/* What is rare in a packed ring is a function of its own. */
+#define VD_PACKED_READER(way)						\
+static noinline int vd_pop_rest_##way(struct vd_virtqueue *vq,		\
+				      const void *mem, unsigned int max, \
+				      struct vd_packed_walk *w)		\
+{									\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
+	return vd_packed_pop_rest(&vq->ring, &vd_##way##_ops, mem,	\
+				  vq->burst, max, w);			\
+}									\
+									\
+static noinline int vd_pop_packed_##way(struct vd_virtqueue *vq,	\
+					const void *mem,		\
+					unsigned int max)		\
+{									\
+	struct vd_packed_walk w;					\
+	struct vd_contig at;						\
+	const void *local = vd_##way##_local(mem, &at);			\
+	int n = vd_packed_pop_first(&vq->ring, &vd_##way##_ops, local,	\
+				    vq->burst, max, &w);		\
+									\
+	return likely(n != VD_PACKED_REST) ? n :			\
+	       vd_pop_rest_##way(vq, mem, max, &w);			\
 }
 
 #define VD_WRITER(kind, way, push, ...)					\
 static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
 					    const void *mem)		\
 {									\
-	int err = push(&vq->ring, &vd_##way##_ops, mem, vq->used,	\
-		       ##__VA_ARGS__, vq->nused);			\
+	struct vd_contig at;						\
+	int err;							\
 									\
+	mem = vd_##way##_local(mem, &at);				\
+	err = push(&vq->ring, &vd_##way##_ops, mem, vq->used,		\
+		   ##__VA_ARGS__, vq->nused);				\
 	return err ?: vd_##kind##_need_signal(&vq->ring,		\
 					      &vd_##way##_ops, mem);	\
 }									\
@@ -44,21 +77,27 @@ static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
 static noinline int vd_no_notify_##kind##_##way(struct vd_virtqueue *vq, \
 						const void *mem)	\
 {									\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
 	return vd_##kind##_no_notify(&vq->ring, &vd_##way##_ops, mem);	\
 }									\
 									\
 static noinline int vd_notify_##kind##_##way(struct vd_virtqueue *vq,	\
 					     const void *mem)		\
 {									\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
 	return vd_##kind##_notify(&vq->ring, &vd_##way##_ops, mem);	\
 }
 
-VD_READER(split, contig)
-VD_READER(split, paged)
-VD_READER(split, user)
-VD_READER(packed, contig)
-VD_READER(packed, paged)
-VD_READER(packed, user)
+VD_SPLIT_READER(contig)
+VD_SPLIT_READER(paged)
+VD_SPLIT_READER(user)
+VD_PACKED_READER(contig)
+VD_PACKED_READER(paged)
+VD_PACKED_READER(user)
 VD_WRITER(split, contig, vd_split_push)
 VD_WRITER(split, paged, vd_split_push)
 VD_WRITER(split, user, vd_split_push)
@@ -334,6 +373,7 @@ static void vd_vq_ring_features(struct vd_virtqueue *vq)
 	r->le = vd_vq_has(vq, VIRTIO_F_VERSION_1);
 	r->packed = vd_vq_has(vq, VIRTIO_F_RING_PACKED);
 	r->in_order = vd_vq_has(vq, VIRTIO_F_IN_ORDER);
+	r->out_only = vq->out_only;
 }
 
 /**

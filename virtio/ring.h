@@ -82,6 +82,10 @@ enum vd_reason {
  * @indirect: VIRTIO_F_INDIRECT_DESC negotiated
  * @notify_on_empty: VIRTIO_F_NOTIFY_ON_EMPTY negotiated (legacy)
  * @le: ring words are little endian (VERSION_1), else native
+ * @out_only: the device writes to no buffer of this queue, whatever a
+ *            descriptor says (a net device's transmit queues): the flag WRITE
+ *            means nothing in indirect tables of a packed ring, see
+ *            vd_chain_expand()
  */
 struct vd_ring {
 	u32 num;
@@ -101,6 +105,7 @@ struct vd_ring {
 	bool indirect;
 	bool notify_on_empty;
 	bool le;
+	bool out_only;
 };
 
 /* A buffer of a chain: guest-physical address and length in bytes. */
@@ -112,32 +117,77 @@ struct vd_seg {
 /**
  * struct vd_chain - one popped descriptor chain
  * @head: its head, or buffer id, to be returned in the used ring
- * @slots: what it takes to rewind past it: 1, or descriptors of a packed ring
  * @first: index of its first segment in the burst
+ * @slots: what it takes to rewind past it: 1, or descriptors of a packed ring
  * @nr_out: segments that the device reads; they come first
  * @nr_in: segments that the device writes
  * @indirect: the segment after them is an indirect table, still to be read
- * @out_len: bytes in the readable segments
- * @in_len: bytes in the writable segments
+ *
+ * Two words, each of which vd_chain_single() stores at once. The bytes of a
+ * chain are counted by vd_chain_out_len() and vd_chain_in_len().
  */
 struct vd_chain {
 	u16 head;
-	u16 slots;
 	u16 first;
+	u16 slots;
 	u16 nr_out;
 	u16 nr_in;
-	bool indirect;
-	u64 out_len;
-	u64 in_len;
+	u16 indirect;
+	u32 unused;
 };
 
-/* What one pop yields. Zero-length descriptors leave no segment. */
+static_assert(sizeof(struct vd_chain) == 2 * sizeof(u64));
+
+/**
+ * struct vd_burst - what one pop yields
+ * @count: chains
+ * @nsegs: segments of them all; zero-length descriptors leave none
+ * @singles: this many, from the first on, are of one slot and one segment each,
+ *           all in the direction of the first: the segment of chain i is
+ *           @seg[i]. There may be more of them
+ * @chain: the chains
+ * @seg: their segments
+ */
 struct vd_burst {
 	u32 count;
 	u32 nsegs;
+	u32 singles;
 	struct vd_chain chain[VD_BURST];
 	struct vd_seg seg[VD_CHAIN_SEGS];
 };
+
+static inline u64 vd_segs_len(const struct vd_seg *seg, u32 n)
+{
+	u64 len = 0;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		len += seg[i].len;
+	return len;
+}
+
+/**
+ * vd_chain_out_len - bytes of a chain that the device reads
+ * @c: the chain
+ * @seg: its first segment
+ */
+static __always_inline u64 vd_chain_out_len(const struct vd_chain *c,
+					    const struct vd_seg *seg)
+{
+	return likely(c->nr_out == 1) ? seg->len : vd_segs_len(seg, c->nr_out);
+}
+
+/**
+ * vd_chain_in_len - bytes of a chain that the device writes
+ * @c: the chain
+ * @seg: its first segment
+ */
+static __always_inline u64 vd_chain_in_len(const struct vd_chain *c,
+					   const struct vd_seg *seg)
+{
+	seg += c->nr_out;
+	return likely(c->nr_in == 1) ? seg->len : vd_segs_len(seg, c->nr_in);
+}
 
 /* An element of the used ring, in the ring's own byte order. */
 struct vd_used {
@@ -159,13 +209,13 @@ struct vd_used {
  * the ring's byte order. @mem is the instance's own.
  */
 struct vd_mem_ops {
-	int (*read16)(const void *mem, enum vd_part part, u32 off, u16 *val);
-	int (*read16_run)(const void *mem, enum vd_part part, u32 off,
+	int (*read16)(const void *mem, enum vd_part part, size_t off, u16 *val);
+	int (*read16_run)(const void *mem, enum vd_part part, size_t off,
 			  u16 *val, u32 n);
-	int (*read_desc)(const void *mem, u32 off, u64 desc[2]);
-	int (*write16)(const void *mem, enum vd_part part, u32 off, u16 val);
-	int (*write64)(const void *mem, enum vd_part part, u32 off, u64 val);
-	int (*write_used)(const void *mem, u32 off, const struct vd_used *elem,
+	int (*read_desc)(const void *mem, size_t off, u64 desc[2]);
+	int (*write16)(const void *mem, enum vd_part part, size_t off, u16 val);
+	int (*write64)(const void *mem, enum vd_part part, size_t off, u64 val);
+	int (*write_used)(const void *mem, size_t off, const struct vd_used *elem,
 			  u32 n);
 };
 

@@ -74,13 +74,10 @@ vd_chain_add(struct vd_chain *c, struct vd_seg *seg, u32 room,
 		return -VD_BURST_FULL;
 	seg[at].addr = d->addr;
 	seg[at].len = d->len;
-	if (d->flags & VD_DESC_F_WRITE) {
+	if (d->flags & VD_DESC_F_WRITE)
 		c->nr_in++;
-		c->in_len += d->len;
-	} else {
+	else
 		c->nr_out++;
-		c->out_len += d->len;
-	}
 	return 0;
 }
 
@@ -93,27 +90,34 @@ static __always_inline bool vd_desc_is_single(const struct vd_desc *d)
 	return !(d->flags & (VD_DESC_F_NEXT | VD_DESC_F_INDIRECT)) && d->len;
 }
 
+/*
+ * The words of a chain: a store for each field would be most of what a
+ * descriptor costs.
+ */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VD_CHAIN_WORD(head, first, slots, nr_out)			\
+	((u64)(head) | (u64)(first) << 16 | (u64)(slots) << 32 |	\
+	 (u64)(nr_out) << 48)
+#define VD_CHAIN_WORD2(nr_in)		((u64)(nr_in))
+#else
+#define VD_CHAIN_WORD(head, first, slots, nr_out)			\
+	((u64)(head) << 48 | (u64)(first) << 32 | (u64)(slots) << 16 |	\
+	 (u64)(nr_out))
+#define VD_CHAIN_WORD2(nr_in)		((u64)(nr_in) << 48)
+#endif
+
+static_assert(offsetof(struct vd_chain, nr_in) == sizeof(u64));
+
+/* @word is what VD_CHAIN_WORD() makes, @in whether the device writes. */
 static __always_inline void
-vd_chain_single(struct vd_chain *c, struct vd_seg *seg, u16 head, u32 first,
+vd_chain_single(struct vd_chain *c, struct vd_seg *seg, u64 word, u16 in,
 		const struct vd_desc *d)
 {
+	const u64 words[2] = { word, VD_CHAIN_WORD2(in) };
+
+	memcpy(c, words, sizeof(words));
 	seg->addr = d->addr;
 	seg->len = d->len;
-	c->head = head;
-	c->first = (u16)first;
-	c->slots = 1;
-	c->indirect = false;
-	if (d->flags & VD_DESC_F_WRITE) {
-		c->nr_out = 0;
-		c->nr_in = 1;
-		c->out_len = 0;
-		c->in_len = d->len;
-	} else {
-		c->nr_out = 1;
-		c->nr_in = 0;
-		c->out_len = d->len;
-		c->in_len = 0;
-	}
 }
 
 /* An indirect table is legal to look at. Section 2.7.5.3. */
@@ -172,7 +176,11 @@ static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
  *
  * The entries of a split ring's table are linked by their next, those of a
  * packed ring's follow each other to the end of the table, whatever their flags
- * say, but WRITE (2.8.7).
+ * say, but WRITE (2.8.7). Where the device writes to no buffer (@r->out_only)
+ * WRITE says nothing either: DPDK's driver, up to 22.11 at least, sets it on
+ * the header of a frame to be sent. The entry is read then, as it would be if
+ * the driver had obeyed 2.8.6; no memory is written that wasn't meant to be.
+ * WRITE on a descriptor of the ring itself counts, as no driver errs there.
  *
  * Return: 0, or minus one of enum vd_reason; @c is then unchanged.
  * Context: that of @io. Sections 2.7.5.3, 2.8.7.
@@ -211,6 +219,8 @@ static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 			return -VD_BAD_INDIRECT_READ;
 		d = r->packed ? vd_desc_decode_packed(r, raw) :
 				vd_desc_decode(r, raw);
+		if (r->packed && r->out_only)
+			d.flags &= ~VD_DESC_F_WRITE;
 		/* A packed ring's may have any flag; all but WRITE are void. */
 		if (unlikely(d.flags & VD_DESC_F_INDIRECT) && !r->packed)
 			return -VD_BAD_INDIRECT_NEST;
@@ -220,7 +230,7 @@ static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 		i = r->packed ? i + 1 : d.next;
 	} while (r->packed ? i < count : d.flags & VD_DESC_F_NEXT);
 	x.first = 0;
-	x.indirect = false;
+	x.indirect = 0;
 	*c = x;
 	return 0;
 }

@@ -21,6 +21,7 @@
 #define VD_RING_PACKED_H
 
 #include "ring_desc.h"
+#include "ring_place.h"
 
 #define VD_PACKED_F_AVAIL	(1u << 7)
 #define VD_PACKED_F_USED	(1u << 15)
@@ -28,7 +29,6 @@
 #define VD_PACKED_OFF_WRAP	0u
 #define VD_PACKED_FLAGS		2u
 #define VD_PACKED_EVENTS	4u	/* bytes of an event suppression area */
-#define VD_PACKED_WRAP		(1u << 15)
 
 enum { VD_EVENT_ENABLE, VD_EVENT_DISABLE, VD_EVENT_DESC };
 
@@ -40,92 +40,6 @@ enum { VD_EVENT_ENABLE, VD_EVENT_DISABLE, VD_EVENT_DESC };
 static inline u32 vd_packed_part_size(enum vd_part part, u32 num)
 {
 	return part == VD_PART_DESC ? VD_DESC_SIZE * num : VD_PACKED_EVENTS;
-}
-
-/* A place in the ring: slot and wrap counter. Section 2.8.1. */
-struct vd_place {
-	u32 slot;
-	bool wrap;
-};
-
-static __always_inline struct vd_place
-vd_place_add(const struct vd_ring *r, struct vd_place p, u32 slots)
-{
-	p.slot += slots;
-	if (p.slot >= r->num) {
-		p.slot -= r->num;
-		p.wrap = !p.wrap;
-	}
-	return p;
-}
-
-/*
- * Any number of slots: a driver that breaks the rules can have more popped in a
- * row than the ring has.
- */
-static inline struct vd_place
-vd_place_sub(const struct vd_ring *r, struct vd_place p, u32 slots)
-{
-	if (slots / r->num % 2)
-		p.wrap = !p.wrap;
-	slots %= r->num;
-	if (p.slot < slots) {
-		p.slot += r->num;
-		p.wrap = !p.wrap;
-	}
-	p.slot -= slots;
-	return p;
-}
-
-/* Slots from one place to another, of the two rounds that can be told apart. */
-static __always_inline u32
-vd_place_gap(const struct vd_ring *r, struct vd_place from, struct vd_place to)
-{
-	u32 slot = to.slot + (to.wrap != from.wrap ? r->num : 0);
-
-	return slot >= from.slot ? slot - from.slot :
-				   slot + 2 * r->num - from.slot;
-}
-
-static __always_inline u16 vd_place_word(struct vd_place p)
-{
-	return (u16)(p.slot | (p.wrap ? VD_PACKED_WRAP : 0));
-}
-
-static __always_inline struct vd_place vd_packed_avail(const struct vd_ring *r)
-{
-	return (struct vd_place){ r->last_avail, r->avail_wrap };
-}
-
-static __always_inline struct vd_place vd_packed_seen(const struct vd_ring *r)
-{
-	return (struct vd_place){ r->avail_idx, r->seen_wrap };
-}
-
-static __always_inline struct vd_place vd_packed_used(const struct vd_ring *r)
-{
-	return (struct vd_place){ r->last_used, r->used_wrap };
-}
-
-static __always_inline void vd_packed_set_avail(struct vd_ring *r,
-						struct vd_place p)
-{
-	r->last_avail = (u16)p.slot;
-	r->avail_wrap = p.wrap;
-}
-
-static __always_inline void vd_packed_set_seen(struct vd_ring *r,
-					       struct vd_place p)
-{
-	r->avail_idx = (u16)p.slot;
-	r->seen_wrap = p.wrap;
-}
-
-static __always_inline void vd_packed_set_used(struct vd_ring *r,
-					       struct vd_place p)
-{
-	r->last_used = (u16)p.slot;
-	r->used_wrap = p.wrap;
 }
 
 /*
@@ -147,37 +61,48 @@ vd_packed_poll(const struct vd_ring *r, const struct vd_mem_ops *ops,
 }
 
 /*
- * Counts the slots from @p on that are available, up to @max, and remembers
- * the first that isn't. Returns how many, or -VD_FAULT.
+ * Counts the slots from @p on that are available, up to @max, which are not
+ * behind the end of the ring, and remembers the first that isn't. Returns how
+ * many, or -VD_FAULT.
  */
 static __always_inline int
-vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
-	       const void *mem, struct vd_place p, u32 max)
+vd_packed_look_run(struct vd_ring *r, const struct vd_mem_ops *ops,
+		   const void *mem, struct vd_place p, u32 max)
 {
 	const u16 mask = vd_ring16(r, VD_PACKED_F_AVAIL | VD_PACKED_F_USED);
-	u16 want = vd_ring16(r, p.wrap ? VD_PACKED_F_AVAIL : VD_PACKED_F_USED);
-	struct vd_place end = p;
-	u32 n, num = r->num;
+	const u16 want = vd_ring16(r, p.wrap ? VD_PACKED_F_AVAIL :
+					       VD_PACKED_F_USED);
+	size_t off = p.slot * VD_DESC_SIZE + VD_PACKED_DESC_FLAGS;
+	u32 n;
 	int err = 0;
 	u16 raw;
 
-	for (n = 0; n < max; n++) {
-		err = ops->read16(mem, VD_PART_DESC, end.slot * VD_DESC_SIZE +
-				  VD_PACKED_DESC_FLAGS, &raw);
+	for (n = 0; n < max; n++, off += VD_DESC_SIZE) {
+		err = ops->read16(mem, VD_PART_DESC, off, &raw);
 		if (unlikely(err) || (raw & mask) != want)
 			break;
-		if (unlikely(++end.slot == num)) {
-			end.slot = 0;
-			end.wrap = !end.wrap;
-			want ^= mask;
-		}
 	}
 	if (unlikely(err) && !n)
 		return -VD_FAULT;
 	/* After a rewind, those behind @max may have been seen before. */
 	if (n < max || vd_place_gap(r, p, vd_packed_seen(r)) < n)
-		vd_packed_set_seen(r, end);
+		vd_packed_set_seen(r, vd_place_add(r, p, n));
 	return (int)n;
+}
+
+/* The same, and from the ring's start on behind its end. */
+static __always_inline int
+vd_packed_look(struct vd_ring *r, const struct vd_mem_ops *ops,
+	       const void *mem, struct vd_place p, u32 max)
+{
+	u32 run = min(max, r->num - p.slot);
+	int n = vd_packed_look_run(r, ops, mem, p, run), more;
+
+	if (likely(n < (int)run || run == max))
+		return n;
+	more = vd_packed_look_run(r, ops, mem, vd_place_add(r, p, run),
+				  max - run);
+	return more > 0 ? n + more : n;
 }
 
 /*
@@ -207,7 +132,7 @@ vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 				err = -VD_BAD_INDIRECT_NEXT;
 			if (err)
 				return err;
-			c->indirect = true;
+			c->indirect = 1;
 			seg->addr = d.addr;
 			seg->len = d.len;
 			return 0;
@@ -231,86 +156,210 @@ vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 }
 
 /*
- * Takes chains of one descriptor each from @slot on into the burst, up to @n,
- * none of them behind the end of the ring. A loop of its own, with what changes
- * in registers: for the one around it they don't suffice, and a store that the
- * next turn must load again would be most of a turn's time. Returns how many;
- * if fewer, the next descriptor is in @raw, or @err is set.
+ * Takes chains of one descriptor each from @slot on into the burst, at least 1
+ * and up to @n, none of them behind the end of the ring, all of the first's
+ * direction: then they differ in little. Returns how many; if fewer, the next
+ * descriptor is in @raw, or @err is set.
  */
 static __always_inline u32
 vd_packed_singles(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		  const void *mem, struct vd_burst *b, u32 slot, u32 n,
 		  u64 raw[2], int *err)
 {
+	const u16 mask = VD_DESC_F_NEXT | VD_DESC_F_INDIRECT | VD_DESC_F_WRITE;
 	struct vd_chain *c = &b->chain[b->count];
-	u32 off = slot * VD_DESC_SIZE, at = b->nsegs, i;
-	struct vd_seg *seg = &b->seg[at];
+	struct vd_seg *seg = &b->seg[b->nsegs];
+	size_t off = slot * VD_DESC_SIZE;
 	struct vd_desc d;
+	u16 want, in;
+	u32 i = 0;
+	u64 word;
 
-	for (i = 0; i < n; i++, off += VD_DESC_SIZE) {
+	*err = ops->read_desc(mem, off, raw);
+	if (unlikely(*err))
+		return 0;
+	d = vd_desc_decode_packed(r, raw);
+	want = d.flags & VD_DESC_F_WRITE;
+	in = want / VD_DESC_F_WRITE;
+	word = VD_CHAIN_WORD(0, b->nsegs, 1, !in);
+	while (likely((d.flags & mask) == want && d.len)) {
+		vd_chain_single(c++, seg++,
+				word | VD_CHAIN_WORD(d.next, 0, 0, 0), in, &d);
+		word += VD_CHAIN_WORD(0, 1, 0, 0);
+		if (++i == n)
+			break;
+		off += VD_DESC_SIZE;
 		*err = ops->read_desc(mem, off, raw);
 		if (unlikely(*err))
 			break;
 		d = vd_desc_decode_packed(r, raw);
-		if (unlikely(!vd_desc_is_single(&d)))
-			break;
-		vd_chain_single(&c[i], &seg[i], d.next, at + i, &d);
 	}
 	b->count += i;
 	b->nsegs += i;
 	return i;
 }
 
+/**
+ * struct vd_packed_walk - how far a pop has come
+ * @at: slots of the chains that are in the burst
+ * @end: the same, once all that were seen available are
+ * @left: descriptors that the burst may still look at
+ * @more: there may be more available than were seen
+ * @read: the next descriptor is in @raw
+ * @raw: a descriptor
+ */
+struct vd_packed_walk {
+	u32 at;
+	u32 end;
+	u32 left;
+	bool more;
+	bool read;
+	u64 raw[2];
+};
+
 /*
- * Walks chains from the next slot on into the burst until those of @known slots
- * are in it. @at counts the slots of all its chains. Returns 0 or what ended
- * it.
+ * Walks chains into the burst until those of @w->end slots are in it. Returns 0
+ * or what ended it.
  */
 static __always_inline int
 vd_packed_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
-		 const void *mem, struct vd_burst *b, u32 known, u32 *at,
-		 u32 *left)
+		 const void *mem, struct vd_burst *b, struct vd_packed_walk *w)
 {
-	u32 slot = vd_place_add(r, vd_packed_avail(r), *at).slot;
-	u32 end = *at + known, run, n;
-	u64 raw[2] = { 0, 0 };
+	u32 slot, run, n;
 	struct vd_chain *c;
 	int err;
 
-	for (;;) {
-		run = min(min(end - *at, r->num - slot), *left);
-		err = 0;
-		n = vd_packed_singles(r, ops, mem, b, slot, run, raw, &err);
-		*at += n;
-		*left -= n;
-		slot += n;
-		if (unlikely(err))
-			return -VD_FAULT;
-		if (slot == r->num)
-			slot = 0;
-		if (*at >= end)
-			return 0;
-		if (unlikely(!*left))
-			return -VD_BURST_FULL;
-		if (n == run)
+	while (w->at < w->end) {
+		slot = vd_place_add(r, vd_packed_avail(r), w->at).slot;
+		if (!w->read) {
+			if (unlikely(!w->left))
+				return -VD_BURST_FULL;
+			run = min(min(w->end - w->at, r->num - slot), w->left);
+			err = 0;
+			n = vd_packed_singles(r, ops, mem, b, slot, run, w->raw,
+					      &err);
+			w->at += n;
+			w->left -= n;
+			if (unlikely(err))
+				return -VD_FAULT;
+			w->read = n < run;
 			continue;
-		--*left;
+		}
+		w->read = false;
+		w->left--;
 		c = &b->chain[b->count];
 		*c = (struct vd_chain){ .first = (u16)b->nsegs };
 		err = vd_packed_chain(r, ops, mem, c, &b->seg[b->nsegs],
-				      vd_desc_decode_packed(r, raw), slot,
-				      r->num - *at, left);
+				      vd_desc_decode_packed(r, w->raw), slot,
+				      r->num - w->at, &w->left);
 		if (unlikely(err))
 			return err;
 		b->nsegs += c->nr_out + c->nr_in + c->indirect;
 		b->count++;
-		*at += c->slots;
-		slot += c->slots;
-		if (slot >= r->num)
-			slot -= r->num;
-		if (*at >= end)
-			return 0;
+		w->at += c->slots;
 	}
+	return 0;
+}
+
+/**
+ * vd_packed_pop_rest - what vd_packed_pop_first() has left over
+ * @r: the ring
+ * @ops: accessors, constant
+ * @mem: for @ops
+ * @b: the burst that it has begun
+ * @max: as it was told
+ * @w: where it has stopped
+ *
+ * Return, context: as vd_packed_pop().
+ */
+static __always_inline int
+vd_packed_pop_rest(struct vd_ring *r, const struct vd_mem_ops *ops,
+		   const void *mem, struct vd_burst *b, u32 max,
+		   struct vd_packed_walk *w)
+{
+	struct vd_place start = vd_packed_avail(r), p;
+	u32 wanted;
+	int err;
+
+	max = min_t(u32, max, VD_BURST);
+	for (;;) {
+		err = vd_packed_chains(r, ops, mem, b, w);
+		/* Chains of several slots: that many slots were too few. */
+		if (err || !w->more || b->count == max || w->at >= r->num)
+			break;
+		p = vd_place_add(r, start, w->at);
+		wanted = min(max - b->count, r->num - w->at);
+		err = vd_packed_look(r, ops, mem, p, wanted);
+		if (err <= 0)
+			break;
+		/* As in vd_packed_pop_first(). */
+		smp_rmb();
+		w->more = (u32)err == wanted;
+		w->end = w->at + (u32)err;
+	}
+	if (unlikely(!b->count))
+		return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
+	p = vd_place_add(r, start, w->at);
+	vd_packed_set_avail(r, p);
+	/* The last chain may have gone on beyond what was looked at. */
+	if (unlikely(vd_place_gap(r, start, vd_packed_seen(r)) < w->at))
+		vd_packed_set_seen(r, p);
+	return (int)b->count;
+}
+
+/* Not a count and not a reason: go on with vd_packed_pop_rest(). */
+#define VD_PACKED_REST	(-VD_REASONS)
+
+/**
+ * vd_packed_pop_first - take available chains of one descriptor each
+ * @r: the ring
+ * @ops: accessors, constant
+ * @mem: for @ops
+ * @b: receives the chains
+ * @max: most chains wanted, up to VD_BURST
+ * @w: receives where it has stopped
+ *
+ * Nearly all chains are of this kind. The loops are bare of what the others
+ * need, for which there would not be registers enough.
+ *
+ * Return: as vd_packed_pop(), or VD_PACKED_REST if there is more to do.
+ */
+static __always_inline int
+vd_packed_pop_first(struct vd_ring *r, const struct vd_mem_ops *ops,
+		    const void *mem, struct vd_burst *b, u32 max,
+		    struct vd_packed_walk *w)
+{
+	struct vd_place p = vd_packed_avail(r);
+	u64 raw[2] = { 0, 0 };
+	int known, err = 0;
+	u32 wanted, run, n;
+
+	b->count = 0;
+	b->nsegs = 0;
+	b->singles = 0;
+	max = min_t(u32, max, VD_BURST);
+	wanted = min(max, r->num);
+	known = vd_packed_look(r, ops, mem, p, wanted);
+	if (unlikely(known <= 0))
+		return known;
+	/*
+	 * Descriptors after their flags. Pairs with the driver's write barrier
+	 * before it sets those of the first (2.8.21.1).
+	 */
+	smp_rmb();
+	run = min((u32)known, r->num - p.slot);
+	n = vd_packed_singles(r, ops, mem, b, p.slot, run, raw, &err);
+	b->singles = n;
+	if (unlikely(n < (u32)known && !err)) {
+		*w = (struct vd_packed_walk){
+			.at = n, .end = (u32)known, .left = VD_CHAIN_SEGS - n,
+			.more = (u32)known == wanted, .read = n < run,
+			.raw = { raw[0], raw[1] },
+		};
+		return VD_PACKED_REST;
+	}
+	vd_packed_set_avail(r, vd_place_add(r, p, n));
+	return n ? (int)n : -VD_FAULT;
 }
 
 /**
@@ -321,42 +370,19 @@ vd_packed_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
  * @b: receives the chains
  * @max: most chains wanted, up to VD_BURST
  *
+ * Who is in a hurry calls the two parts of it, the second out of line.
+ *
  * Return, context: as vd_split_pop(). Sections 2.8.6, 2.8.14, 2.8.21.
  */
 static __always_inline int
 vd_packed_pop(struct vd_ring *r, const struct vd_mem_ops *ops,
 	      const void *mem, struct vd_burst *b, u32 max)
 {
-	u32 wanted, at = 0, left = VD_CHAIN_SEGS;
-	struct vd_place start = vd_packed_avail(r), p;
-	int known, err;
+	struct vd_packed_walk w = { 0 };
+	int n = vd_packed_pop_first(r, ops, mem, b, max, &w);
 
-	b->count = 0;
-	b->nsegs = 0;
-	max = min_t(u32, max, VD_BURST);
-	do {
-		p = vd_place_add(r, start, at);
-		wanted = min(max - b->count, r->num - at);
-		known = vd_packed_look(r, ops, mem, p, wanted);
-		err = min(known, 0);
-		if (known <= 0)
-			break;
-		/*
-		 * Descriptors after their flags. Pairs with the driver's write
-		 * barrier before it sets those of the first (2.8.21.1).
-		 */
-		smp_rmb();
-		err = vd_packed_chains(r, ops, mem, b, (u32)known, &at, &left);
-		/* Chains of several slots: that many slots were too few. */
-	} while (!err && (u32)known == wanted && b->count < max && at < r->num);
-	if (unlikely(!b->count))
-		return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
-	p = vd_place_add(r, start, at);
-	vd_packed_set_avail(r, p);
-	/* The last chain may have gone on beyond what was looked at. */
-	if (unlikely(vd_place_gap(r, start, vd_packed_seen(r)) < at))
-		vd_packed_set_seen(r, p);
-	return (int)b->count;
+	return n == VD_PACKED_REST ?
+	       vd_packed_pop_rest(r, ops, mem, b, max, &w) : n;
 }
 
 /**
@@ -370,25 +396,74 @@ static inline void vd_packed_rewind(struct vd_ring *r, u32 slots)
 }
 
 /*
- * Stores a used descriptor's second half at once: fields in the ring's byte
- * order, one beside the other as they are in memory. Sections 2.8.3, 2.8.4.
+ * A used descriptor's second half, which is stored at once: fields in the
+ * ring's byte order, one beside the other as they are in memory. Sections
+ * 2.8.3, 2.8.4.
  */
+static __always_inline u64
+vd_packed_word(const struct vd_ring *r, const struct vd_used *e, u16 flags)
+{
+	u16 id = vd_ring16(r, (u16)vd_ring32(r, (__force u32)e->id));
+	u32 len = (__force u32)e->len;
+
+	flags = vd_ring16(r, flags);
+	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+		return len | (u64)id << 32 | (u64)flags << 48;
+	return (u64)len << 32 | (u32)id << 16 | flags;
+}
+
+static __always_inline u16 vd_packed_used_flags(bool wrap, bool written)
+{
+	return (wrap ? VD_PACKED_F_AVAIL | VD_PACKED_F_USED : 0) |
+	       (written ? VD_DESC_F_WRITE : 0);
+}
+
 static __always_inline int
 vd_packed_store(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_place p, const struct vd_used *e)
 {
-	u16 flags = (p.wrap ? VD_PACKED_F_AVAIL | VD_PACKED_F_USED : 0) |
-		    (e->len ? VD_DESC_F_WRITE : 0);
-	u16 id = vd_ring16(r, (u16)vd_ring32(r, (__force u32)e->id));
-	u32 len = (__force u32)e->len;
+	u16 flags = vd_packed_used_flags(p.wrap, e->len);
+
+	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8,
+			    vd_packed_word(r, e, flags));
+}
+
+/*
+ * Stores used descriptors from the second on, as long as they are of one slot
+ * each and none stands for others: nearly all are. Returns how many of the @n
+ * are done with, the first among them; @err is set for a fault.
+ */
+static __always_inline u32
+vd_packed_push_singles(const struct vd_ring *r, const struct vd_mem_ops *ops,
+		       const void *mem, struct vd_place p,
+		       const struct vd_used *elem, const u16 *slots, u32 n,
+		       int *err)
+{
+	const u16 written = vd_packed_used_flags(p.wrap, true);
+	const u16 unwritten = vd_packed_used_flags(p.wrap, false);
+	const bool in_order = r->in_order;
+	size_t off = p.slot * VD_DESC_SIZE + 8;
+	u32 i;
 	u64 word;
 
-	flags = vd_ring16(r, flags);
-	if (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-		word = len | (u64)id << 32 | (u64)flags << 48;
-	else
-		word = (u64)len << 32 | (u32)id << 16 | flags;
-	return ops->write64(mem, VD_PART_DESC, p.slot * VD_DESC_SIZE + 8, word);
+	n = min(n, r->num - p.slot);
+	if (unlikely(!n || slots[0] != 1 || (in_order && !elem[0].len)))
+		return 0;
+	for (i = 1; i < n; i++) {
+		if (unlikely(slots[i] != 1))
+			break;
+		word = vd_packed_word(r, &elem[i], written);
+		if (!elem[i].len) {
+			if (in_order)
+				break;
+			word = vd_packed_word(r, &elem[i], unwritten);
+		}
+		off += VD_DESC_SIZE;
+		*err = ops->write64(mem, VD_PART_DESC, off, word);
+		if (unlikely(*err))
+			break;
+	}
+	return i;
 }
 
 /*
@@ -401,12 +476,19 @@ vd_packed_push_rest(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		    const struct vd_used *elem, const u16 *slots, u32 n,
 		    u32 *head)
 {
-	struct vd_place from = *p, at = *p;
-	bool first = true;
+	struct vd_place from, at;
+	int err = 0;
+	bool first;
 	u32 i;
 
+	i = vd_packed_push_singles(r, ops, mem, *p, elem, slots, n, &err);
+	if (unlikely(err))
+		return -VD_FAULT;
+	at = vd_place_add(r, *p, i);
+	from = at;
+	first = !i;
 	*head = 0;
-	for (i = 0; i < n; i++) {
+	for (; unlikely(i < n); i++) {
 		at = vd_place_add(r, at, slots[i]);
 		/* A run is stored where it begins, with its last buffer's id. */
 		if (vd_in_order_skip(r, elem, i, n))

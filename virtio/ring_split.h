@@ -95,7 +95,7 @@ vd_split_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 			err = vd_indirect_check(r, &d);
 			if (err)
 				return err;
-			c->indirect = true;
+			c->indirect = 1;
 			seg[c->nr_out + c->nr_in].addr = d.addr;
 			seg[c->nr_out + c->nr_in].len = d.len;
 			return 0;
@@ -129,7 +129,8 @@ static __always_inline int
 vd_split_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
 		const void *mem, struct vd_burst *b, const u16 *heads, u32 n)
 {
-	u32 num = r->num, left = VD_CHAIN_SEGS, nsegs = 0, i;
+	u32 num = r->num, left = VD_CHAIN_SEGS, nsegs = 0, single_in = 0;
+	u32 single = 0, i;
 	struct vd_desc d;
 	u64 raw[2];
 	int err = 0;
@@ -154,8 +155,13 @@ vd_split_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
 		d = vd_desc_decode(r, raw);
 		err = 0;
 		if (likely(vd_desc_is_single(&d))) {
-			vd_chain_single(c, seg, head, nsegs, &d);
+			u16 in = d.flags / VD_DESC_F_WRITE & 1;
+
+			vd_chain_single(c, seg, VD_CHAIN_WORD(head, nsegs, 1,
+							      in ^ 1), in, &d);
 			nsegs++;
+			single++;
+			single_in += in;
 			continue;
 		}
 		*c = (struct vd_chain){ .head = head, .slots = 1,
@@ -167,6 +173,8 @@ vd_split_chains(struct vd_ring *r, const struct vd_mem_ops *ops,
 	}
 	b->count = i;
 	b->nsegs = nsegs;
+	if (likely(single == i && (!single_in || single_in == i)))
+		b->singles = i;
 	return err;
 }
 
@@ -212,6 +220,7 @@ vd_split_pop(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 
 	b->count = 0;
 	b->nsegs = 0;
+	b->singles = 0;
 	max = min_t(u32, max, VD_BURST);
 	if (n < max) {
 		err = vd_split_look(r, ops, mem);

@@ -207,7 +207,23 @@ static inline void fuzz_check_chain(const struct vd_chain *c,
 		else
 			in += seg[i].len;
 	}
-	FUZZ_CHECK(out == c->out_len && in == c->in_len);
+	FUZZ_CHECK(out == vd_chain_out_len(c, seg));
+	FUZZ_CHECK(in == vd_chain_in_len(c, seg));
+}
+
+/* What a burst says of its first chains is so. */
+static inline void fuzz_check_singles(const struct vd_burst *b)
+{
+	u32 i;
+
+	FUZZ_CHECK(b->singles <= b->count);
+	for (i = 0; i < b->singles; i++) {
+		const struct vd_chain *c = &b->chain[i];
+
+		FUZZ_CHECK(c->first == i && c->slots == 1 && !c->indirect);
+		FUZZ_CHECK(c->nr_out + c->nr_in == 1);
+		FUZZ_CHECK(c->nr_in == b->chain[0].nr_in);
+	}
 }
 
 static inline void fuzz_check_state(const struct fuzz *f)
@@ -268,6 +284,7 @@ static inline void fuzz_pop(struct fuzz *f, u32 max)
 	FUZZ_CHECK(ret > -VD_BURST_FULL && ret <= (int)max);
 	FUZZ_CHECK(ret <= (int)VD_BURST);
 	FUZZ_CHECK((u32)(ret > 0 ? ret : 0) == f->burst.count);
+	fuzz_check_singles(&f->burst);
 	FUZZ_CHECK(f->burst.nsegs <= VD_CHAIN_SEGS);
 	FUZZ_CHECK(f->watch.accesses <= VD_CHAIN_SEGS + 3 * VD_BURST);
 	for (i = 0; i < f->burst.count; i++) {

@@ -82,6 +82,23 @@ static inline void rig_close(struct rig *r)
 	mock_arena_exit(&r->mem);
 }
 
+/* What a burst says of its first chains is so. */
+static inline void rig_singles(const struct vd_burst *b)
+{
+	u32 i;
+
+	CHECK(b->singles <= b->count);
+	for (i = 0; i < b->singles; i++) {
+		const struct vd_chain *c = &b->chain[i];
+
+		CHECK_EQ(c->first, i);
+		CHECK_EQ(c->slots, 1);
+		CHECK(!c->indirect);
+		CHECK_EQ(c->nr_in, b->chain[0].nr_in);
+		CHECK_EQ(c->nr_out + c->nr_in, 1);
+	}
+}
+
 /* The engine as the tests use it: one instance of each body, watched. */
 static noinline int rig_pop(struct rig *r, u32 max)
 {
@@ -97,6 +114,7 @@ static noinline int rig_pop(struct rig *r, u32 max)
 	watch_reset(&r->watch);
 	for (i = 0; i < r->burst.count; i++)
 		r->slots[r->burst.chain[i].head] = r->burst.chain[i].slots;
+	rig_singles(&r->burst);
 	return ret;
 }
 
@@ -267,8 +285,8 @@ static inline void rig_is(const struct vd_chain *c, const struct vd_seg *seg,
 		else
 			in_len += s.len;
 	}
-	CHECK_EQ(c->out_len, out_len);
-	CHECK_EQ(c->in_len, in_len);
+	CHECK_EQ(vd_chain_out_len(c, seg), out_len);
+	CHECK_EQ(vd_chain_in_len(c, seg), in_len);
 }
 
 /* The same for direct chain @i of the last burst. */

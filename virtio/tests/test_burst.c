@@ -186,6 +186,36 @@ static void suppression_with_a_fault_at_every_access(void)
 	}
 }
 
+/* A burst says whether its chains are all alike; rig_pop() checks it. */
+static void burst_tells_whether_all_are_single(void)
+{
+	u32 in, i;
+
+	for (in = 0; in < 64; in++) {
+		rig_small(&r, 64, 0);
+		for (i = 0; i < 6; i++)
+			CHECK(rig_add(&r, i, !(in >> i & 1), in >> i & 1, 1) >=
+			      0);
+		rig_publish(&r);
+		CHECK_EQ(rig_pop(&r, VD_BURST), 6);
+		CHECK_EQ(r.burst.singles, in && in != 63 ? 0 : 6);
+		rig_close(&r);
+	}
+	rig_small(&r, 64, 0);
+	rig_offer(&r, 0, 3, 1);
+	rig_offer(&r, 3, 1, 2);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 4);
+	CHECK_EQ(r.burst.singles, 0);
+	/* What the last burst said is gone. */
+	CHECK_EQ(rig_pop(&r, VD_BURST), 0);
+	rig_offer(&r, 0, 3, 1);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 3);
+	CHECK_EQ(r.burst.singles, 3);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 0);
+	CHECK_EQ(r.burst.singles, 0);
+	rig_close(&r);
+}
+
 static const struct ktap_test tests[] = {
 	TEST(long_chains_fill_a_burst_and_none_is_lost),
 	TEST(chain_larger_than_the_room_left),
@@ -195,6 +225,7 @@ static const struct ktap_test tests[] = {
 	TEST(pop_with_a_fault_at_every_access),
 	TEST(push_with_a_fault_at_every_access),
 	TEST(suppression_with_a_fault_at_every_access),
+	TEST(burst_tells_whether_all_are_single),
 };
 
 KTAP_MAIN(tests)

@@ -216,6 +216,44 @@ static void out_of_order(void)
 	}
 }
 
+/* @n chains of one segment, those marked in @in to be written. */
+static void offer_directions(u32 n, u32 in)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		CHECK(rig_add(&r, i, !(in >> i & 1), in >> i & 1, 1) >= 0);
+	rig_publish(&r);
+}
+
+/* A burst says how many of its first chains are alike; rig_pop() checks it. */
+static void burst_tells_how_many_are_single(void)
+{
+	u32 in;
+
+	for (in = 0; in < 64; in++) {
+		rig_packed(&r, 64, 0);
+		offer_directions(6, in);
+		CHECK_EQ(rig_pop(&r, VD_BURST), 6);
+		CHECK_EQ(r.burst.singles,
+			 __builtin_ctz((in & 1 ? ~in : in) | 64));
+		rig_close(&r);
+	}
+	/* A burst that goes on behind the ring's end, and one of two kinds. */
+	open_ring(64, 60);
+	rig_offer(&r, 0, 10, 1);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 10);
+	CHECK_EQ(r.burst.singles, 4);
+	rig_close(&r);
+	open_ring(64, 0);
+	rig_offer(&r, 0, 3, 1);
+	rig_offer(&r, 3, 1, 2);
+	rig_offer(&r, 4, 3, 1);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 7);
+	CHECK_EQ(r.burst.singles, 3);
+	rig_close(&r);
+}
+
 static const struct ktap_test tests[] = {
 	TEST(long_chains_fill_a_burst_and_none_is_lost),
 	TEST(rewound_chains_come_again),
@@ -225,6 +263,7 @@ static const struct ktap_test tests[] = {
 	TEST(push_with_a_fault_at_every_access),
 	TEST(push_is_atomic),
 	TEST(out_of_order),
+	TEST(burst_tells_how_many_are_single),
 };
 
 KTAP_MAIN(tests)

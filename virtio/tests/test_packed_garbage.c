@@ -38,9 +38,9 @@ static const struct raw_desc *raw_at(u32 slot)
 }
 
 /* One buffer; false if it is out of order. */
-static bool take(struct verdict *v, const struct raw_desc *d)
+static bool take(struct verdict *v, const struct raw_desc *d, bool may_write)
 {
-	bool write = d->flags & MOCK_F_WRITE;
+	bool write = may_write && d->flags & MOCK_F_WRITE;
 
 	if (!write && v->n > v->out) {
 		v->reason = VD_BAD_ORDER;
@@ -83,7 +83,7 @@ static void walk_ring(struct verdict *v, u32 slot)
 			v->seg[v->n] = (struct vd_seg){ d->addr, d->len };
 			return;
 		}
-	} while (take(v, d) && d->flags & MOCK_F_NEXT);
+	} while (take(v, d, true) && d->flags & MOCK_F_NEXT);
 }
 
 static void walk_table(struct verdict *v)
@@ -97,7 +97,7 @@ static void walk_table(struct verdict *v)
 		return;
 	}
 	for (i = 0; i < where.len / 16; i++)
-		if (!take(v, &t[i]))
+		if (!take(v, &t[i], !r.ring.out_only))
 			return;
 }
 
@@ -236,6 +236,7 @@ static void nonsense(void)
 		rig_open(&r, &lay);
 		for (i = 0; i < 100 && !ktap_errors; i++) {
 			r.ring.indirect = random_chance(&rnd, 90);
+			r.ring.out_only = random_chance(&rnd, 20);
 			scribble();
 			while (pop() && !ktap_errors)
 				;

@@ -20,7 +20,7 @@ struct vd_plain {
 };
 
 static __always_inline int
-vd_plain_read16(const void *mem, enum vd_part part, u32 off, u16 *val)
+vd_plain_read16(const void *mem, enum vd_part part, size_t off, u16 *val)
 {
 	const struct vd_plain *p = mem;
 
@@ -29,7 +29,7 @@ vd_plain_read16(const void *mem, enum vd_part part, u32 off, u16 *val)
 }
 
 static __always_inline int
-vd_plain_read16_run(const void *mem, enum vd_part part, u32 off, u16 *val,
+vd_plain_read16_run(const void *mem, enum vd_part part, size_t off, u16 *val,
 		    u32 n)
 {
 	const struct vd_plain *p = mem;
@@ -42,7 +42,7 @@ vd_plain_read16_run(const void *mem, enum vd_part part, u32 off, u16 *val,
 }
 
 static __always_inline int
-vd_plain_read_desc(const void *mem, u32 off, u64 desc[2])
+vd_plain_read_desc(const void *mem, size_t off, u64 desc[2])
 {
 	const struct vd_plain *p = mem;
 	const u8 *from = p->part[VD_PART_DESC] + off;
@@ -53,7 +53,7 @@ vd_plain_read_desc(const void *mem, u32 off, u64 desc[2])
 }
 
 static __always_inline int
-vd_plain_write16(const void *mem, enum vd_part part, u32 off, u16 val)
+vd_plain_write16(const void *mem, enum vd_part part, size_t off, u16 val)
 {
 	const struct vd_plain *p = mem;
 
@@ -62,7 +62,7 @@ vd_plain_write16(const void *mem, enum vd_part part, u32 off, u16 val)
 }
 
 static __always_inline int
-vd_plain_write64(const void *mem, enum vd_part part, u32 off, u64 val)
+vd_plain_write64(const void *mem, enum vd_part part, size_t off, u64 val)
 {
 	const struct vd_plain *p = mem;
 
@@ -71,7 +71,7 @@ vd_plain_write64(const void *mem, enum vd_part part, u32 off, u64 val)
 }
 
 static __always_inline int
-vd_plain_write_used(const void *mem, u32 off, const struct vd_used *elem, u32 n)
+vd_plain_write_used(const void *mem, size_t off, const struct vd_used *elem, u32 n)
 {
 	const struct vd_plain *p = mem;
 	u8 *to = p->part[VD_PART_USED] + off;

@@ -130,11 +130,11 @@ static inline void watch_log(struct vd_watch *w, enum watch_event what,
 
 /* Books one access; true if it must fail. */
 static inline bool watch_access(struct vd_watch *w, enum watch_event what,
-				enum vd_part part, u32 off, u32 len)
+				enum vd_part part, size_t off, u32 len)
 {
 	u32 n = w->accesses++;
 
-	watch_log(w, what, part, off);
+	watch_log(w, what, part, (u32)off);
 	if (off > w->size[part] || len > w->size[part] - off) {
 		w->outside++;
 		return true;
@@ -143,9 +143,9 @@ static inline bool watch_access(struct vd_watch *w, enum watch_event what,
 }
 
 static inline void watch_was_read(struct vd_watch *w, enum vd_part part,
-				  u32 off, u32 len)
+				  size_t off, u32 len)
 {
-	u32 i;
+	size_t i;
 
 	for (i = off / 2; i < (off + len) / 2; i++) {
 		if (w->reads[part][i]++)
@@ -155,13 +155,13 @@ static inline void watch_was_read(struct vd_watch *w, enum vd_part part,
 	}
 }
 
-static inline void watch_was_polled(struct vd_watch *w, u32 off)
+static inline void watch_was_polled(struct vd_watch *w, size_t off)
 {
 	if (w->polled[off / VD_DESC_SIZE]++)
 		w->twice++;
 }
 
-static inline int watch_read16(const void *mem, enum vd_part part, u32 off,
+static inline int watch_read16(const void *mem, enum vd_part part, size_t off,
 			       u16 *val)
 {
 	struct vd_watch *w = (struct vd_watch *)mem;
@@ -177,7 +177,7 @@ static inline int watch_read16(const void *mem, enum vd_part part, u32 off,
 	return 0;
 }
 
-static inline int watch_read16_run(const void *mem, enum vd_part part, u32 off,
+static inline int watch_read16_run(const void *mem, enum vd_part part, size_t off,
 				   u16 *val, u32 n)
 {
 	struct vd_watch *w = (struct vd_watch *)mem;
@@ -189,7 +189,7 @@ static inline int watch_read16_run(const void *mem, enum vd_part part, u32 off,
 	return 0;
 }
 
-static inline int watch_read_desc(const void *mem, u32 off, u64 desc[2])
+static inline int watch_read_desc(const void *mem, size_t off, u64 desc[2])
 {
 	struct vd_watch *w = (struct vd_watch *)mem;
 
@@ -200,7 +200,7 @@ static inline int watch_read_desc(const void *mem, u32 off, u64 desc[2])
 	return 0;
 }
 
-static inline int watch_write16(const void *mem, enum vd_part part, u32 off,
+static inline int watch_write16(const void *mem, enum vd_part part, size_t off,
 				u16 val)
 {
 	struct vd_watch *w = (struct vd_watch *)mem;
@@ -210,7 +210,7 @@ static inline int watch_write16(const void *mem, enum vd_part part, u32 off,
 	return vd_plain_write16(&w->plain, part, off, val);
 }
 
-static inline int watch_write64(const void *mem, enum vd_part part, u32 off,
+static inline int watch_write64(const void *mem, enum vd_part part, size_t off,
 				u64 val)
 {
 	struct vd_watch *w = (struct vd_watch *)mem;
@@ -220,7 +220,7 @@ static inline int watch_write64(const void *mem, enum vd_part part, u32 off,
 	return vd_plain_write64(&w->plain, part, off, val);
 }
 
-static inline int watch_write_used(const void *mem, u32 off,
+static inline int watch_write_used(const void *mem, size_t off,
 				   const struct vd_used *elem, u32 n)
 {
 	struct vd_watch *w = (struct vd_watch *)mem;

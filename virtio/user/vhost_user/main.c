@@ -23,7 +23,7 @@
 
 #define IDLE_MS		20
 
-static u64 offer = 1ull << VIRTIO_F_VERSION_1 |
+static const u64 offer = 1ull << VIRTIO_F_VERSION_1 |
 			 1ull << VIRTIO_F_RING_PACKED |
 			 1ull << VIRTIO_F_IN_ORDER |
 			 1ull << VIRTIO_RING_F_EVENT_IDX |
@@ -67,7 +67,6 @@ static void options(int argc, char **argv)
 		{ "low", required_argument, NULL, 'l' },
 		{ "high", required_argument, NULL, 'h' },
 		{ "window", required_argument, NULL, 'w' },
-		{ "no-tables", no_argument, NULL, 't' },
 		{}
 	};
 	int c;
@@ -85,8 +84,6 @@ static void options(int argc, char **argv)
 			net.high = number(optarg, FRAME_MIN, FRAME_MAX);
 		else if (c == 'w')
 			net.window = number(optarg, 1, 32768);
-		else if (c == 't')
-			offer &= ~(1ull << VIRTIO_RING_F_INDIRECT_DESC);
 		else
 			exit(2);
 	}

@@ -98,7 +98,8 @@ static u32 net_rx_need(const struct net *n, const struct vd_burst *b, u32 at,
 	u32 i;
 
 	for (i = at; i < b->count && room < len; i++) {
-		room += b->chain[i].in_len;
+		room += vd_chain_in_len(&b->chain[i],
+					&b->seg[b->chain[i].first]);
 		if (!merge && room < len)
 			return 0;
 	}

@@ -47,6 +47,7 @@ static void vu_ring_init(const struct vu_server *s, struct vu_queue *q)
 		.event_idx = vu_server_has(s, VIRTIO_RING_F_EVENT_IDX),
 		.indirect = vu_server_has(s, VIRTIO_RING_F_INDIRECT_DESC),
 		.le = true,
+		.out_only = q == &s->q[VU_TX],
 	};
 	r->last_avail = (u16)(r->packed ? q->base & ~VU_BASE_WRAP : q->base);
 	r->avail_idx = r->last_avail;
