@@ -27,6 +27,8 @@
  * @salt: packed: what makes buffer ids of 16 arbitrary bits
  * @packed: VIRTIO_F_RING_PACKED negotiated: mock_packed.h
  * @in_order: VIRTIO_F_IN_ORDER negotiated
+ * @cyclic: split: descriptors are used in the order of the table, as they are
+ *          with @in_order: for a device that happens to keep the order
  * @event_idx: VIRTIO_F_EVENT_IDX negotiated
  * @le: words are little endian, else native
  */
@@ -38,6 +40,7 @@ struct mock_layout {
 	u16 salt;
 	bool packed;
 	bool in_order;
+	bool cyclic;
 	bool event_idx;
 	bool le;
 };
@@ -212,7 +215,8 @@ static inline void mock_split_init(struct mock_split *d, struct mock_arena *a,
 	d->order = mock_calloc(num, sizeof(*d->order));
 	/* In order, descriptors are used in the order of the table: 2.7.5. */
 	for (i = 0; i < num; i++)
-		d->next[i] = lay->in_order ? (i + 1) & (num - 1) : i + 1;
+		d->next[i] = lay->in_order || lay->cyclic ?
+			     (i + 1) & (num - 1) : i + 1;
 	d->num_free = num;
 	d->avail_idx = lay->start;
 	d->published = lay->start;
@@ -378,7 +382,7 @@ static inline void mock_release(struct mock_split *d, u16 id)
 
 	d->slot[id].descs = 0;
 	d->num_free += n;
-	if (d->lay.in_order)
+	if (d->lay.in_order || d->lay.cyclic)
 		return;
 	for (i = 1; i < n; i++)
 		tail = d->next[tail];

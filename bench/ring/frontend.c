@@ -74,8 +74,7 @@ static void tell_ring(int sock, const struct guest *g, enum kind kind, u32 q)
 	u32 p;
 
 	for (p = 0; p < VD_PARTS; p++)
-		at[p] = (uintptr_t)guest_at(g, GUEST_RINGS,
-					    guest_part(g, q, p));
+		at[p] = (uintptr_t)guest_at(g, GUEST_RINGS, g->part[q][p]);
 	m.body.addr = (struct vu_vring_addr){ .index = q,
 		.desc = at[VD_PART_DESC], .avail = at[VD_PART_AVAIL],
 		.used = at[VD_PART_USED] };

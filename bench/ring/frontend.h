@@ -3,7 +3,7 @@
 #ifndef BENCH_RING_FRONTEND_H
 #define BENCH_RING_FRONTEND_H
 
-#include "driver.h"
+#include "guest.h"
 
 u64 kind_features(enum kind kind);
 int frontend_connect(const char *path, const struct guest *g, enum kind kind);

@@ -6,10 +6,10 @@
 
 #include "guest.h"
 
-/* A part of a split ring of the largest size takes 8 bytes an element more. */
+/* No part takes more than its descriptors; each lies on pages of its own. */
 static u64 guest_rings_size(u32 num)
 {
-	u64 part = (u64)num * 16 + 4096;
+	u64 part = (u64)num * 16 + 2 * 4096;
 
 	return ((part + 4095) & ~4095ull) * GUEST_QUEUES * VD_PARTS;
 }

@@ -14,6 +14,18 @@
 #define BUF_STRIDE	2304u
 #define HDR_SIZE	12u
 
+enum kind { SPLIT, SPLIT_IN_ORDER, PACKED, PACKED_IN_ORDER, KINDS };
+
+static inline bool kind_packed(enum kind k)
+{
+	return k >= PACKED;
+}
+
+static inline bool kind_in_order(enum kind k)
+{
+	return k == SPLIT_IN_ORDER || k == PACKED_IN_ORDER;
+}
+
 enum { GUEST_RX, GUEST_TX, GUEST_QUEUES };
 enum { GUEST_LOW, GUEST_RINGS, GUEST_BUFS, GUEST_REGIONS };
 
@@ -22,27 +34,19 @@ enum { GUEST_LOW, GUEST_RINGS, GUEST_BUFS, GUEST_REGIONS };
  * @num: size of its rings
  * @fd: descriptor of each region
  * @table: the memory table as the driver maps it
+ * @part: where the parts of each ring are; the driver places them
  */
 struct guest {
 	u32 num;
 	int fd[GUEST_REGIONS];
 	struct vu_mem table;
+	u64 part[GUEST_QUEUES][VD_PARTS];
 };
 
 void guest_init(struct guest *g, u32 num);
 void guest_exit(struct guest *g);
 void guest_map(const struct guest *g, struct vu_mem *m);
 void guest_unmap(struct vu_mem *m);
-
-/* Where a part of a ring is; parts lie on pages of their own. */
-static inline u64 guest_part(const struct guest *g, u32 queue,
-			     enum vd_part part)
-{
-	const struct vu_region *r = &g->table.region[GUEST_RINGS];
-
-	return r->start + ((u64)queue * VD_PARTS + part) *
-	       ((r->last - r->start + 1) / (GUEST_QUEUES * VD_PARTS));
-}
 
 static inline u64 guest_buf(const struct guest *g, u32 queue, u32 i)
 {

@@ -292,8 +292,8 @@ static void queue_init(struct port *p, u32 at, const struct guest *g,
 				    .used_wrap = packed,
 				    .signalled_wrap = packed, .le = true };
 	for (part = 0; part < VD_PARTS; part++)
-		q->mem.part[part] = vu_mem_at(&p->table,
-					      guest_part(g, at, part), &len);
+		q->mem.part[part] = vu_mem_at(&p->table, g->part[at][part],
+					      &len);
 	if (packed)
 		vd_packed_no_notify(&q->ring, &vd_plain_ops, &q->mem);
 	else

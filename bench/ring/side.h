@@ -3,7 +3,7 @@
 #ifndef BENCH_RING_SIDE_H
 #define BENCH_RING_SIDE_H
 
-#include "driver.h"
+#include "guest.h"
 
 /* Most packets moved in one timed call. */
 #define BURST_MAX	64u
