@@ -9,7 +9,7 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 
-#include "../virtio/ring_packed.h"
+#include "../virtio/ring_packed_event.h"
 #include "../virtio/ring_split.h"
 #include "access.h"
 #include "access_log.h"

@@ -122,6 +122,7 @@ struct vd_seg {
  * @nr_out: segments that the device reads; they come first
  * @nr_in: segments that the device writes
  * @indirect: the segment after them is an indirect table, still to be read
+ * @unused: makes two words of it
  *
  * Two words, each of which vd_chain_single() stores at once. The bytes of a
  * chain are counted by vd_chain_out_len() and vd_chain_in_len().

@@ -26,11 +26,7 @@
 #define VD_PACKED_F_AVAIL	(1u << 7)
 #define VD_PACKED_F_USED	(1u << 15)
 #define VD_PACKED_DESC_FLAGS	14u	/* where they are in a descriptor */
-#define VD_PACKED_OFF_WRAP	0u
-#define VD_PACKED_FLAGS		2u
 #define VD_PACKED_EVENTS	4u	/* bytes of an event suppression area */
-
-enum { VD_EVENT_ENABLE, VD_EVENT_DISABLE, VD_EVENT_DESC };
 
 /**
  * vd_packed_part_size - bytes of one part of a packed ring
@@ -155,45 +151,102 @@ vd_packed_chain(struct vd_ring *r, const struct vd_mem_ops *ops,
 	}
 }
 
+/* From where the next chain of one descriptor is read, and where it goes. */
+struct vd_packed_run {
+	size_t off;
+	struct vd_chain *c;
+	struct vd_seg *seg;
+	u64 word;	/* what all its chains have in common */
+	u16 write;	/* the flag WRITE, as they have it */
+};
+
+/* Stores the @i-th from here, @d, if it is a whole chain and like the others. */
+static __always_inline bool
+vd_packed_take(const struct vd_packed_run *run, u32 i, const struct vd_desc *d)
+{
+	const u16 mask = VD_DESC_F_NEXT | VD_DESC_F_INDIRECT | VD_DESC_F_WRITE;
+
+	if (unlikely((d->flags & mask) != run->write || !d->len))
+		return false;
+	vd_chain_single(run->c + i, run->seg + i,
+			run->word + VD_CHAIN_WORD(d->next, i, 0, 0),
+			run->write / VD_DESC_F_WRITE, d);
+	return true;
+}
+
+static __always_inline bool
+vd_packed_single(const struct vd_ring *r, const struct vd_mem_ops *ops,
+		 const void *mem, const struct vd_packed_run *run, u32 i,
+		 u64 raw[2], int *err)
+{
+	struct vd_desc d;
+
+	*err = ops->read_desc(mem, run->off + i * VD_DESC_SIZE, raw);
+	if (unlikely(*err))
+		return false;
+	d = vd_desc_decode_packed(r, raw);
+	return vd_packed_take(run, i, &d);
+}
+
+static __always_inline void
+vd_packed_run_on(struct vd_packed_run *run, u32 n)
+{
+	run->off += n * VD_DESC_SIZE;
+	run->c += n;
+	run->seg += n;
+	run->word += VD_CHAIN_WORD(0, n, 0, 0);
+}
+
 /*
  * Takes chains of one descriptor each from @slot on into the burst, at least 1
  * and up to @n, none of them behind the end of the ring, all of the first's
- * direction: then they differ in little. Returns how many; if fewer, the next
- * descriptor is in @raw, or @err is set.
+ * direction: then they differ in little. By fours, as counting costs as much as
+ * taking. Returns how many; if fewer, the next descriptor is in @raw, or @err
+ * is set.
  */
 static __always_inline u32
 vd_packed_singles(const struct vd_ring *r, const struct vd_mem_ops *ops,
 		  const void *mem, struct vd_burst *b, u32 slot, u32 n,
 		  u64 raw[2], int *err)
 {
-	const u16 mask = VD_DESC_F_NEXT | VD_DESC_F_INDIRECT | VD_DESC_F_WRITE;
-	struct vd_chain *c = &b->chain[b->count];
-	struct vd_seg *seg = &b->seg[b->nsegs];
-	size_t off = slot * VD_DESC_SIZE;
+	struct vd_packed_run run = {
+		.off = slot * VD_DESC_SIZE, .c = &b->chain[b->count],
+		.seg = &b->seg[b->nsegs],
+	};
 	struct vd_desc d;
-	u16 want, in;
 	u32 i = 0;
-	u64 word;
 
-	*err = ops->read_desc(mem, off, raw);
+	*err = ops->read_desc(mem, run.off, raw);
 	if (unlikely(*err))
 		return 0;
 	d = vd_desc_decode_packed(r, raw);
-	want = d.flags & VD_DESC_F_WRITE;
-	in = want / VD_DESC_F_WRITE;
-	word = VD_CHAIN_WORD(0, b->nsegs, 1, !in);
-	while (likely((d.flags & mask) == want && d.len)) {
-		vd_chain_single(c++, seg++,
-				word | VD_CHAIN_WORD(d.next, 0, 0, 0), in, &d);
-		word += VD_CHAIN_WORD(0, 1, 0, 0);
-		if (++i == n)
-			break;
-		off += VD_DESC_SIZE;
-		*err = ops->read_desc(mem, off, raw);
-		if (unlikely(*err))
-			break;
-		d = vd_desc_decode_packed(r, raw);
+	run.write = d.flags & VD_DESC_F_WRITE;
+	run.word = VD_CHAIN_WORD(0, b->nsegs, 1, !run.write);
+	if (unlikely(!vd_packed_take(&run, 0, &d)))
+		return 0;
+#define VD_SINGLE(k) \
+	likely(vd_packed_single(r, ops, mem, &run, k, raw, err))
+	for (i = 1, vd_packed_run_on(&run, 1); n - i >= 4; i += 4) {
+		if (!VD_SINGLE(0))
+			goto out;
+		if (!VD_SINGLE(1)) {
+			i += 1;
+			goto out;
+		}
+		if (!VD_SINGLE(2)) {
+			i += 2;
+			goto out;
+		}
+		if (!VD_SINGLE(3)) {
+			i += 3;
+			goto out;
+		}
+		vd_packed_run_on(&run, 4);
 	}
+	for (; i < n && VD_SINGLE(0); i++)
+		vd_packed_run_on(&run, 1);
+out:
+#undef VD_SINGLE
 	b->count += i;
 	b->nsegs += i;
 	return i;
@@ -544,112 +597,6 @@ vd_packed_push(struct vd_ring *r, const struct vd_mem_ops *ops,
 		     vd_place_gap(r, first, p)))
 		r->signalled_valid = false;
 	return 0;
-}
-
-/**
- * vd_packed_need_signal - must the driver be interrupted for what was pushed?
- * @r: the ring
- * @ops: accessors, constant
- * @mem: for @ops
- *
- * Return: 1 yes, 0 no; a word that can't be read counts as yes. Section 2.8.10.
- */
-static __always_inline int
-vd_packed_need_signal(struct vd_ring *r, const struct vd_mem_ops *ops,
-		      const void *mem)
-{
-	u16 raw, flags, event, old = r->signalled_used, new = r->last_used;
-	bool valid = r->signalled_valid;
-
-	/* A round has ended since: count it from before this one. */
-	if (r->signalled_wrap != r->used_wrap)
-		old = (u16)(old - r->num);
-	r->signalled_used = new;
-	r->signalled_wrap = r->used_wrap;
-	r->signalled_valid = true;
-	/*
-	 * The used descriptors are out before the suppression words are read.
-	 * Pairs with the full barrier of a driver that enables interrupts and
-	 * then looks for used descriptors (2.8.21.3.1).
-	 */
-	smp_mb();
-	if (ops->read16(mem, VD_PART_AVAIL, VD_PACKED_FLAGS, &raw))
-		return 1;
-	flags = vd_ring16(r, raw) & 3;
-	if (flags != VD_EVENT_DESC || !r->event_idx)
-		return flags != VD_EVENT_DISABLE;
-	/* The driver writes the place, a write barrier, then the flags. */
-	smp_rmb();
-	if (!valid ||
-	    ops->read16(mem, VD_PART_AVAIL, VD_PACKED_OFF_WRAP, &raw))
-		return 1;
-	event = vd_ring16(r, raw);
-	if (!!(event & VD_PACKED_WRAP) != r->used_wrap)
-		event = (u16)((event & ~VD_PACKED_WRAP) - r->num);
-	else
-		event &= ~VD_PACKED_WRAP;
-	return vd_need_event(event, new, old);
-}
-
-/**
- * vd_packed_no_notify - tell the driver that it need not kick
- * @r: the ring
- * @ops: accessors, constant
- * @mem: for @ops
- *
- * Return: 0 or -VD_FAULT. Section 2.8.10.
- */
-static __always_inline int
-vd_packed_no_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
-		    const void *mem)
-{
-	if (r->used_flags == VD_EVENT_DISABLE)
-		return 0;
-	if (ops->write16(mem, VD_PART_USED, VD_PACKED_FLAGS,
-			 vd_ring16(r, VD_EVENT_DISABLE)))
-		return -VD_FAULT;
-	r->used_flags = VD_EVENT_DISABLE;
-	return 0;
-}
-
-/**
- * vd_packed_notify - ask for a kick, then look once more
- * @r: the ring
- * @ops: accessors, constant
- * @mem: for @ops
- *
- * What is asked for, and looked at, is the first slot that wasn't available
- * when it was last looked at, which may lie beyond the next to be popped: see
- * vd_split_notify().
- *
- * Return: 1 if it is available now, 0 if it is safe to sleep, or minus a
- * reason. Section 2.8.10.
- */
-static __always_inline int
-vd_packed_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
-		 const void *mem)
-{
-	struct vd_place seen = vd_packed_seen(r);
-	u16 flags = r->event_idx ? VD_EVENT_DESC : VD_EVENT_ENABLE;
-
-	if (r->event_idx) {
-		if (ops->write16(mem, VD_PART_USED, VD_PACKED_OFF_WRAP,
-				 vd_ring16(r, vd_place_word(seen))))
-			return -VD_FAULT;
-		/* The place before the flags that make it count. */
-		smp_wmb();
-	}
-	if (ops->write16(mem, VD_PART_USED, VD_PACKED_FLAGS,
-			 vd_ring16(r, flags)))
-		return -VD_FAULT;
-	r->used_flags = flags;
-	/*
-	 * The wish for a kick is out before the slot is looked at. Pairs with
-	 * the driver's full barrier between making a descriptor available and
-	 * reading the suppression words (2.8.21.3.1).
-	 */
-	smp_mb();
-	return vd_packed_poll(r, ops, mem, seen);
 }
 
 #endif /* VD_RING_PACKED_H */

@@ -226,6 +226,67 @@ static void offer_directions(u32 n, u32 in)
 	rig_publish(&r);
 }
 
+/* The same where each chain is of another kind than the one before. */
+static void fault_between_chains_of_two_directions(void)
+{
+	u32 at, i, done;
+
+	/* Nine polls and eight descriptors. */
+	for (at = 0; at < 17; at++) {
+		rig_packed(&r, 12, 0);
+		offer_directions(8, 0x5a);
+		r.watch.fail_at = at;
+		done = at < 9 ? at : at - 9;
+		CHECK_EQ(rig_pop(&r, VD_BURST), done ? (int)done : -VD_FAULT);
+		CHECK_EQ(r.burst.count, done);
+		for (i = 0; i < done; i++)
+			rig_chain_is(&r, i, i, !(0x5a >> i & 1), 0x5a >> i & 1);
+		CHECK_EQ(rig_pop(&r, VD_BURST), 8 - done);
+		rig_close(&r);
+	}
+}
+
+/* Alike chains of each number, with a fault at each of them. */
+static void fault_in_a_run_of_single_chains(void)
+{
+	u32 n, at, i;
+
+	for (n = 1; n < 12; n++) {
+		for (at = 0; at < n; at++) {
+			rig_packed(&r, 32, 0);
+			rig_offer(&r, 0, n, 1);
+			r.watch.fail_at = n + 1 + at;
+			CHECK_EQ(rig_pop(&r, VD_BURST),
+				 at ? (int)at : -VD_FAULT);
+			for (i = 0; i < at; i++)
+				rig_chain_is(&r, i, i, 0, 1);
+			drain(at, n - at, 1);
+			rig_close(&r);
+		}
+	}
+}
+
+/* Behind each number of single chains comes a long one. */
+static void long_chain_behind_single_ones(void)
+{
+	u32 n, i;
+
+	for (n = 0; n < 12; n++) {
+		rig_packed(&r, 32, 0);
+		rig_offer(&r, 0, n, 1);
+		rig_offer(&r, n, 1, 3);
+		rig_offer(&r, n + 1, 6, 1);
+		CHECK_EQ(rig_pop(&r, VD_BURST), n + 7);
+		CHECK_EQ(r.burst.singles, n);
+		for (i = 0; i < n; i++)
+			rig_chain_is(&r, i, i, 0, 1);
+		rig_chain_is(&r, n, n, 2, 1);
+		for (i = n + 1; i < n + 7; i++)
+			rig_chain_is(&r, i, i, 0, 1);
+		rig_close(&r);
+	}
+}
+
 /* A burst says how many of its first chains are alike; rig_pop() checks it. */
 static void burst_tells_how_many_are_single(void)
 {
@@ -263,6 +324,9 @@ static const struct ktap_test tests[] = {
 	TEST(push_with_a_fault_at_every_access),
 	TEST(push_is_atomic),
 	TEST(out_of_order),
+	TEST(fault_between_chains_of_two_directions),
+	TEST(fault_in_a_run_of_single_chains),
+	TEST(long_chain_behind_single_ones),
 	TEST(burst_tells_how_many_are_single),
 };
 

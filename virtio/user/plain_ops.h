@@ -7,7 +7,7 @@
 #ifndef VD_USER_PLAIN_OPS_H
 #define VD_USER_PLAIN_OPS_H
 
-#include "../ring_packed.h"
+#include "../ring_packed_event.h"
 #include "../ring_split.h"
 #include "words.h"
 
