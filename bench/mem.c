@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vring.h"
@@ -24,17 +26,36 @@ static size_t round_up(size_t v, size_t to)
 	return (v + to - 1) / to * to;
 }
 
-/* Some address space stays free behind it: a neighbour for the memory events. */
-static void *map_aligned(size_t size, int prot_flags, int fd)
+/* The pages that the memory is made of at least. */
+size_t vr_mem_page(const struct vr_opts *o)
 {
-	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS;
-	uint8_t *p = mmap(NULL, size + 2 * HUGE_SIZE, PROT_NONE, reserve, -1, 0);
+	return o->mem == VR_MEM_HUGE1G ? 1UL << 30 : o->mem == VR_MEM_HUGETLB ? HUGE_SIZE : 4096;
+}
+
+/* What mmap() is to be told for memory of this kind. */
+int vr_mem_flags(const struct vr_opts *o, int fd)
+{
+	if (fd >= 0)
+		return MAP_SHARED;
+	if (o->mem == VR_MEM_HUGETLB)
+		return MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB;
+	if (o->mem == VR_MEM_HUGE1G)
+		return MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_1GB;
+	return MAP_PRIVATE | MAP_ANONYMOUS;
+}
+
+/* Some address space stays free behind it: a neighbour for the memory events. */
+static void *map_aligned(size_t size, const struct vr_opts *o, int fd)
+{
+	const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	size_t page = vr_mem_page(o) > HUGE_SIZE ? vr_mem_page(o) : HUGE_SIZE;
+	uint8_t *p = mmap(NULL, size + 2 * page, PROT_NONE, reserve, -1, 0);
 	uint8_t *at;
 
 	if (p == MAP_FAILED)
 		vr_die_errno("address space for %zu bytes", size);
-	at = (uint8_t *)round_up((uintptr_t)p, HUGE_SIZE);
-	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_FIXED | prot_flags, fd, 0);
+	at = (uint8_t *)round_up((uintptr_t)p, page);
+	return mmap(at, size, PROT_READ | PROT_WRITE, MAP_FIXED | vr_mem_flags(o, fd), fd, 0);
 }
 
 static int open_backing(const struct vr_opts *o, size_t size)
@@ -43,6 +64,11 @@ static int open_backing(const struct vr_opts *o, size_t size)
 
 	if (o->mem == VR_MEM_MEMFD) {
 		fd = memfd_create("vring", MFD_CLOEXEC);
+	} else if (o->mem == VR_MEM_SECRET) {
+		fd = syscall(SYS_memfd_secret, 0);
+	} else if (o->shared) {
+		fd = memfd_create("vring", MFD_CLOEXEC | MFD_HUGETLB |
+				  (o->mem == VR_MEM_HUGE1G ? MAP_HUGE_1GB : MAP_HUGE_2MB));
 	} else {
 		fd = open(o->mem_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		/* The mapping keeps it; nothing is left behind, whatever ends us. */
@@ -83,31 +109,27 @@ void vr_mem_advise(void *at, size_t len, const struct vr_opts *o)
 		madvise(at, len, o->mem == VR_MEM_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+static bool has_file(const struct vr_opts *o)
+{
+	return o->shared || o->mem == VR_MEM_MEMFD || o->mem == VR_MEM_FILE ||
+	       o->mem == VR_MEM_SECRET;
+}
+
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o)
 {
-	m->size = round_up(bytes, HUGE_SIZE);
+	size_t page = vr_mem_page(o);
+
+	bytes += VR_SPARE_PAGES * 4096;
+	m->size = round_up(bytes, page > HUGE_SIZE ? page : HUGE_SIZE);
 	m->gpa = GPA_BASE;
-	m->fd = -1;
-	switch (o->mem) {
-	case VR_MEM_HUGETLB:
-		m->base = map_aligned(m->size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
-		if (m->base == MAP_FAILED)
-			vr_die_errno("--mem hugetlb: %zu huge pages (see /proc/sys/vm/nr_hugepages)",
-				     m->size / HUGE_SIZE);
-		break;
-	case VR_MEM_MEMFD:
-	case VR_MEM_FILE:
-		m->fd = open_backing(o, m->size);
-		m->base = map_aligned(m->size, MAP_SHARED, m->fd);
-		break;
-	default:
-		m->base = map_aligned(m->size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-		break;
-	}
+	m->fd = has_file(o) ? open_backing(o, m->size) : -1;
+	m->base = map_aligned(m->size, o, m->fd);
 	if (m->base == MAP_FAILED)
-		vr_die_errno("guest memory of %zu bytes", m->size);
+		vr_die_errno("guest memory: --mem %s, %zu pages of %zu KiB", vr_mem_names[o->mem],
+			     m->size / page, page / 1024);
 	vr_mem_advise(m->base, m->size, o);
-	memset(m->base, 0, m->size);
+	/* All of it, but for the rest of a page that takes seconds to write. */
+	memset(m->base, 0, o->mem == VR_MEM_HUGE1G ? bytes : m->size);
 	m->huge_kb = huge_kb(m->base);
 	if (o->mem == VR_MEM_THP && m->huge_kb < m->size / 1024)
 		fprintf(stderr, "vring: only %lu of %zu KiB are on huge pages\n", m->huge_kb,

@@ -9,7 +9,8 @@
 
 const char *const vr_dir_names[] = { "none", "tx", "rx", "both", NULL };
 const char *const vr_mode_names[] = { "stream", "burst", NULL };
-const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "memfd", "file", NULL };
+const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "hugetlb1g", "memfd", "file",
+				     "secret", NULL };
 const char *const vr_xdp_names[] = { "none", "drop", NULL };
 const char *const vr_wait_names[] = { "poll", "call", NULL };
 const char *const vr_storm_names[] = { "no", "hit", "miss", "none", "numa", NULL };
@@ -48,8 +49,9 @@ static const struct opt opts[] = {
 	{ "mergeable", OPT_ON, F(mergeable), NULL, NULL, "negotiate MRG_RXBUF (default)" },
 	{ "no-mergeable", OPT_OFF, F(mergeable), NULL, NULL, "don't" },
 	{ "legacy", OPT_ON, F(legacy), NULL, NULL, "no VERSION_1" },
-	{ "mem", OPT_NAME, F(mem), vr_mem_names, "4k|thp|hugetlb|memfd|file",
+	{ "mem", OPT_NAME, F(mem), vr_mem_names, "4k|thp|hugetlb|hugetlb1g|memfd|file|secret",
 	  "what backs rings and buffers (4k)" },
+	{ "shared", OPT_ON, F(shared), NULL, NULL, "hugetlb pages of a file: for punch and truncate" },
 	{ "mem-path", OPT_STR, F(mem_path), NULL, "FILE", "the file of --mem file (made, then removed)" },
 	{ "offset", OPT_UINT, F(offset), NULL, "N",
 	  "every ring part starts N bytes into a page of its own, rounded up to\n"
@@ -72,6 +74,7 @@ static const struct opt opts[] = {
 	{ "events", OPT_STR, F(events), NULL, "LIST|list",
 	  "memory events while traffic runs, a comma between names; all, or list" },
 	{ "event-us", OPT_UINT, F(event_us), NULL, "US", "pause between events (2000)" },
+	{ "rest-ms", OPT_UINT, F(rest_ms), NULL, "MS", "the longest that the event rest is idle (1000)" },
 	{ "gap", OPT_UINT, F(gap), NULL, "N", "pages of other memory between the rings (0)" },
 	{ "storm", OPT_NAME, F(storm), vr_storm_names, "hit|miss|none|numa",
 	  "slices with and without invalidations, of the ring or beside it; none:\n"
@@ -229,6 +232,8 @@ static void check_sense(struct vr_opts *o)
 		       o->size_max);
 	if (o->mem == VR_MEM_FILE && !o->mem_path)
 		vr_die("--mem file needs --mem-path");
+	if (o->shared && o->mem != VR_MEM_HUGETLB && o->mem != VR_MEM_HUGE1G)
+		vr_die("--shared is for --mem hugetlb and hugetlb1g");
 	if (o->events)
 		vr_events_check(o->events);
 	if (o->reclaim)

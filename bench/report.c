@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#include "vring.h"
+#include "events.h"
 
 /* Collected here and printed last: the two streams may be one terminal. */
 static char line[1024];
@@ -181,17 +181,34 @@ static bool direction(const char *name, const struct vr_window *w, const struct 
 
 static void events(void)
 {
-	const char *name, *why;
-	uint64_t done, failed;
+	const struct vr_event *e;
 	unsigned int i;
 
 	printf(",\"events\":{");
-	for (i = 0; vr_events_get(i, &name, &done, &failed, &why); i++) {
-		printf("%s\"%s\":{\"done\":%" PRIu64 ",\"failed\":%" PRIu64, i ? "," : "", name, done,
-		       failed);
-		text("why", why);
+	for (i = 0; (e = vr_events_get(i)); i++) {
+		printf("%s\"%s\":{\"done\":%" PRIu64 ",\"failed\":%" PRIu64, i ? "," : "", e->name,
+		       e->done, e->failed);
+		number("longest_ms", e->longest_ns / 1000000);
+		text("why", e->why ? strerror(e->why) : NULL);
 		putchar('}');
 	}
+	putchar('}');
+}
+
+static void census(void)
+{
+	const struct vr_census *c = vr_census_get();
+
+	if (!c)
+		return;
+	printf(",\"census\":{\"samples\":%" PRIu64, c->samples);
+	number("pages", c->pages);
+	number("ring_pages", c->ring_pages);
+	number("out_most", c->out_most);
+	number("out_sum", c->out_sum);
+	number("ring_out_most", c->ring_out_most);
+	number("ring_out_sum", c->ring_out_sum);
+	number("pinned_kb", c->pinned_kb);
 	putchar('}');
 }
 
@@ -223,6 +240,7 @@ int vr_report(const struct vr_run *r)
 	events();
 	vr_storm_print(r->o);
 	vr_latency_print(r->o);
+	census();
 	vr_stats_print();
 	text("failure", r->failure);
 	truth("interrupted", vr_stop);

@@ -18,10 +18,15 @@
 #define VR_MAX_REGIONS	512
 #define VR_MAX_FRAME	65536
 #define VR_BATCH	64	/* frames a call of the packet socket */
+#define VR_SPARE_PAGES	64	/* behind the buffers, for a balloon */
 
 enum { VR_DIR_TX = 1, VR_DIR_RX = 2 };
 enum { VR_MODE_STREAM, VR_MODE_BURST };
-enum { VR_MEM_4K, VR_MEM_THP, VR_MEM_HUGETLB, VR_MEM_MEMFD, VR_MEM_FILE };
+enum {
+	VR_MEM_4K, VR_MEM_THP, VR_MEM_HUGETLB, VR_MEM_HUGE1G, VR_MEM_MEMFD, VR_MEM_FILE,
+	VR_MEM_SECRET,
+};
+
 enum { VR_XDP_NONE, VR_XDP_DROP };
 enum { VR_WAIT_POLL, VR_WAIT_CALL };
 enum { VR_STORM_NO, VR_STORM_HIT, VR_STORM_MISS, VR_STORM_NONE, VR_STORM_NUMA };
@@ -48,6 +53,7 @@ struct vr_opts {
 	unsigned int wait;
 	unsigned int timeout;
 	unsigned int event_us;
+	unsigned int rest_ms;
 	unsigned int gap;	/* pages of other memory around each ring */
 	unsigned int storm;
 	unsigned int storm_rate;
@@ -67,6 +73,7 @@ struct vr_opts {
 	bool mark;
 	bool separate;
 	bool idle;
+	bool shared;		/* hugetlb pages of a file, not private ones */
 };
 
 /* The guest's memory: one mapping, announced to vhost as one or more regions. */
@@ -190,6 +197,8 @@ extern const char *const vr_wait_names[], *const vr_storm_names[];
 
 /* mem.c */
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o);
+size_t vr_mem_page(const struct vr_opts *o);
+int vr_mem_flags(const struct vr_opts *o, int fd);
 void vr_mem_advise(void *at, size_t len, const struct vr_opts *o);
 void *vr_mem_take(struct vr_mem *m, size_t bytes, size_t align, size_t offset);
 unsigned int vr_mem_regions(const struct vr_mem *m, unsigned int want, uint64_t start[],
@@ -306,13 +315,21 @@ void vr_idle(struct vr_run *r, uint64_t *since, bool moved);
 bool vr_over(const struct vr_run *r);
 
 /* events.c */
+struct vr_event;
 void vr_events_check(const char *list);
 void vr_events_start(struct vr_run *r);
 bool vr_events_quiet_due(void);
 void vr_events_quiet(struct vr_run *r);
 void vr_events_stop(void);
-unsigned int vr_events_get(unsigned int i, const char **name, uint64_t *done, uint64_t *failed,
-			   const char **why);
+const struct vr_event *vr_events_get(unsigned int i);
+
+/* events_swap.c: pages found on the swap device; @pinned_kb is of all samples together */
+struct vr_census {
+	uint64_t samples, pages, ring_pages, out_sum, out_most, ring_out_sum, ring_out_most;
+	uint64_t pinned_kb;
+};
+
+const struct vr_census *vr_census_get(void);
 
 /* storm.c */
 void vr_storm_start(struct vr_run *r);

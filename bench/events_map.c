@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Memory events: mappings that change, move, or go and come back. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "events.h"
+
+static int ev_cold(struct vr_run *r, struct vr_range w)
+{
+	(void)r;
+	return madvise(w.at, w.len, MADV_COLD);
+}
+
+/* Whether any page of the range is where it was sent; one in use may stay (-EBUSY). */
+static int ev_movepages(struct vr_run *r, struct vr_range w)
+{
+	size_t step = vr_mem_page(r->o) > PAGE ? vr_mem_page(r->o) : PAGE;
+	unsigned int i, n = w.len / PAGE < 64 ? w.len / PAGE : 64;
+	int nodes[64], status[64], node, there = 0;
+	void *pages[64];
+
+	w = vr_whole_pages(r, w);
+	if (step > PAGE)
+		n = 1;
+	pages[0] = w.at;
+	if (syscall(SYS_move_pages, 0, 1, pages, NULL, status, 0) < 0)
+		return -1;
+	node = status[0] == 0;
+	for (i = 0; i < n; i++) {
+		pages[i] = w.at + i * step;
+		nodes[i] = node;
+	}
+	if (syscall(SYS_move_pages, 0, n, pages, nodes, status, MPOL_MF_MOVE) < 0)
+		return -1;
+	for (i = 0; i < n; i++)
+		there += status[i] == node;
+	errno = status[0] < 0 ? -status[0] : EBUSY;
+	return there ? 0 : -1;
+}
+
+/* Where nothing smaller can be cut: the huge page that the range begins in. */
+struct vr_range vr_whole_pages(struct vr_run *r, struct vr_range w)
+{
+	size_t page = vr_mem_page(r->o);
+
+	if (page == PAGE)
+		return w;
+	return (struct vr_range){ r->mem.base + ((w.at - r->mem.base) & ~(page - 1)), page };
+}
+
+/* Reading and writing stay allowed throughout; mapping and VMA are cut in three. */
+static int ev_split(struct vr_run *r, struct vr_range w)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+
+	(void)r;
+	if (mprotect(w.at, PAGE, rw | PROT_EXEC))
+		return -1;
+	return mprotect(w.at, PAGE, rw);
+}
+
+static int ev_neighbour(struct vr_run *r, struct vr_range w)
+{
+	uint8_t *at = r->mem.base + r->mem.size;
+
+	(void)w;
+	if (mprotect(at, PAGE, PROT_READ | PROT_WRITE))
+		return -1;
+	*(volatile uint8_t *)at = 1;
+	return mprotect(at, PAGE, PROT_NONE);
+}
+
+static int ev_unrelated(struct vr_run *r, struct vr_range w)
+{
+	uint8_t *p, *q;
+
+	(void)r;
+	(void)w;
+	p = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -1;
+	memset(p, 1, 16 * PAGE);
+	q = mremap(p, 16 * PAGE, 64 * PAGE, MREMAP_MAYMOVE);
+	return q == MAP_FAILED ? munmap(p, 16 * PAGE) : munmap(q, 64 * PAGE);
+}
+
+static int ev_age(struct vr_run *r, struct vr_range w)
+{
+	(void)r;
+	(void)w;
+	return vr_file_write("/proc/self/clear_refs", "1");
+}
+
+/* A huge page that no ring or buffer lies on. */
+static int ev_hugeother(struct vr_run *r, struct vr_range w)
+{
+	uint8_t *p = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+
+	(void)r;
+	(void)w;
+	if (p == MAP_FAILED)
+		return -1;
+	*(volatile uint8_t *)p = 1;
+	return munmap(p, HUGE_SIZE);
+}
+
+static int protect_and_back(struct vr_range w, int prot)
+{
+	if (mprotect(w.at, w.len, prot))
+		return -1;
+	return mprotect(w.at, w.len, PROT_READ | PROT_WRITE);
+}
+
+static int ev_readonly(struct vr_run *r, struct vr_range w)
+{
+	return protect_and_back(vr_whole_pages(r, w), PROT_READ);
+}
+
+static int ev_noaccess(struct vr_run *r, struct vr_range w)
+{
+	return protect_and_back(vr_whole_pages(r, w), PROT_NONE);
+}
+
+/*
+ * To another place and back: the same pages, unmapped for a moment. Piece by
+ * piece, since a move must not span what earlier events cut the mapping into.
+ */
+static int ev_mremap(struct vr_run *r, struct vr_range w)
+{
+	size_t piece = vr_mem_page(r->o);
+	uint8_t *away = r->mem.base + r->mem.size, *at;
+	int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+
+	w = vr_whole_pages(r, w);
+	for (at = w.at; at < w.at + w.len; at += piece) {
+		if (mremap(at, piece, piece, flags, away) == MAP_FAILED)
+			return -1;
+		if (mremap(away, piece, piece, flags, at) == MAP_FAILED)
+			vr_die_errno("event mremap: guest memory is lost");
+	}
+	/* Keep what follows the pool reserved, for the next time. */
+	mmap(away, piece, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return 0;
+}
+
+/*
+ * Empties the range by @how and puts the old contents into the new pages. Of a
+ * page of 1 GiB only what is in use was ever anything but zero.
+ */
+int vr_refill(struct vr_run *r, struct vr_range w, int (*how)(struct vr_run *r, struct vr_range w))
+{
+	size_t off, len;
+	uint8_t *copy;
+	int ret, err;
+
+	w = vr_whole_pages(r, w);
+	off = w.at - r->mem.base;
+	len = off + w.len > r->mem.used ? r->mem.used - off : w.len;
+	copy = malloc(len);
+	if (!copy)
+		return -1;
+	memcpy(copy, w.at, len);
+	ret = how(r, w);
+	err = errno;
+	memcpy(w.at, copy, len);
+	free(copy);
+	errno = err;
+	return ret;
+}
+
+static int do_dontneed(struct vr_run *r, struct vr_range w)
+{
+	(void)r;
+	return madvise(w.at, w.len, MADV_DONTNEED);
+}
+
+/* A new mapping in the place of the old. */
+int vr_remap(struct vr_run *r, struct vr_range w)
+{
+	if (munmap(w.at, w.len))
+		return -1;
+	if (mmap(w.at, w.len, PROT_READ | PROT_WRITE, MAP_FIXED | vr_mem_flags(r->o, r->mem.fd),
+		 r->mem.fd, r->mem.fd >= 0 ? w.at - r->mem.base : 0) == MAP_FAILED)
+		vr_die_errno("mapping again: guest memory is lost");
+	vr_mem_advise(w.at, w.len, r->o);
+	return 0;
+}
+
+int vr_punch(struct vr_run *r, struct vr_range w)
+{
+	if (r->mem.fd < 0) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return fallocate(r->mem.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 w.at - r->mem.base, w.len);
+}
+
+/* The file ends where the range begins, then is as long as it was. */
+static int cut_off(struct vr_run *r, struct vr_range w)
+{
+	if (r->mem.fd < 0) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if (ftruncate(r->mem.fd, w.at - r->mem.base))
+		return -1;
+	if (ftruncate(r->mem.fd, r->mem.size))
+		vr_die_errno("making the file longer: guest memory is lost");
+	return 0;
+}
+
+static int ev_truncate(struct vr_run *r, struct vr_range w)
+{
+	w = vr_whole_pages(r, w);
+	return vr_refill(r, (struct vr_range){ w.at, r->mem.base + r->mem.size - w.at }, cut_off);
+}
+
+static int ev_dontneed(struct vr_run *r, struct vr_range w)
+{
+	return vr_refill(r, w, do_dontneed);
+}
+
+static int ev_munmap(struct vr_run *r, struct vr_range w)
+{
+	return vr_refill(r, w, vr_remap);
+}
+
+static int ev_punch(struct vr_run *r, struct vr_range w)
+{
+	return vr_refill(r, w, vr_punch);
+}
+
+struct vr_event vr_map_events[] = {
+	{ .name = "cold", .fn = ev_cold, .help = "MADV_COLD" },
+	{ .name = "movepages", .fn = ev_movepages, .help = "move_pages to the other node (numa=fake=2)" },
+	{ .name = "split", .fn = ev_split, .help = "mprotect of a single page, still readable and writable" },
+	{ .name = "neighbour", .fn = ev_neighbour, .help = "mprotect of the page behind the memory" },
+	{ .name = "unrelated", .fn = ev_unrelated, .help = "mmap, mremap and munmap of other memory" },
+	{ .name = "hugeother", .fn = ev_hugeother, .help = "another huge page mapped and unmapped" },
+	{ .name = "age", .fn = ev_age, .help = "referenced bits cleared" },
+	{ .name = "readonly", .quiet = true, .fn = ev_readonly, .help = "mprotect to read-only and back" },
+	{ .name = "noaccess", .quiet = true, .fn = ev_noaccess, .help = "mprotect to PROT_NONE and back" },
+	{ .name = "mremap", .quiet = true, .fn = ev_mremap, .help = "moved away and back" },
+	{ .name = "dontneed", .quiet = true, .fn = ev_dontneed, .help = "MADV_DONTNEED; new pages, old contents" },
+	{ .name = "munmap", .quiet = true, .fn = ev_munmap, .help = "unmapped, mapped again, old contents" },
+	{ .name = "punch", .quiet = true, .fn = ev_punch, .help = "a hole in the file (--mem memfd, file)" },
+	{ .name = "truncate", .quiet = true, .fn = ev_truncate, .help = "the file cut off there and made longer again" },
+	{ 0 }
+};
