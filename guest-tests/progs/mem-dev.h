@@ -51,6 +51,9 @@ void md_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)
 #define MD_EXPECT(good, ...) do { if (!(good)) md_fail(__VA_ARGS__); } while (0)
 
 void *md_map(size_t bytes, int fd);
+/* MD_AREA bytes of the kind that $MEM_KIND names; traffic through windows if it has any. */
+void *md_kind_area(void);
+void md_kind_traffic(struct md *d);
 void md_open(struct md *d, void *area);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);

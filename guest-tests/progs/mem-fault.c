@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -153,6 +154,44 @@ static void noaccess_all(void)
 	stopped_and_resumed(&d, protect_again, NULL);
 }
 
+/* After a memory error the owner puts new pages there, with what it knows they held. */
+static void renew(struct md *d, void *was)
+{
+	void *p;
+
+	munmap(d->area, MD_AREA);
+	p = mmap(d->area, MD_AREA, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	MD_EXPECT(p == d->area, "mmap: %m");
+	memcpy(d->area, was, MD_AREA);
+}
+
+/* The device must not use the pages that the kernel gave up, nor stop the machine. */
+static void hwpoison(void)
+{
+	static uint8_t was[MD_AREA];
+	struct md d = { 0 };
+	unsigned int round;
+	uint64_t hits;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 5; round++) {
+		size_t at;
+
+		md_traffic_direct(&d);
+		memcpy(was, d.area, MD_AREA);
+		hits = md_stats(&d, "inval_hit");
+		for (at = 0; at < MD_AREA; at += MD_PAGE)
+			if (madvise(d.area + at, MD_PAGE, MADV_HWPOISON))
+				md_skip("MADV_HWPOISON: %m");
+		MD_EXPECT(md_stats(&d, "inval_hit") == hits + MD_RINGS,
+			  "the memory error did not hit both rings");
+		/* An error of the round before may have been raised twice. */
+		md_error(&d, MD_RX, 0);
+		md_error(&d, MD_TX, 0);
+		stopped_and_resumed(&d, renew, was);
+	}
+}
+
 /* Used rings over two pages each: an event on any page of the rings is theirs. */
 static void every_page(void)
 {
@@ -247,6 +286,7 @@ const struct md_case md_fault_cases[] = {
 	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
 	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
 	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "hwpoison", hwpoison, "memory errors in all pages of the rings, kicked, new pages" },
 	{ "every-page", every_page, "read-only for a moment, page by page, rings over several pages" },
 	{ "neighbours", neighbours, "protection, MADV_DONTNEED, munmap of pages beside the rings" },
 	{ "dontneed-shared", dontneed_shared, "MADV_DONTNEED on rings in shared memory" },

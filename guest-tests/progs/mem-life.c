@@ -32,8 +32,8 @@ static void exec_child(void)
 	struct md d = { 0 };
 	char number[16];
 
-	md_open(&d, md_map(MD_AREA, -1));
-	md_traffic_direct(&d);
+	md_open(&d, md_kind_area());
+	md_kind_traffic(&d);
 	/* Work is under way while the memory changes hands. */
 	md_feed(&d, 60);
 	md_send(&d, 100);
@@ -94,8 +94,8 @@ static void exit_child(void)
 {
 	struct md d = { 0 };
 
-	md_open(&d, md_map(MD_AREA, -1));
-	md_traffic_direct(&d);
+	md_open(&d, md_kind_area());
+	md_kind_traffic(&d);
 	md_feed(&d, 60);
 	md_send(&d, 100);
 }

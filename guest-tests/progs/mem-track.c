@@ -20,6 +20,22 @@
 
 #include "mem-dev.h"
 
+/* MADV_FREE, then writes by the device through its windows alone. Whether it was so. */
+static bool only_device_writes(struct md *d, uint8_t *used[MD_RINGS])
+{
+	uint64_t user;
+	unsigned int i;
+
+	for (i = 0; i < MD_RINGS; i++) {
+		used[i] = md_part(d, i, MD_USED);
+		MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_FREE), "MADV_FREE: %m");
+	}
+	md_drain();
+	user = md_stats(d, "bursts_user");
+	md_traffic(d, 2);
+	return md_stats(d, "bursts_user") == user;
+}
+
 /*
  * MADV_FREE makes the used rings' pages clean; only the device writes to them
  * afterwards. If its writes don't count, reclaim throws the pages away, as it
@@ -30,23 +46,14 @@ static void madv_free(void)
 	struct md d = { 0 };
 	uint8_t *used[MD_RINGS], *control = md_map(MD_PAGE, -1);
 	unsigned int round, i, dropped = 0;
-	uint64_t user;
 
 	md_open(&d, md_map(MD_AREA, -1));
 	md_traffic_direct(&d);
 	for (round = 0; round < 20; round++) {
 		memset(control, 1, MD_PAGE);
 		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-		for (i = 0; i < MD_RINGS; i++) {
-			used[i] = md_part(&d, i, MD_USED);
-			MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-		}
-		md_drain();
-		user = md_stats(&d, "bursts_user");
-		md_traffic(&d, 2);
 		/* A write by user access would leave its mark and prove nothing. */
-		if (md_stats(&d, "bursts_user") == user)
-			dropped++;
+		dropped += only_device_writes(&d, used);
 		md_drain();
 		md_pageout(control, MD_PAGE);
 		for (i = 0; i < MD_RINGS; i++)
@@ -61,6 +68,88 @@ static void madv_free(void)
 		usleep(20000);
 	}
 	MD_EXPECT(dropped >= 5, "only %u of 20 rounds were all direct", dropped);
+	md_traffic_direct(&d);
+}
+
+/*
+ * The device goes between its last write and reclaim: what it wrote must be kept,
+ * though nobody is there any more to say so.
+ */
+static void teardown(void)
+{
+	uint8_t *used[MD_RINGS], *control = md_map(MD_PAGE, -1);
+	unsigned int round, i, direct = 0;
+
+	for (round = 0; round < 10; round++) {
+		struct md d = { 0 };
+
+		md_open(&d, md_map(MD_AREA, -1));
+		md_traffic_direct(&d);
+		memset(control, 1, MD_PAGE);
+		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
+		direct += only_device_writes(&d, used);
+		MD_EXPECT(!close(d.vhost), "close: %m");
+		md_drain();
+		md_pageout(control, MD_PAGE);
+		if (control[0])
+			md_skip("reclaim left alone a page that it was free to drop");
+		for (i = 0; i < MD_RINGS; i++) {
+			md_pageout(used[i], MD_PAGE);
+			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
+				  "ring %u: after teardown index %u, was %u", i,
+				  d.ring[i].used->idx, d.ring[i].reaped);
+		}
+		close(d.tap);
+		close(d.peer);
+		MD_EXPECT(!munmap(d.area, MD_AREA), "munmap: %m");
+	}
+	MD_EXPECT(direct >= 3, "only %u of 10 rounds were all direct", direct);
+}
+
+/* The page has a copy on the swap device, and its owner only read it since. */
+static bool swapped_in_for_reading(uint8_t *at)
+{
+	volatile uint8_t sink;
+
+	md_drain();
+	md_pageout(at, MD_PAGE);
+	if (!(md_pagemap(at) & MD_PM_SWAP))
+		return false;
+	sink = *at;
+	(void)sink;
+	return md_pagemap(at) & MD_PM_PRESENT;
+}
+
+/*
+ * Swapped in for reading, a page is clean: its copy on the swap device is as good.
+ * From 6.2 on it may be writable nevertheless, so that GUP-fast meets no fault that
+ * would mark it dirty; on 6.1 the write fault does.
+ */
+static void swap_read(void)
+{
+	unsigned int round, i, direct = 0, in;
+	struct md d = { 0 };
+	uint64_t user;
+
+	md_open(&d, md_map(MD_AREA, -1));
+	for (round = 0; round < 30; round++) {
+		md_traffic_direct(&d);
+		for (i = 0, in = 0; i < MD_RINGS; i++)
+			in += swapped_in_for_reading(md_part(&d, i, MD_USED));
+		user = md_stats(&d, "bursts_user");
+		md_traffic(&d, 2);
+		direct += in == MD_RINGS && md_stats(&d, "bursts_user") == user;
+		md_drain();
+		for (i = 0; i < MD_RINGS; i++) {
+			md_pageout(md_part(&d, i, MD_USED), MD_PAGE);
+			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
+				  "ring %u: the swap device has index %u, the device wrote %u", i,
+				  d.ring[i].used->idx, d.ring[i].reaped);
+		}
+	}
+	if (!direct)
+		md_skip("in 30 rounds no page was swapped in and then written by the device alone");
+	printf("%u of 30 rounds\n", direct);
 	md_traffic_direct(&d);
 }
 
@@ -89,7 +178,7 @@ static void aging(void)
 	uint64_t user;
 
 	uname(&uts);
-	sscanf(uts.release, "%u.%u", &major, &minor);
+	MD_EXPECT(sscanf(uts.release, "%u.%u", &major, &minor) == 2, "release %s", uts.release);
 	if (major > 6 || (major == 6 && minor >= 9))
 		md_skip("MADV_PAGEOUT asks nobody who used a page from 6.9 on");
 	md_open(&d, md_map(MD_AREA, -1));
@@ -323,6 +412,8 @@ static void ksm(void)
 
 const struct md_case md_track_cases[] = {
 	{ "madv-free", madv_free, "MADV_FREE, writes by the device alone, reclaim" },
+	{ "teardown", teardown, "the same, with the device closed before reclaim" },
+	{ "swap-read", swap_read, "swapped in for reading, writes by the device alone, reclaim" },
 	{ "aging", aging, "reclaim spares pages that the device used, once" },
 	{ "soft-dirty", soft_dirty, "soft-dirty bits of the device's writes" },
 	{ "uffd-wp", uffd_wp, "userfaultfd write protection, faults counted" },

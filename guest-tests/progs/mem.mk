@@ -5,7 +5,8 @@ O	?= ../../build/guest-tests
 CC	?= gcc
 CFLAGS	?= -O2 -g
 
-MEM_SRC	:= mem-cases.c mem-dev.c mem-traffic.c mem-fault.c mem-move.c mem-track.c mem-life.c
+MEM_SRC	:= mem-cases.c mem-dev.c mem-traffic.c mem-fault.c mem-move.c mem-track.c mem-life.c \
+	   mem-kind.c
 
 all: $(O)/mem-cases
 
@@ -13,3 +14,9 @@ $(O)/mem-cases: $(MEM_SRC) mem-dev.h mem-frame.h ../../vhost/uapi/vhost_direct.h
 	mkdir -p $(O)
 	$(CC) -std=gnu11 -Wall -Wextra -Wno-missing-field-initializers -Wmissing-prototypes \
 		-Wstrict-prototypes $(CFLAGS) -fno-strict-aliasing -static -pthread -o $@ $(MEM_SRC)
+
+all: $(O)/mem-hog
+
+$(O)/mem-hog: mem-hog.c mem.mk
+	mkdir -p $(O)
+	$(CC) -std=gnu11 -Wall -Wextra -Wmissing-prototypes $(CFLAGS) -static -o $@ mem-hog.c
