@@ -4,7 +4,6 @@
 back, the modules unload."""
 # vm: timeout=120
 
-import glob
 import os
 import random
 import signal
@@ -14,53 +13,11 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from vdtest import NODE, SLOW, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
+from owner import gone, loaded, moved, wait, worker  # noqa: E402
+from vdtest import NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
 
 ROUNDS = 20
 MOST_KB = 6144
-STATS = "/sys/kernel/debug/vhost_direct"
-
-
-def worker(pid):
-    """Whether the worker of a process runs, and its state."""
-    for path in glob.glob("/proc/[0-9]*/comm"):
-        try:
-            with open(path, encoding="ascii", errors="replace") as file:
-                if file.read().strip() == f"vhost-{pid}":
-                    return True
-        except OSError:
-            pass
-    return False
-
-
-def wait(what, limit=10.0):
-    """Wait until WHAT() holds; returns whether it came to that."""
-    end = time.monotonic() + limit * SLOW
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def moved(pid):
-    """Packets of all queues of a process, and bursts that went through the windows."""
-    packets, direct = {}, {}
-    for path in glob.glob(f"{STATS}/{pid}-*/[rt]x"):
-        try:
-            with open(path, encoding="ascii") as file:
-                values = dict(line.split()[:2] for line in file)
-        except OSError:
-            continue
-        name = os.path.basename(path)
-        packets[name] = packets.get(name, 0) + int(values["packets"])
-        direct[name] = direct.get(name, 0) + int(values["bursts_direct"])
-    return packets, direct
-
-
-def loaded(pid):
-    """Both directions move, through the windows."""
-    return all(sorted(part) == ["rx", "tx"] and min(part.values()) > 50 for part in moved(pid))
 
 
 def memory():
@@ -87,11 +44,8 @@ def kill_one(args, number):
         driver.wait()
         if not under_load or not alive:
             return f"round {number}: no traffic to kill: {moved(driver.pid)}"
-        if not wait(lambda: not worker(driver.pid)):
-            return f"round {number}: vhost-{driver.pid} is still there"
-        if glob.glob(f"{STATS}/{driver.pid}-*"):
-            return f"round {number}: its statistics are still there"
-    return ""
+        why = gone(driver.pid)
+        return why and f"round {number}: {why}"
 
 
 def group(args, count, before):

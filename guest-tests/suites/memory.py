@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Memory events under the rings: nothing lost, nothing corrupted, the windows come back.
 
-mem-cases does one event after the other, step by step; vring has them happen at any time
-under a stream of both directions.
+mem-cases does one event after the other, step by step, where it is known what must happen;
+vring has them come as fast as they can. Each event under each kind of memory: matrix.py.
 """
 # vm: disk=1G numa=2 timeout=240 append="numa=fake=2 secretmem.enable=1"
 
@@ -15,28 +15,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 # pylint: disable=wrong-import-position
 from vdtest import CASES, Ktap, Run, load, sh, unload, write  # noqa: E402
 
-TIME = "--warmup 0 --seconds 0.4"
-# name: kinds of memory, whether windows must be taken away, what else may be said
-EVENTS = {
-    "pageout": ("4k memfd", ""),
-    "cold": ("4k", ""),
-    "fork": ("4k memfd", ""),
-    "movepages": ("4k memfd", "hits"),
-    "compact": ("4k", ""),
-    "collapse": ("thp", ""),
-    "split": ("4k thp", "hits"),
-    "neighbour": ("4k", "misses"),
-    "ksm": ("4k", "hits"),
-    "softdirty": ("4k thp", "hits"),
-    "age": ("4k", "misses"),
-    "unrelated": ("4k", "misses"),
-    "readonly": ("4k thp memfd hugetlb", "hits"),
-    "noaccess": ("4k thp memfd hugetlb", "hits"),
-    "mremap": ("4k memfd hugetlb", "hits"),
-    "dontneed": ("4k memfd hugetlb", "hits"),
-    "munmap": ("4k memfd hugetlb", "hits"),
-    "punch": ("memfd", "hits"),
-}
+ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
+       "noaccess,mremap,dontneed,munmap").split(",")
 
 
 def swap(t):
@@ -96,26 +76,24 @@ def back(run):
 
 def event(t, name, events, args, expect=""):
     """A named test: traffic with these events."""
-    run = Run(f"--dir both {args} --events {','.join(events)}")
-    why = judge(run, events, expect)
+    # On a machine that is busy with other things a short time may see too little.
+    for seconds in (1, 10):
+        run = Run(f"--dir both --warmup 0 --seconds {seconds} --timeout 60 {args} "
+                  f"--events {','.join(events)}", limit=120)
+        why = judge(run, events, expect)
+        if not why or run.wrong():
+            break
     t.check(name, not why, why and f"{why}\n{run.json.get('events')}\n{run.about()}")
     return run
 
 
-def each_event(t):
-    """Each event by itself on each kind of memory that knows it."""
-    for name, (kinds, expect) in EVENTS.items():
-        for kind in kinds.split():
-            event(t, f"{name} on {kind}", [name], f"{TIME} --mem {kind} --size 60:600", expect)
-
-
 def storms(t):
     """As fast as they come, on the rings and beside them."""
-    run = event(t, "a storm of events that hit", ["split"], f"{TIME} --event-us 0", "hits")
-    t.check("the storm was one", run.stat("inval_hit") > 20, run.about())
-    event(t, "a storm of events that miss", ["unrelated", "neighbour"], f"{TIME} --event-us 0", "misses")
-    event(t, "all at once, two queues, odd offset", sorted(set(EVENTS) - {"punch", "collapse"}),
-          "--warmup 0 --seconds 2 --event-us 200 --queues 2 --offset 4088 --no-event-idx "
+    run = event(t, "a storm of events that hit", ["split"], "--event-us 0", "hits")
+    t.check("the storm was one", run.stat("inval_hit") >= 10, run.about())
+    event(t, "a storm of events that miss", ["unrelated", "neighbour"], "--event-us 0", "misses")
+    event(t, "all at once, two queues, odd offset", ALL,
+          "--event-us 200 --queues 2 --offset 4088 --no-event-idx "
           "--no-mergeable --size 60:1500", "hits")
 
 
@@ -128,7 +106,6 @@ def main():
         # It unmaps what it likes when it likes: no counter could be trusted.
         write("/proc/sys/kernel/numa_balancing", "0")
         cases(t)
-        each_event(t)
         write("/proc/sys/kernel/numa_balancing", "1")
         storms(t)
         said = unload()

@@ -3,6 +3,7 @@
 
 A suite is an executable in guest-tests/suites that prints KTAP. Near its top it may say
   # vm: mem=6G disk=1G numa=2 timeout=300 append="numa=fake=2" own-boot
+  # vm: full-timeout=3600 (instead, with VD_FULL=1)
   # vm: no-sanitizer="why it can't run on a sanitizer kernel"
   # vm 7.2: smp=1  (on that kernel only)
   # allow-log: REGEX  # reason
@@ -44,6 +45,9 @@ def _declare(suite, word):
         suite.own_boot = True
     elif equals and name == "timeout":
         suite.limit = int(value)
+    elif equals and name == "full-timeout":
+        if os.environ.get("VD_FULL", "0") != "0":
+            suite.limit = int(value)
     elif equals and name in ("smp", "numa"):
         suite.vm[name] = int(value)
     elif equals and name in ("mem", "cpu", "append"):
@@ -54,7 +58,7 @@ def _declare(suite, word):
         suite.vm.setdefault("disk", []).append(value)
     else:
         raise ValueError(f"unknown word {word} (known: mem= smp= cpu= append= disk= numa= "
-                         "timeout= own-boot no-sanitizer=)")
+                         "timeout= full-timeout= own-boot no-sanitizer=)")
 
 
 def parse(name, text, version=""):

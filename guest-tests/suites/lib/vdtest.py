@@ -58,15 +58,20 @@ def unload():
     return said
 
 
+def in_group(group):
+    """For Popen's preexec_fn: the child goes into a control group, if there is one."""
+    return (lambda: write(f"{group}/cgroup.procs", "0")) if group else None
+
+
 class Run:
     """One run of vring: its JSON in .json, what it printed for people in .text."""
 
-    def __init__(self, args, node=NODE, limit=60):
+    def __init__(self, args, node=NODE, limit=60, group=None):
         command = [VRING, "--dev", node, "--check", *args.split()]
         self.json = {}
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  check=False, timeout=limit * SLOW)
+                                  check=False, timeout=limit * SLOW, preexec_fn=in_group(group))
             self.text, self.status = done.stderr, done.returncode
             if done.stdout:
                 self.json = json.loads(done.stdout)
@@ -74,6 +79,9 @@ class Run:
             self.text, self.status = f"{error}", None
         self.dirs = {"both": ("rx", "tx")}.get(self.json.get("dir"), (self.json.get("dir"),))
         self.packets = sum(self.json.get(d, {}).get("total_received", 0) for d in self.dirs if d)
+
+        self.stray = sum(self.json.get(d, {}).get(what, 0) for d in self.dirs if d
+                         for what in ("lost", "corrupt", "dup", "reordered", "bad_used"))
 
     def stat(self, name, which="stats"):
         """A statistic, summed over the directions of the run."""

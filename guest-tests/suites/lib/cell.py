@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One cell of the memory-event matrix: its traffic, its verdict, its results."""
+
+import os
+import sys
+
+import ending
+from vdtest import Run, SLOW, sh, write
+
+sys.path.insert(0, "/vd/guest-tests/lab")
+# pylint: disable=wrong-import-position
+from vdlab import scan  # noqa: E402
+
+FULL = int(os.environ.get("VD_FULL", "0"))
+EXT4 = "/tmp/ext4"
+GROUP = "/sys/fs/cgroup/matrix"
+_BALANCING = "/sys/kernel/debug/sched/numa_balancing"
+MEM = {"4k": "4k", "thp": "thp", "2m": "hugetlb", "1g": "hugetlb1g", "memfd": "memfd",
+       "ext4": f"file --mem-path {EXT4}/ring"}
+# What "many at once" does: all that a kind of memory knows and no other disturbs.
+_LIVE = "neighbour,unrelated,clearsoft,age,hugeother,compact"
+_QUIET = "readonly,noaccess,mremap,dontneed,munmap"
+_MIXED = {"4k": "pageout,cold,movepages,split,ksm,", "thp": "pageout,cold,movepages,split,",
+          "memfd": "pageout,cold,movepages,split,punch,truncate,", "2m": "movepages,", "1g": "",
+          "ext4": "pageout,movepages,split,punch,truncate,writeback,verify,resize,"}
+# These lose pages for good, or end their driver: once is enough.
+_ONCE = ("softoffline", "hwpoison", ending.KILL, ending.OOM, ending.EXEC)
+# Checks in these look back at what the event before did: there must be several.
+_LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
+
+
+def set_up(t):
+    """Swap, the file system, huge pages, and nothing that moves memory unasked."""
+    for name, command in (
+            ("a swap device", "grep -q ^/dev/vda /proc/swaps || { mkswap /dev/vda && swapon /dev/vda; }"),
+            ("ext4 on a disk", f"mkdir -p {EXT4}; grep -q {EXT4} /proc/mounts || "
+                               f"{{ mkfs.ext4 -q /dev/vdb && mount /dev/vdb {EXT4}; }}"),
+            ("a control group", f"echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir -p {GROUP}")):
+        done = sh(command)
+        t.check(f"there is {name}", not done.returncode, done.stdout)
+    for path, text in (("/proc/sys/kernel/numa_balancing", "0"),
+                       (f"{_BALANCING}/scan_delay_ms", "10"),
+                       (f"{_BALANCING}/scan_period_min_ms", "10"),
+                       (f"{_BALANCING}/scan_period_max_ms", "100"),
+                       # Only memory that asks for it: the column of memfd stays small otherwise.
+                       ("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "advise")):
+        write(path, text)
+
+
+class Log:
+    """The kernel log, from now on."""
+
+    def __init__(self):
+        self._fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self._fd, 0, os.SEEK_END)
+
+    def trouble(self):
+        """What the scan finds in the lines since the last call, or an empty string."""
+        lines = []
+        while True:
+            try:
+                lines.append(os.read(self._fd, 8192).decode(errors="replace").split(";", 1)[-1])
+            except BlockingIOError:
+                break
+            except OSError:     # lines were overwritten before they could be read
+                continue
+        found = scan.scan("".join(lines))
+        return "\n".join(f"kernel log: {finding}" for finding in found[:4])
+
+
+class Cell:
+    """An event on a kind of memory."""
+
+    def __init__(self, row, column, events, word, skip):
+        self.row, self.column, self.skip = row, column, skip
+        self.name = f"{row} on {column}"
+        self.events = events
+        if events == "@mixed":
+            # A fork copies a page on write: 1 GiB takes longer than all the rest.
+            self.events = f"{_MIXED[column]}{'' if column == '1g' else 'fork,'}{_LIVE},{_QUIET}"
+        self._mixed, self._expect = events == "@mixed", word[0]
+        self._shared, self._slow = "s" in word[1:], "!" in word
+        self.why, self.ran = "", False
+        self.packets = self.lost = self.hits = self.misses = self.done = 0
+
+    def _verdict(self):
+        return "skip" if self.skip else "fail" if self.why else "pass" if self.ran else "not run"
+
+    def json(self):
+        """For matrix.json."""
+        return {"row": self.row, "column": self.column, "expected": self._expect,
+                "verdict": self._verdict(),
+                "packets": self.packets, "lost_or_corrupt": self.lost, "events": self.done,
+                "hits": self.hits, "misses": self.misses, "why": self.why or self.skip}
+
+    def short(self):
+        """For the table."""
+        if self.skip:
+            return "-"
+        if not self.ran:
+            return "..."
+        return f"{self.packets / 1000:.0f}k {self.hits}h {'FAIL' if self.why else 'ok'}"
+
+    def _args(self, turn, longer):
+        mem = "secret" if self._expect == "r" else MEM[self.column]
+        shape = "--ring 256 --offset 64"
+        if self._mixed:
+            shape = "--queues 2 --offset 4088 --no-event-idx --no-mergeable"
+        size, pace, seconds = "60:600", 5000, 0.4
+        if FULL:
+            # Other sizes in other turns; small frames make more packets.
+            size, pace, seconds = "60:600" if turn % 4 == 3 else "60:100", 50_000, 8
+        if self.column == "1g":
+            seconds = max(seconds, 0.8)
+        if self._slow:
+            # One event takes that long.
+            pace, seconds = 5_000_000, 15
+        if self.column == "2m" and "hwpoison" in self.events:
+            pace = 50_000
+        events = f"--events {self.events} --event-us {pace}" if self.events else ""
+        return (f"--dir both --warmup 0 --timeout {60 * SLOW} {shape} --size {size} --mem {mem} "
+                f"--seconds {seconds * longer * SLOW} {'--shared' if self._shared else ''} {events}")
+
+    def _too_little(self, run):
+        """Why more time might show more, or an empty string."""
+        done = run.json.get("events", {})
+        few = [name for name, event in done.items() if event["done"] < _LOOK_BACK.get(name, 1)]
+        if few and not self._mixed:
+            return f"events that did not happen: {[(name, done[name]) for name in few]}"
+        hits = run.each("inval_hit")
+        if self._expect == "H" and min(hits) < 1 or self._expect == "h" and sum(hits) < 1:
+            return f"no window was taken away: inval_hit {hits}"
+        return ""
+
+    def _judge(self, run):
+        """Why the windows did not do what the table says, or an empty string."""
+        hits, maps = run.each("inval_hit"), run.each("maps")
+        if self._expect in "ur":
+            return run.off_path("refused" if self._expect == "r" else "user")
+        done = sum(event["done"] for event in run.json.get("events", {}).values())
+        if self._expect == "m" and sum(hits) > done // 5 + 4:
+            return f"an event that concerns no ring took windows away: inval_hit {hits}"
+        if any(h and m < 2 for h, m in zip(hits, maps)):
+            return f"windows were not mapped again: inval_hit {hits}, maps {maps}"
+        tail = run.each("bursts_direct", "stats_tail")
+        # ksmd or a writeback may come late: single bursts, not a window that stays away.
+        if min(tail) < 1 or run.stat("bursts_user", "stats_tail") > 12 + sum(tail) // 20:
+            return (f"after the events not all is direct again: {tail} bursts, "
+                    f"{run.each('bursts_user', 'stats_tail')} by user access")
+        return ""
+
+    def _once(self, turn, longer):
+        """One run of the driver; why it doesn't pass, and whether more time might help."""
+        write("/proc/sys/vm/nr_hugepages", "24")
+        write("/proc/sys/kernel/numa_balancing", "1" if self.events == "numa" else "0")
+        try:
+            run = Run(self._args(turn, longer), limit=240, group=GROUP)
+        finally:
+            write("/proc/sys/kernel/numa_balancing", "0")
+        self.packets += run.packets
+        self.lost += run.stray
+        self.hits += run.stat("inval_hit")
+        self.misses += run.stat("inval_missed")
+        self.done += sum(event["done"] for event in run.json.get("events", {}).values())
+        why = run.wrong()
+        if why:
+            return f"{why}\n{run.json.get('events')}\n{run.about()}", False
+        little = self._too_little(run)
+        why = little or self._judge(run)
+        return why and f"{why}\n{run.json.get('events')}\n{run.about()}", bool(why)
+
+    def run(self, log, turn):
+        """The cell's TURN (0 is the first); what it says is kept in the cell."""
+        if self.skip or turn and (self.events in _ONCE or self._slow or self.why or not self.events):
+            return
+        if self.events in (ending.KILL, ending.OOM, ending.EXEC):
+            why = ending.end(self.events, MEM[self.column], self._expect == "u", GROUP)
+            self.done += not why
+        else:
+            why, again = self._once(turn, 1)
+            # On a machine that is busy with other things a short time may see too little.
+            if again:
+                why, again = self._once(turn, 2 if self._slow else 6)
+        self.why, self.ran = why or log.trouble(), True

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""For suites that end the owner of a device: its worker, what it has moved, waiting."""
+
+import glob
+import os
+import time
+
+from vdtest import SLOW
+
+STATS = "/sys/kernel/debug/vhost_direct"
+
+
+def worker(pid):
+    """Whether the worker of a process runs, and its state."""
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                if file.read().strip() == f"vhost-{pid}":
+                    return True
+        except OSError:
+            pass
+    return False
+
+
+def wait(what, limit=10.0):
+    """Wait until WHAT() holds; returns whether it came to that."""
+    end = time.monotonic() + limit * SLOW
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def moved(pid):
+    """Packets of all queues of a process, and bursts that went through the windows."""
+    packets, direct = {}, {}
+    for path in glob.glob(f"{STATS}/{pid}-*/[rt]x"):
+        try:
+            with open(path, encoding="ascii") as file:
+                values = dict(line.split()[:2] for line in file)
+        except OSError:
+            continue
+        name = os.path.basename(path)
+        packets[name] = packets.get(name, 0) + int(values["packets"])
+        direct[name] = direct.get(name, 0) + int(values["bursts_direct"])
+    return packets, direct
+
+
+def loaded(pid, user=False):
+    """Both directions move, through the windows; by user access if USER is set."""
+    packets, direct = moved(pid)
+    return all(sorted(part) == ["rx", "tx"] and min(part.values()) > 50
+               for part in ((packets,) if user else (packets, direct)))
+
+
+def gone(pid):
+    """Why something of a dead owner is still there, or an empty string."""
+    if not wait(lambda: not worker(pid)):
+        return f"vhost-{pid} is still there"
+    if glob.glob(f"{STATS}/{pid}-*"):
+        return "its statistics are still there"
+    return ""

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every memory event under every kind of memory, with traffic in both directions.
+
+TABLE says for each cell what must happen. A cell passes if each packet sent was received,
+once, in order and unchanged; the event did happen; windows were taken away as the table
+says, and came back; and the kernel log stayed clean. With VD_FULL=1 the cells are run again
+and again, until 10^8 packets were checked or 55 minutes are over (VD_FULL=600: 10 minutes);
+guest-tests/matrix-total adds such runs up. Results: /results/matrix.txt and matrix.json.
+"""
+# vm: mem=7G disk=1G disk=1G numa=2 timeout=900 full-timeout=3600
+# vm: append="numa=fake=2 secretmem.enable=1 hugepagesz=1G hugepages=0:2,1:1 default_hugepagesz=2M"
+
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+# pylint: disable=wrong-import-position
+import ending  # noqa: E402
+from cell import FULL, Cell, Log, set_up  # noqa: E402
+from vdtest import Ktap, load, unload  # noqa: E402
+
+WANTED = 100_000_000 if FULL else 200_000
+BUDGET = FULL if FULL > 1 else 3300
+RESULTS = os.environ.get("VD_RESULTS", "/results")
+COLUMNS = ("4k", "thp", "2m", "1g", "memfd", "ext4")
+# For each row: its name, the events of vring, and for each column
+#   H  windows of both directions are taken away, and come back
+#   h  some window is
+#   m  none is: the event is elsewhere, or the kernel leaves this memory alone
+#   .  by chance
+#   u  there are none: user access throughout (window.c says why)
+#   r  no window is ever mapped: the kernel refuses it
+#   -  this can't exist; what follows is a key of REASONS
+# and behind it: ! only with VD_FULL=1 (1 GiB is copied, 12 s under emulation),
+# s the hugetlb pages are those of a file.
+TABLE = (
+    ("munmap", "munmap", "H H H H H u"),
+    ("mremap", "mremap", "H H H H H u"),
+    ("mprotect read-only", "readonly", "H H H H H u"),
+    ("mprotect none", "noaccess", "H H H H H u"),
+    ("mprotect of one page", "split", "H H -cut -cut H u"),
+    ("MADV_DONTNEED", "dontneed", "H H H H H u"),
+    ("MADV_FREE, reclaim", "free", "H H -free -free -free -free"),
+    ("MADV_PAGEOUT, swap", "pageout", "h h -swap -swap h u"),
+    ("cgroup reclaim", "cgroup", ". . m m . u"),
+    ("fork, copy on write", "fork", "H H H H! m u"),
+    ("KSM merge and unmerge", "ksm,ksmtwin", "h h -ksm -ksm -ksm -ksm"),
+    ("THP split, collapse", "thpsplit", "-small H -cut -cut H -thpfile"),
+    ("compaction", "compact", ". . . . . u"),
+    ("move_pages", "movepages", "H H H H! H u"),
+    ("NUMA balancing", "numa", "H H m m m u"),
+    ("hole punched", "punch", "-nofile -nofile Hs Hs H u"),
+    ("truncate", "truncate", "-nofile -nofile Hs Hs H u"),
+    ("writeback, fsync", "writeback", "-nofile -nofile ms ms m u"),
+    ("disk compared", "writeback,verify", "-nofile -nofile -nodisk -nodisk -nodisk u"),
+    ("other hugetlb pages", "hugeother", "m m m m m u"),
+    ("userfaultfd missing", "uffdmiss", "H H H H H -uffd"),
+    ("userfaultfd write-protect", "uffdwp", "H H H H H -uffd"),
+    ("soft-dirty read back", "softdirty", "H H H H H u"),
+    ("soft-dirty any time", "clearsoft", "H H H H H u"),
+    ("aging", "age", "m m m m m u"),
+    ("MADV_COLD", "cold", ". . -swap -swap . u"),
+    ("balloon", "balloon", "m h -balloon -balloon m u"),
+    ("unrelated memory", "unrelated,neighbour", "m m m m m u"),
+    ("memfd_secret", "", "-secret -secret -secret -secret r -secret"),
+    ("SIGKILL", ending.KILL, "H H H H H u"),
+    ("OOM kill", ending.OOM, "H H H H H u"),
+    ("exec", ending.EXEC, "H H H H H u"),
+    ("many at once", "@mixed", "H H H H H u"),
+    ("soft offline", "softoffline", "h h h h h u"),
+    ("hwpoison", "hwpoison", "H H H -poison1g H u"),
+)
+REASONS = {
+    "cut": "the kernel cuts no huge page of hugetlb",
+    "free": "MADV_FREE is for private anonymous memory",
+    "swap": "hugetlb pages are never reclaimed",
+    "ksm": "KSM merges private anonymous pages only",
+    "small": "this column is memory without huge pages; MADV_COLLAPSE refuses it",
+    "thpfile": "ext4 has huge pages for read-only mappings at most (READ_ONLY_THP_FOR_FS)",
+    "nofile": "private memory has no file",
+    "nodisk": "there is no disk behind it",
+    "uffd": "the kernel offers userfaultfd for anonymous, shared and hugetlb memory only",
+    "balloon": "a balloon takes away pages of 4 KiB: nothing can be taken from these",
+    "secret": "secret memory is a kind of its own: see the column of memfd",
+    "poison1g": "the kernel can't isolate 1 GiB: 'recovery action for huge page: Failed'",
+    "slow": "takes 12 s under emulation: VD_FULL=1",
+}
+
+
+def cells():
+    """All of the table's cells, row by row."""
+    made = []
+    for name, events, text in TABLE:
+        for column, word in zip(COLUMNS, text.split(), strict=True):
+            skip = REASONS[word[1:]] if word[0] == "-" else ""
+            if "!" in word and not FULL:
+                skip = REASONS["slow"]
+            made.append(Cell(name, column, events, word, skip))
+    return made
+
+
+def shown(made):
+    """The table for people: packets in thousands, windows taken away, verdict."""
+    lines = [f"{'':26}" + "".join(f"{column:>16}" for column in COLUMNS)]
+    for at in range(0, len(made), len(COLUMNS)):
+        row = made[at:at + len(COLUMNS)]
+        lines.append(f"{row[0].row:26}" + "".join(f"{cell.short():>16}" for cell in row))
+    lines.append("each cell: thousands of packets checked, windows taken away, verdict")
+    return "\n".join(lines)
+
+
+def save(made, seconds):
+    """The results, for people and for programs; called often: a run may be cut short."""
+    with open(f"{RESULTS}/matrix.txt", "w", encoding="ascii") as file:
+        file.write(shown(made) + "\n")
+    with open(f"{RESULTS}/matrix.json", "w", encoding="ascii") as file:
+        json.dump({"kernel": os.uname().release, "full": FULL, "seconds": round(seconds),
+                   "packets": sum(cell.packets for cell in made),
+                   "lost_or_corrupt": sum(cell.lost for cell in made),
+                   "cells": [cell.json() for cell in made]}, file, indent=1)
+
+
+def turns(t, made, log):
+    """Each cell once; then, in a full run, again and again until there are packets enough."""
+    start, turn, total = time.monotonic(), 0, 0
+    again = True
+    while again:
+        for cell in made:
+            if time.monotonic() - start > BUDGET:
+                break
+            cell.run(log, turn)
+            save(made, time.monotonic() - start)
+        total, turn = sum(cell.packets for cell in made), turn + 1
+        t.diag(f"turn {turn}: {total} packets after {time.monotonic() - start:.0f} s")
+        again = (FULL > 0 and total < WANTED and time.monotonic() - start < BUDGET
+                 and not any(cell.why for cell in made))
+    return total, time.monotonic() - start
+
+
+def main():
+    """The suite."""
+    with Ktap() as t:
+        load()
+        set_up(t)
+        made = cells()
+        total, seconds = turns(t, made, Log())
+        for cell in made:
+            if cell.skip:
+                t.skip(cell.name, cell.skip)
+            else:
+                t.check(cell.name, cell.ran and not cell.why, cell.why or "it never got to run")
+        t.diag(shown(made))
+        name = f"{total} packets with contents checked, none lost or corrupted"
+        if FULL and total < WANTED and not any(cell.why for cell in made):
+            t.skip(name, f"{WANTED} wanted, {seconds:.0f} s were over: guest-tests/matrix-total")
+        else:
+            t.check(f"{name} ({WANTED} wanted{'' if FULL else '; 10^8 with VD_FULL=1'})",
+                    total >= WANTED and not sum(cell.lost for cell in made))
+        said = unload()
+        t.check("the modules unload", not said, said)
+
+
+main()
