@@ -287,6 +287,24 @@ static void long_chain_behind_single_ones(void)
 	}
 }
 
+/*
+ * A look behind long chains ends where the burst began: rig_pop() sees if a slot
+ * is polled twice.
+ */
+static void later_look_ends_with_the_ring(void)
+{
+	u32 start;
+
+	for (start = 0; start < 7; start++) {
+		open_ring(7, start);
+		rig_offer(&r, 0, 2, 3);
+		rig_offer(&r, 2, 1, 1);
+		CHECK_EQ(rig_pop(&r, 4), 3);
+		CHECK_EQ(rig_pop(&r, 4), 0);
+		rig_close(&r);
+	}
+}
+
 /* A burst says how many of its first chains are alike; rig_pop() checks it. */
 static void burst_tells_how_many_are_single(void)
 {
@@ -327,6 +345,7 @@ static const struct ktap_test tests[] = {
 	TEST(fault_between_chains_of_two_directions),
 	TEST(fault_in_a_run_of_single_chains),
 	TEST(long_chain_behind_single_ones),
+	TEST(later_look_ends_with_the_ring),
 	TEST(burst_tells_how_many_are_single),
 };
 
