@@ -290,6 +290,35 @@ static void used_descriptor_bytes(void)
 	}
 }
 
+/* The same of each in a burst, also behind the ring's end. */
+static void used_descriptors_of_a_burst(void)
+{
+	struct vd_used elem[8];
+	u32 start, i, slot;
+	const u8 *at;
+	u16 flags;
+
+	for (start = 0; start < 9; start++) {
+		open_ring(9, start);
+		for (i = 0; i < ARRAY_SIZE(elem); i++) {
+			r.slots[1000 + i] = 1;
+			elem[i] = vd_used_elem(&r.ring, 1000 + i,
+					       0x96 >> i & 1 ? i : 0);
+		}
+		CHECK_EQ(rig_push(&r, elem, ARRAY_SIZE(elem)), 0);
+		for (i = 0; i < ARRAY_SIZE(elem); i++) {
+			slot = (start + i) % 9;
+			at = mock_packed_desc(&r.pk, slot);
+			flags = start + i < 9 ? 0x8080 : 0;
+			flags |= 0x96 >> i & 1 ? 2 : 0;
+			CHECK_EQ(word_load16(at + 14), flags);
+			CHECK_EQ(word_load16(at + 12), 1000 + i);
+			CHECK_EQ(word_load32(at + 8), 0x96 >> i & 1 ? i : 0);
+		}
+		rig_close(&r);
+	}
+}
+
 /* Bits that mean nothing, and those of a used descriptor, are no matter. */
 static void reserved_flags_are_ignored(void)
 {
@@ -357,6 +386,7 @@ static const struct ktap_test tests[] = {
 	TEST(chain_as_long_as_the_ring),
 	TEST(ids_are_arbitrary),
 	TEST(used_descriptor_bytes),
+	TEST(used_descriptors_of_a_burst),
 	TEST(reserved_flags_are_ignored),
 	TEST(availability_truth_table),
 	TEST(every_legal_alignment),
