@@ -118,6 +118,7 @@ static const struct vd_mem_ops vd_contig_ops = {
 #define vd_paged_local(mem, at)		((void)(at), (mem))
 #define vd_user_local(mem, at)		((void)(at), (mem))
 #define vd_logged_local(mem, at)	((void)(at), (mem))
+#define vd_piece_local(mem, at)		((void)(at), (mem))
 
 /* The part may begin inside its first page. */
 static __always_inline void *vd_paged_at(const void *mem, enum vd_part part,

@@ -8,6 +8,7 @@
 #define VD_ACCESS_LOG_H
 
 #include "access.h"
+#include "access_piece.h"
 #include "dirtylog.h"
 
 /* Calls the accessor of the way that is open, by page or by user access. */
@@ -15,7 +16,8 @@
 	const struct vd_virtqueue *_vq = (vq);				\
 									\
 	_vq->log.direct ? vd_paged_##op(&_vq->win, ##__VA_ARGS__) :	\
-			  vd_user_##op(_vq, ##__VA_ARGS__); })
+	_vq->giova.scattered ? vd_piece_##op(_vq, ##__VA_ARGS__) :	\
+			       vd_user_##op(_vq, ##__VA_ARGS__); })
 
 static __always_inline int vd_logged_read16(const void *mem, enum vd_part part,
 					    size_t off, u16 *val)

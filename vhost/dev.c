@@ -47,6 +47,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 {
 	memset(&vq->ring, 0, sizeof(vq->ring));
 	vq->ring.num = 1;
+	memset(vq->told, 0, sizeof(vq->told));
 	memset(vq->part, 0, sizeof(vq->part));
 	vq->mem = NULL;
 	vq->region = NULL;
@@ -92,6 +93,8 @@ void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
 	unsigned int i;
 
 	mutex_init(&dev->mutex);
+	spin_lock_init(&dev->miss_lock);
+	init_waitqueue_head(&dev->msg_wait);
 	dev->vqs = vqs;
 	dev->nvqs = nvqs;
 	dev->direct = VD_DIRECT_POSSIBLE && !READ_ONCE(vd_metadata_user);
@@ -272,6 +275,8 @@ void vd_dev_cleanup(struct vd_dev *dev)
 		vd_dev_disown(dev);
 	for (i = 0; i < dev->nvqs; i++)
 		vd_vq_cleanup(dev->vqs[i]);
+	vd_iotlb_stop(dev);
+	dev->backend_features = 0;
 	if (dev->log)
 		eventfd_ctx_put(dev->log);
 	dev->log = NULL;

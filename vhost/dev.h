@@ -14,6 +14,7 @@
 
 #include "../virtio/ring.h"
 #include "dirtylog.h"
+#include "iotlb.h"
 #include "memtable.h"
 #include "stats.h"
 #include "window.h"
@@ -32,8 +33,18 @@ struct vd_mm;
 		     BIT_ULL(VHOST_F_LOG_ALL) |			\
 		     BIT_ULL(VIRTIO_F_ANY_LAYOUT) |		\
 		     BIT_ULL(VIRTIO_F_VERSION_1) |		\
+		     BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |	\
 		     BIT_ULL(VIRTIO_F_RING_PACKED) |		\
 		     BIT_ULL(VIRTIO_F_IN_ORDER))
+
+/*
+ * A result beside those of the engine: a translation is missing. The queue is
+ * left as it is; its work is queued when the owner has told.
+ */
+enum {
+	VD_MISS = VD_REASONS,
+	VD_DEV_REASONS
+};
 
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
@@ -51,7 +62,9 @@ struct vd_mm;
  * @mutex: held by the worker while it handles the queue and by ioctls that
  *         change it; protects all that follows unless said otherwise
  * @ring: the engine's state
- * @part: user addresses of the ring's parts
+ * @told: addresses of the ring's parts as the owner gave them; GIOVA if there
+ *        is an IOTLB
+ * @part: their user addresses; with an IOTLB only while they are found
  * @win: the same parts through the direct map
  * @mem: memory table, the device's
  * @region: last hit in @mem
@@ -69,6 +82,7 @@ struct vd_mm;
  * @used_slots: slots of each; packed rings
  * @nused: how many
  * @log: its part of the dirty log
+ * @giova: its part of the IOTLB
  * @counters: statistics
  */
 struct vd_virtqueue {
@@ -78,6 +92,7 @@ struct vd_virtqueue {
 	bool out_only;
 	struct mutex mutex;
 	struct vd_ring ring;
+	u64 told[VD_PARTS];
 	unsigned long part[VD_PARTS];
 	struct vd_winset win;
 	const struct vd_memtable *mem;
@@ -95,6 +110,7 @@ struct vd_virtqueue {
 	u16 *used_slots;
 	unsigned int nused;
 	struct vd_log log;
+	struct vd_giova giova;
 	struct vd_counters counters;
 };
 
@@ -109,6 +125,10 @@ struct vd_virtqueue {
  * @nvqs: how many
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
+ * @iotlb: translations; changed with all queues' mutexes, too
+ * @backend_features: as the owner set them; read without the mutex
+ * @miss_lock: guards the queues' misses
+ * @msg_wait: readers who wait for messages
  * @debugfs: the device's folder
  */
 struct vd_dev {
@@ -121,6 +141,10 @@ struct vd_dev {
 	unsigned int nvqs;
 	bool direct;
 	struct eventfd_ctx *log;
+	struct vhost_iotlb *iotlb;
+	u64 backend_features;
+	spinlock_t miss_lock;
+	wait_queue_head_t msg_wait;
 	struct dentry *debugfs;
 };
 
@@ -149,6 +173,8 @@ u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part);
 bool vd_vq_access_ok(const struct vd_virtqueue *vq);
 int vd_vq_start(struct vd_virtqueue *vq);
 void vd_vq_stop(struct vd_virtqueue *vq);
+void vd_vq_place(struct vd_virtqueue *vq);
+int vd_vq_windows(struct vd_virtqueue *vq);
 int vd_vq_describe(struct vd_virtqueue *vq);
 int vd_vq_refresh(struct vd_virtqueue *vq);
 int vd_vq_pop(struct vd_virtqueue *vq, unsigned int max);
@@ -163,7 +189,7 @@ void vd_vq_error(struct vd_virtqueue *vq, int err);
 int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c);
 int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
 			unsigned int nsegs, struct iovec *iov,
-			unsigned int room);
+			unsigned int room, unsigned int access);
 
 /**
  * vd_vq_translate - where segments lie in the owner's memory
@@ -173,6 +199,7 @@ int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
  * @iov: receives the user-memory segments, more of them where a segment
  *       crosses memory regions
  * @room: of @iov
+ * @access: VHOST_ACCESS_RO or VHOST_ACCESS_WO, for an IOTLB
  *
  * All addresses lie inside the memory table, and so in user space. They were
  * found by comparing guest input, which the processor may do wrongly ahead of
@@ -180,11 +207,12 @@ int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
  * and the access.
  *
  * Return: number of @iov, -VD_BAD_BUFFER for an address that isn't mapped,
- * -VD_BURST_FULL. Context: queue mutex.
+ * -VD_BURST_FULL, -VD_MISS. Context: queue mutex.
  */
 static __always_inline int
 vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
-		unsigned int nsegs, struct iovec *iov, unsigned int room)
+		unsigned int nsegs, struct iovec *iov, unsigned int room,
+		unsigned int access)
 {
 	const struct vd_region *r = vq->region;
 
@@ -196,7 +224,7 @@ vd_vq_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
 		iov->iov_len = seg->len;
 		return 1;
 	}
-	return vd_vq_translate_all(vq, seg, nsegs, iov, room);
+	return vd_vq_translate_all(vq, seg, nsegs, iov, room, access);
 }
 
 /**
@@ -211,6 +239,20 @@ static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u16 slots,
 {
 	vq->used_slots[vq->nused] = slots;
 	vq->used[vq->nused++] = vd_used_elem(&vq->ring, head, len);
+}
+
+/**
+ * vd_vq_ready - can the ring be used now?
+ * @vq: the virtqueue, with a back end
+ *
+ * With an IOTLB it may have to be found first, and again after a change. Asked
+ * at each visit; the answer holds until the queue's mutex is dropped.
+ * Context: the owner's memory is in use, queue mutex; may sleep.
+ */
+static inline bool vd_vq_ready(struct vd_virtqueue *vq)
+{
+	return likely(!vq->giova.iotlb) || vq->giova.found ||
+	       vd_giova_find_ring(vq);
 }
 
 static inline bool vd_vq_has(const struct vd_virtqueue *vq, unsigned int bit)

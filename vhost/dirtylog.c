@@ -130,11 +130,22 @@ static unsigned int vd_log_part(enum vd_part part)
 	return part == VD_PART_USED ? VD_LOG_USED : VD_LOG_DESC;
 }
 
-/* Where in the bitmap, or in user memory, notes of a part begin. */
+/*
+ * Of the used part of a split or packed ring the owner has told where the
+ * guest sees it, unless there is an IOTLB; then, and of the descriptors of a
+ * packed ring, the memory table tells.
+ */
+static bool vd_log_told(const struct vd_virtqueue *vq, unsigned int part)
+{
+	return part == VD_LOG_USED && !vq->giova.iotlb;
+}
+
+/* The address from whose page on the notes of a part count. */
 static u64 vd_log_origin(const struct vd_virtqueue *vq, unsigned int part)
 {
-	return part == VD_LOG_USED ? vq->log.used_addr :
-				     vq->part[VD_PART_DESC];
+	if (vd_log_told(vq, part))
+		return vq->log.used_addr;
+	return vq->told[part == VD_LOG_USED ? VD_PART_USED : VD_PART_DESC];
 }
 
 /**
@@ -159,20 +170,39 @@ void vd_log_note(struct vd_virtqueue *vq, enum vd_part part, u32 off, u32 len)
 		__set_bit(first, vq->log.noted[p]);
 }
 
-/* Logs a noted page: the bytes of it that are the ring's. */
-static int vd_log_page(struct vd_virtqueue *vq, unsigned int part, u32 page)
+/* Logs bytes of a part, each by the place where the guest sees them. */
+static int vd_log_bytes(struct vd_virtqueue *vq, enum vd_part part, u32 off,
+			u32 end)
 {
-	u64 origin = vd_log_origin(vq, part);
-	u64 from = round_down(origin, VHOST_PAGE_SIZE) +
-		   (u64)page * VHOST_PAGE_SIZE;
+	while (off < end) {
+		const struct vd_piece *p;
+		u32 n = end - off;
+		int err;
 
-	/*
-	 * Of a split ring the owner has told where the guest sees it; where
-	 * the guest sees the descriptors of a packed one, the table tells.
-	 */
-	if (part == VD_LOG_USED)
-		return vd_log_range(vq, from, 1);
-	return vd_log_uaddr(vq, max(from, origin), 1);
+		if (!vq->giova.iotlb)
+			return vd_log_uaddr(vq, vq->part[part] + off, n);
+		p = vd_giova_piece(vq, part, off);
+		n = min(n, p->off + p->len - off);
+		err = vd_log_uaddr(vq, p->uaddr + (off - p->off), n);
+		if (err)
+			return err;
+		off += n;
+	}
+	return 0;
+}
+
+/* Logs a noted page: the bytes of it that are the ring's. */
+static int vd_log_page(struct vd_virtqueue *vq, unsigned int p, u32 page)
+{
+	enum vd_part part = p == VD_LOG_USED ? VD_PART_USED : VD_PART_DESC;
+	u64 origin = vd_log_origin(vq, p);
+	u32 skip = origin % VHOST_PAGE_SIZE;
+	u32 off = page ? page * VHOST_PAGE_SIZE - skip : 0;
+	u32 end = (page + 1) * VHOST_PAGE_SIZE - skip;
+
+	if (vd_log_told(vq, p))
+		return vd_log_range(vq, origin + off, 1);
+	return vd_log_bytes(vq, part, off, min(end, vd_vq_part_size(vq, part)));
 }
 
 /**
@@ -219,26 +249,55 @@ void vd_log_take(struct vd_virtqueue *vq, const struct vd_seg *seg,
 }
 EXPORT_SYMBOL_GPL(vd_log_take);
 
-/**
- * vd_log_data - log a frame that was written
- * @vq: the virtqueue, with LOG_ALL, and the frame's memory noted
- * @len: bytes written to it, from the start
- *
- * Context: the owner's memory is in use, queue mutex; may sleep.
- */
-void vd_log_data(struct vd_virtqueue *vq, u64 len)
+/* The same where segments are GIOVA: by the user memory they were found in. */
+static int vd_log_iov(struct vd_virtqueue *vq, const struct iovec *iov,
+		      unsigned int niov, u64 len)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < niov && len; i++) {
+		u64 part = min_t(u64, len, iov[i].iov_len);
+
+		err = vd_log_uaddr(vq, (unsigned long)iov[i].iov_base, part) ?:
+		      err;
+		len -= part;
+	}
+	return err;
+}
+
+static int vd_log_segs(struct vd_virtqueue *vq, u64 len)
 {
 	const struct vd_log *log = &vq->log;
 	unsigned int i;
 	int err = 0;
 
-	vd_log_begin();
 	for (i = 0; i < log->nsegs && len; i++) {
 		u64 part = min_t(u64, len, log->seg[i].len);
 
 		err = vd_log_range(vq, log->seg[i].addr, part) ?: err;
 		len -= part;
 	}
+	return err;
+}
+
+/**
+ * vd_log_data - log a frame that was written
+ * @vq: the virtqueue, with LOG_ALL, and the frame's memory noted
+ * @iov: the same memory in user space
+ * @niov: how many pieces
+ * @len: bytes written to it, from the start
+ *
+ * Context: the owner's memory is in use, queue mutex; may sleep.
+ */
+void vd_log_data(struct vd_virtqueue *vq, const struct iovec *iov,
+		 unsigned int niov, u64 len)
+{
+	int err;
+
+	vd_log_begin();
+	err = vq->giova.iotlb ? vd_log_iov(vq, iov, niov, len) :
+				vd_log_segs(vq, len);
 	vd_log_end(vq, err);
 }
 EXPORT_SYMBOL_GPL(vd_log_data);
@@ -284,7 +343,8 @@ bool vd_log_used_ok(const struct vd_virtqueue *vq, unsigned long base, bool on,
 {
 	u64 last;
 
-	if (!on)
+	/* With an IOTLB it is logged by the memory table. */
+	if (!on || vq->giova.iotlb)
 		return true;
 	return !check_add_overflow(addr,
 				   (u64)vd_vq_part_size(vq, VD_PART_USED) - 1,

@@ -15,6 +15,7 @@
 #include "../virtio/ring.h"
 
 struct eventfd_ctx;
+struct iovec;
 struct vd_dev;
 struct vd_memtable;
 struct vd_virtqueue;
@@ -59,6 +60,7 @@ void vd_log_note(struct vd_virtqueue *vq, enum vd_part part, u32 off, u32 len);
 void vd_log_ring(struct vd_virtqueue *vq);
 void vd_log_take(struct vd_virtqueue *vq, const struct vd_seg *seg,
 		 unsigned int nsegs);
-void vd_log_data(struct vd_virtqueue *vq, u64 len);
+void vd_log_data(struct vd_virtqueue *vq, const struct iovec *iov,
+		 unsigned int niov, u64 len);
 
 #endif /* VD_DIRTYLOG_H */

@@ -13,15 +13,18 @@
  * @nsegs: how many
  * @iov: receives the user-memory segments
  * @room: of @iov
+ * @access: VHOST_ACCESS_RO or VHOST_ACCESS_WO, for an IOTLB
  *
  * Return, context: as vd_vq_translate().
  */
 int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
 			unsigned int nsegs, struct iovec *iov,
-			unsigned int room)
+			unsigned int room, unsigned int access)
 {
 	unsigned int n = 0, i;
 
+	if (vq->giova.iotlb)
+		return vd_giova_translate(vq, seg, nsegs, iov, room, access);
 	for (i = 0; i < nsegs; i++) {
 		u64 addr = seg[i].addr, left = seg[i].len;
 
@@ -59,7 +62,8 @@ static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
 	struct iovec iov[8];
 	int i, n;
 
-	n = vd_vq_translate(vq, &seg, 1, iov, ARRAY_SIZE(iov));
+	n = vd_vq_translate(vq, &seg, 1, iov, ARRAY_SIZE(iov),
+			    VHOST_ACCESS_RO);
 	if (n < 0)
 		return n;
 	for (i = 0; i < n; i++) {
@@ -75,12 +79,16 @@ static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
  * @vq: the virtqueue, whose @burst holds the chain
  * @c: the chain; afterwards its segments are in vq->xseg
  *
- * Return: 0 or minus a reason. Context: worker, queue mutex; may sleep.
+ * Return: 0 or minus a reason, -VD_MISS among them. Context: worker, queue
+ * mutex; may sleep.
  */
 int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c)
 {
 	const struct vd_table_io io = { .read = vd_table_read, .ctx = vq };
+	int err;
 
-	return vd_chain_expand(&vq->ring, c, vq->burst->seg, vq->xseg, &io);
+	vq->giova.missed = false;
+	err = vd_chain_expand(&vq->ring, c, vq->burst->seg, vq->xseg, &io);
+	return unlikely(err && vq->giova.missed) ? -VD_MISS : err;
 }
 EXPORT_SYMBOL_GPL(vd_vq_expand);

@@ -88,7 +88,7 @@ static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
 
 static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 {
-	unsigned long old[VD_PARTS];
+	u64 old[VD_PARTS];
 	struct vhost_vring_addr a;
 
 	if (copy_from_user(&a, arg, sizeof(a)))
@@ -106,13 +106,15 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 	if (vq->backend && !vd_log_used_ok(vq, vq->log.base, a.flags,
 					   a.log_guest_addr))
 		return -EINVAL;
-	memcpy(old, vq->part, sizeof(old));
-	vq->part[VD_PART_DESC] = a.desc_user_addr;
-	vq->part[VD_PART_AVAIL] = a.avail_user_addr;
-	vq->part[VD_PART_USED] = a.used_user_addr;
+	memcpy(old, vq->told, sizeof(old));
+	vq->told[VD_PART_DESC] = a.desc_user_addr;
+	vq->told[VD_PART_AVAIL] = a.avail_user_addr;
+	vq->told[VD_PART_USED] = a.used_user_addr;
+	vd_vq_place(vq);
 	/* A running ring moves: its windows go, and the new place must do. */
 	if (vq->backend && !vd_vq_access_ok(vq)) {
-		memcpy(vq->part, old, sizeof(old));
+		memcpy(vq->told, old, sizeof(old));
+		vd_vq_place(vq);
 		return -EINVAL;
 	}
 	vq->log.ring = a.flags & BIT(VHOST_VRING_F_LOG);
@@ -353,6 +355,13 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features)
 	err = vd_dev_check_log(dev, features);
 	if (err)
 		return err;
+	/* Each time anew: the owner may have listened to nobody meanwhile. */
+	if (features & BIT_ULL(VIRTIO_F_ACCESS_PLATFORM))
+		err = vd_iotlb_start(dev);
+	else
+		vd_iotlb_stop(dev);
+	if (err)
+		return -EFAULT;
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 

@@ -135,7 +135,7 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 	vd_poll_stop(&q->sock_poll);
 	vd_net_rx_unbatch(q);
 	/* Chains that a fault kept from the driver: now or never. */
-	if (old)
+	if (old && vd_vq_ready(&q->vq))
 		vd_vq_flush(&q->vq);
 	q->vq.backend = sock;
 	if (!sock) {
@@ -225,14 +225,16 @@ static long vd_net_put_u64(void __user *arg, u64 v)
 	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
 }
 
-/* The only one there is, for the device IOTLB, isn't offered. */
-static long vd_net_set_backend_features(void __user *arg)
+static long vd_net_set_backend_features(struct vd_net *n, void __user *arg)
 {
 	u64 features;
 
 	if (copy_from_user(&features, arg, sizeof(features)))
 		return -EFAULT;
-	return features ? -EOPNOTSUPP : 0;
+	if (features & ~VD_BACKEND_FEATURES)
+		return -EOPNOTSUPP;
+	WRITE_ONCE(n->dev.backend_features, features);
+	return 0;
 }
 
 static long vd_net_reset_owner(struct vd_net *n)
@@ -255,9 +257,9 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 	case VHOST_SET_FEATURES:
 		return vd_net_set_features(n, arg);
 	case VHOST_GET_BACKEND_FEATURES:
-		return vd_net_put_u64(arg, 0);
+		return vd_net_put_u64(arg, VD_BACKEND_FEATURES);
 	case VHOST_SET_BACKEND_FEATURES:
-		return vd_net_set_backend_features(arg);
+		return vd_net_set_backend_features(n, arg);
 	case VHOST_SET_OWNER:
 		return vd_dev_set_owner(&n->dev);
 	case VHOST_RESET_OWNER:
@@ -278,10 +280,35 @@ static long vd_net_ioctl(struct file *f, unsigned int cmd, unsigned long arg)
 	return ret;
 }
 
+static ssize_t vd_net_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *f = iocb->ki_filp;
+	struct vd_net *n = f->private_data;
+
+	return vd_iotlb_read(&n->dev, to, f->f_flags & O_NONBLOCK);
+}
+
+static ssize_t vd_net_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct vd_net *n = iocb->ki_filp->private_data;
+
+	return vd_iotlb_write(&n->dev, from);
+}
+
+static __poll_t vd_net_poll_file(struct file *f, poll_table *wait)
+{
+	struct vd_net *n = f->private_data;
+
+	return vd_iotlb_poll(f, &n->dev, wait);
+}
+
 static const struct file_operations vd_net_fops = {
 	.owner = THIS_MODULE,
 	.open = vd_net_open,
 	.release = vd_net_release,
+	.read_iter = vd_net_read,
+	.write_iter = vd_net_write,
+	.poll = vd_net_poll_file,
 	.unlocked_ioctl = vd_net_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,

@@ -27,7 +27,7 @@
 
 /* Reasons to stop for now that are no fault of the ring; above any reason. */
 enum {
-	VD_RX_NO_BUFFERS = VD_REASONS,	/* the driver must add some */
+	VD_RX_NO_BUFFERS = VD_DEV_REASONS,	/* the driver must add some */
 	VD_RX_TOO_LONG,			/* the frame fits no buffer: drop it */
 };
 
@@ -166,7 +166,7 @@ static int vd_rx_take(struct vd_rx *rx)
 	if (unlikely(c->nr_out || !c->nr_in))
 		return -VD_BAD_DIRECTION;
 	n = vd_vq_translate(vq, seg, c->nr_in, vq->iov + rx->niov,
-			    VD_IOV - rx->niov);
+			    VD_IOV - rx->niov, VHOST_ACCESS_WO);
 	if (unlikely(n < 0))
 		return n == -VD_BURST_FULL ? -VD_RX_TOO_LONG : n;
 	if (unlikely(rx->log))
@@ -307,7 +307,7 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 		err = -EFAULT;
 	/* Also after a failure: some of it may have been written. */
 	if (unlikely(rx->log))
-		vd_log_data(vq, len);
+		vd_log_data(vq, vq->iov, rx->niov, len);
 	if (unlikely(err)) {
 		/* The frame is gone: another reader had it, or a fault. */
 		vd_rx_untake(rx);
@@ -338,6 +338,9 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 		}
 		err = more;
 	}
+	/* The owner is asked for a translation: its answer wakes the queue. */
+	if (err == -VD_MISS)
+		return false;
 	vd_vq_error(vq, err);
 	return false;
 }
@@ -383,6 +386,8 @@ static void vd_net_rx(struct vd_net_queue *q)
 	mutex_lock(&vq->mutex);
 	rx.sock = vq->backend;
 	if (!rx.sock)
+		goto out;
+	if (!vd_vq_ready(vq))
 		goto out;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);

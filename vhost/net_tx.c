@@ -215,7 +215,7 @@ static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov,
 		return -VD_BAD_LONG;
 	*len = bytes;
 	return vd_vq_translate(vq, seg, c->nr_out, vq->iov + niov,
-			       VD_IOV - niov);
+			       VD_IOV - niov, VHOST_ACCESS_RO);
 }
 
 /*
@@ -323,6 +323,9 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
 	if (result == VD_TX_AGAIN) {
 		vd_stat_inc(&vq->counters, retries);
 		vd_net_poll(q);
+	} else if (result == -VD_MISS) {
+		/* The owner is asked; until it answers there is a rest. */
+		return false;
 	} else if (result < 0 || err) {
 		vd_vq_error(vq, result < 0 ? result : err);
 	}
@@ -341,6 +344,8 @@ static void vd_net_tx(struct vd_net_queue *q)
 	mutex_lock(&vq->mutex);
 	sock = vq->backend;
 	if (!sock)
+		goto out;
+	if (!vd_vq_ready(vq))
 		goto out;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);

@@ -30,7 +30,8 @@ struct vd_stats;
 	X(inval_hit)		/* invalidations that dropped windows */ \
 	X(inval_missed)		/* of pages of the ring, with no window mapped */ \
 	X(logged)		/* bits set in the dirty log */		\
-	X(log_failures)		/* writes of which the log wasn't told */
+	X(log_failures)		/* writes of which the log wasn't told */ \
+	X(iotlb_misses)		/* translations asked for */
 
 struct vd_counters {
 #define X(name) u64 name;

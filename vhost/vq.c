@@ -13,6 +13,7 @@
 #include "../virtio/ring_split.h"
 #include "access.h"
 #include "access_log.h"
+#include "access_piece.h"
 #include "compat/compat.h"
 #include "dev.h"
 #include "trace.h"
@@ -98,13 +99,17 @@ VD_SPLIT_READER(user)
 VD_PACKED_READER(contig)
 VD_PACKED_READER(paged)
 VD_PACKED_READER(user)
+VD_SPLIT_READER(piece)
+VD_PACKED_READER(piece)
 VD_WRITER(split, contig, vd_split_push)
 VD_WRITER(split, paged, vd_split_push)
 VD_WRITER(split, user, vd_split_push)
+VD_WRITER(split, piece, vd_split_push)
 VD_WRITER(split, logged, vd_split_push)
 VD_WRITER(packed, contig, vd_packed_push, vq->used_slots)
 VD_WRITER(packed, paged, vd_packed_push, vq->used_slots)
 VD_WRITER(packed, user, vd_packed_push, vq->used_slots)
+VD_WRITER(packed, piece, vd_packed_push, vq->used_slots)
 VD_WRITER(packed, logged, vd_packed_push, vq->used_slots)
 
 /* The instance for a kind of ring. */
@@ -126,7 +131,9 @@ VD_WRITER(packed, logged, vd_packed_push, vq->used_slots)
 		vd_winset_leave(_ws);					\
 		vd_stat_inc(&_vq->counters, bursts_direct);		\
 	} else {							\
-		_ret = vd_vq_kind(_vq, verb, user, _vq, ##__VA_ARGS__);	\
+		_ret = likely(!_vq->giova.scattered) ?			\
+		       vd_vq_kind(_vq, verb, user, _vq, ##__VA_ARGS__) : \
+		       vd_vq_kind(_vq, verb, piece, _vq, ##__VA_ARGS__); \
 		vd_stat_inc(&_vq->counters, bursts_user);		\
 		if (_ws->vm)						\
 			trace_vd_fallback(_vq, _ret);			\
@@ -313,7 +320,7 @@ static bool vd_vq_shape_ok(const struct vd_virtqueue *vq)
 	/* The base may have been told when the ring was another. */
 	return r->last_avail < r->num && r->avail_idx < r->num &&
 	       r->last_used < r->num &&
-	       IS_ALIGNED(vq->part[VD_PART_DESC], VD_DESC_SIZE);
+	       IS_ALIGNED(vq->told[VD_PART_DESC], VD_DESC_SIZE);
 }
 
 static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
@@ -335,19 +342,33 @@ static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
  */
 bool vd_vq_access_ok(const struct vd_virtqueue *vq)
 {
-	return vq->mem && vd_vq_shape_ok(vq) && vd_vq_parts_ok(vq) &&
-	       vd_log_ok(vq);
+	return vq->mem && vd_vq_shape_ok(vq) &&
+	       (vq->giova.iotlb || vd_vq_parts_ok(vq)) && vd_log_ok(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_access_ok);
 
 /**
- * vd_vq_describe - tell the windows where the ring is
+ * vd_vq_place - take the ring's addresses as the owner told them
+ * @vq: the virtqueue; with an IOTLB its ring has to be found first
+ *
+ * Context: queue mutex.
+ */
+void vd_vq_place(struct vd_virtqueue *vq)
+{
+	unsigned int i;
+
+	for (i = 0; !vq->giova.iotlb && i < VD_PARTS; i++)
+		vq->part[i] = vq->told[i];
+}
+
+/**
+ * vd_vq_windows - tell the windows where the ring is
  * @vq: the virtqueue
  *
  * Drops what was mapped. Return: 0, or -ENOMEM and there are no windows.
  * Context: queue mutex; may sleep.
  */
-int vd_vq_describe(struct vd_virtqueue *vq)
+int vd_vq_windows(struct vd_virtqueue *vq)
 {
 	struct vd_range range[VD_PARTS];
 	unsigned int i;
@@ -359,8 +380,26 @@ int vd_vq_describe(struct vd_virtqueue *vq)
 		range[i].writable = i == VD_PART_USED ||
 				    (i == VD_PART_DESC &&
 				     vd_vq_has(vq, VIRTIO_F_RING_PACKED));
+		range[i].piece = vq->giova.part[i].piece;
+		range[i].npieces = vq->giova.part[i].count;
 	}
 	return vd_winset_describe(&vq->win, range);
+}
+
+/**
+ * vd_vq_describe - the ring has changed: its place, size or memory
+ * @vq: the virtqueue
+ *
+ * Drops what was mapped. With an IOTLB the ring is looked for at the next
+ * visit. Return: 0, or -ENOMEM and there are no windows.
+ * Context: queue mutex; may sleep.
+ */
+int vd_vq_describe(struct vd_virtqueue *vq)
+{
+	if (!vq->giova.iotlb)
+		return vd_vq_windows(vq);
+	vd_giova_forget(vq);
+	return 0;
 }
 
 static void vd_vq_ring_features(struct vd_virtqueue *vq)
@@ -388,6 +427,21 @@ int vd_vq_refresh(struct vd_virtqueue *vq)
 	return vd_vq_describe(vq);
 }
 
+/* Words of the ring by user access, wherever it lies. */
+static int vd_vq_write16(struct vd_virtqueue *vq, enum vd_part part, u32 off,
+			 u16 val)
+{
+	return vq->giova.scattered ? vd_piece_write16(vq, part, off, val) :
+				     vd_user_write16(vq, part, off, val);
+}
+
+static int vd_vq_read16(struct vd_virtqueue *vq, enum vd_part part, u32 off,
+			u16 *val)
+{
+	return vq->giova.scattered ? vd_piece_read16(vq, part, off, val) :
+				     vd_user_read16(vq, part, off, val);
+}
+
 /**
  * vd_vq_start - get a ring ready for its back end
  * @vq: the virtqueue, which has passed vd_vq_access_ok()
@@ -404,12 +458,15 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (vd_log_prepare(vq, vq->features))
 		return -ENOMEM;
 	vd_vq_ring_features(vq);
+	/* As with stock the owner has told where the ring is, before. */
+	if (!vd_vq_ready(vq))
+		return -EFAULT;
 	r->used_flags = 0;
 	r->signalled_valid = false;
 	/* Zero lets the driver kick, in either kind of ring. */
 	at = r->packed ? VD_PACKED_FLAGS : VD_SPLIT_FLAGS;
-	if (vd_user_write16(vq, VD_PART_USED, at, 0) ||
-	    vd_user_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
+	if (vd_vq_write16(vq, VD_PART_USED, at, 0) ||
+	    vd_vq_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
 		return -EFAULT;
 	if (vq->log.ring) {
 		vd_log_note(vq, VD_PART_USED, at, sizeof(raw));
@@ -419,7 +476,7 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (!r->packed)
 		r->last_used = vd_ring16(r, raw);
 	vq->nused = 0;
-	return vd_vq_describe(vq);
+	return vq->giova.found ? 0 : vd_vq_windows(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_start);
 
@@ -432,5 +489,6 @@ EXPORT_SYMBOL_GPL(vd_vq_start);
 void vd_vq_stop(struct vd_virtqueue *vq)
 {
 	vd_winset_clear(&vq->win);
+	vd_giova_forget(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_stop);

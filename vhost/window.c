@@ -85,12 +85,41 @@ static int vd_window_describe(struct vd_window *w, const struct vd_range *r)
 	w->uaddr = r->uaddr;
 	w->size = r->size;
 	w->writable = r->writable;
+	w->piece = r->piece;
+	w->npieces = r->npieces;
 	/* The offset in the first page counts: a ring may start anywhere. */
 	w->npages = DIV_ROUND_UP(offset_in_page(r->uaddr) + r->size, PAGE_SIZE);
 	w->page = kvcalloc(w->npages, sizeof(*w->page), GFP_KERNEL_ACCOUNT);
 	w->scratch = kvcalloc(w->npages, sizeof(*w->scratch),
 			      GFP_KERNEL_ACCOUNT);
 	return w->page && w->scratch ? 0 : -ENOMEM;
+}
+
+/* Is each page of a range one page of user memory? */
+static bool vd_range_by_page(const struct vd_range *r)
+{
+	u32 i;
+
+	for (i = 1; i < r->npieces; i++)
+		if (offset_in_page(r->uaddr + r->piece[i].off) ||
+		    offset_in_page(r->piece[i].uaddr))
+			return false;
+	return true;
+}
+
+/* The user pages between its first and its last. */
+static struct vd_span vd_range_span(const struct vd_range *r)
+{
+	unsigned long lo = r->uaddr, hi = r->uaddr + r->size;
+	u32 i;
+
+	if (r->npieces)
+		hi = lo;
+	for (i = 0; i < r->npieces; i++) {
+		lo = min(lo, r->piece[i].uaddr);
+		hi = max(hi, r->piece[i].uaddr + r->piece[i].len);
+	}
+	return (struct vd_span){ lo & PAGE_MASK, PAGE_ALIGN(hi) };
 }
 
 /**
@@ -117,7 +146,8 @@ void vd_winset_clear(struct vd_winset *ws)
  * @ws: the set
  * @range: its windows; they lie in user memory
  *
- * The pages are looked for when the windows are next wanted.
+ * The pages are looked for when the windows are next wanted. If a range is in
+ * pieces that no page of ours can show as one, the set stays empty.
  * Return: 0, or -ENOMEM and the set is empty.
  * Context: may sleep; the worker is kept out by the virtqueue's mutex.
  */
@@ -130,13 +160,15 @@ int vd_winset_describe(struct vd_winset *ws,
 	vd_winset_clear(ws);
 	if (!ws->vm)
 		return 0;
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		if (!vd_range_by_page(&range[i]))
+			return 0;
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
 		if (vd_window_describe(&ws->w[i], &range[i])) {
 			vd_winset_clear(ws);
 			return -ENOMEM;
 		}
-		span[i].start = range[i].uaddr & PAGE_MASK;
-		span[i].end = PAGE_ALIGN(range[i].uaddr + range[i].size);
+		span[i] = vd_range_span(&range[i]);
 	}
 	if (vd_mm_publish(ws->vm, ws, span)) {
 		vd_winset_clear(ws);
@@ -214,14 +246,24 @@ static void vd_window_put(struct vd_window *w, int n)
 /* Finds the pages of a window, faulting them in. May sleep. */
 static int vd_window_find(struct vd_window *w)
 {
-	int n;
+	const struct vd_piece whole = { w->uaddr, 0, w->size };
+	const struct vd_piece *p = w->npieces ? w->piece : &whole;
+	int at = 0, want, n;
+	u32 i;
 
-	n = get_user_pages_fast(w->uaddr & PAGE_MASK, w->npages,
-				w->writable ? FOLL_WRITE : 0, w->scratch);
-	if (n == w->npages)
-		return 0;
-	vd_window_put(w, n);
-	return n < 0 ? n : -EFAULT;
+	for (i = 0; i < max(w->npieces, 1U); i++) {
+		want = DIV_ROUND_UP(offset_in_page(p[i].uaddr) + p[i].len,
+				    PAGE_SIZE);
+		n = get_user_pages_fast(p[i].uaddr & PAGE_MASK, want,
+					w->writable ? FOLL_WRITE : 0,
+					w->scratch + at);
+		at += max(n, 0);
+		if (n != want) {
+			vd_window_put(w, at);
+			return n < 0 ? n : -EFAULT;
+		}
+	}
+	return 0;
 }
 
 enum vd_map_result {
@@ -343,7 +385,16 @@ void vd_winset_map(struct vd_winset *ws)
 static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
 			       unsigned long end)
 {
-	return w->size && start < w->uaddr + w->size && end > w->uaddr;
+	u32 i;
+
+	for (i = 0; i < w->npieces; i++) {
+		const struct vd_piece *p = &w->piece[i];
+
+		if (start < p->uaddr + p->len && end > p->uaddr)
+			return true;
+	}
+	return !w->npieces && w->size && start < w->uaddr + w->size &&
+	       end > w->uaddr;
 }
 
 /* Of a span that may change meanwhile: see (A) in notifier.c. */

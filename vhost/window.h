@@ -23,11 +23,22 @@ struct vd_span {
 	unsigned long end;
 };
 
+/* A piece of a range that is contiguous in user memory, @off bytes into it. */
+struct vd_piece {
+	unsigned long uaddr;
+	u32 off;
+	u32 len;
+};
+
 /**
  * struct vd_window - one range
  * @uaddr: its first user address, of any alignment
  * @size: its length in bytes, 0 for an unused window
  * @npages: pages it touches
+ * @piece: where it lies if it isn't contiguous in user memory; each piece but
+ *         the first begins with a page, each but the last ends with one. The
+ *         describer's, until the set is cleared.
+ * @npieces: how many
  * @writable: pages are mapped for writing
  * @base: kernel address of the first byte if the pages are contiguous in the
  *        direct map, else NULL. Window lock.
@@ -40,6 +51,8 @@ struct vd_window {
 	unsigned long uaddr;
 	u32 size;
 	u32 npages;
+	const struct vd_piece *piece;
+	u32 npieces;
 	bool writable;
 	u8 *base;
 	void **page;
@@ -81,11 +94,13 @@ struct vd_winset {
 	struct vd_counters *counters;
 };
 
-/* A range of user memory to be mapped. */
+/* A range of user memory to be mapped; @npieces is 0 for a contiguous one. */
 struct vd_range {
 	unsigned long uaddr;
 	u32 size;
 	bool writable;
+	const struct vd_piece *piece;
+	u32 npieces;
 };
 
 void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters);

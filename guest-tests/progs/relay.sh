@@ -8,7 +8,7 @@ node=/dev/vhost-direct-net
 
 # load_ours PARAMETER...: both modules; parameters go to the core, takeover to the other
 load_ours() {
-	modprobe -a tun tap && insmod /vd/vhost_direct.ko "$@" &&
+	modprobe -a tun tap vhost_iotlb && insmod /vd/vhost_direct.ko "$@" &&
 		insmod /vd/vhost_direct_net.ko
 }
 

@@ -18,11 +18,6 @@ macvtap=
 # the list must not outlive its reasons.
 differences() {
 	cat <<'END'
-features offered, bit 33|1|0|the device IOTLB (VIRTIO_F_ACCESS_PLATFORM) isn't offered
-VHOST_SET_FEATURES, bit 33|0|EOPNOTSUPP|and so is refused
-backend features offered, bit 1|1|0|nor is its message format (VHOST_BACKEND_F_IOTLB_MSG_V2)
-VHOST_SET_BACKEND_FEATURES, bit 1|0|EOPNOTSUPP|and so is refused
-read, no owner|EAGAIN|EINVAL|reading is for the messages of the device IOTLB
 features offered, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never had them
 VHOST_SET_FEATURES, bit 34|EOPNOTSUPP|0|and so is accepted
 features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock hasn't|before 7.2

@@ -42,7 +42,7 @@ def write(path, text):
 def load(takeover=False):
     """Load the modules afresh. Whoever can't has nothing to test: raises."""
     unload()
-    for command in ("modprobe tun", "modprobe tap", f"insmod {MODULES}/vhost_direct.ko",
+    for command in ("modprobe -a tun tap vhost_iotlb", f"insmod {MODULES}/vhost_direct.ko",
                     f"insmod {MODULES}/vhost_direct_net.ko" + (" takeover=1" if takeover else "")):
         done = sh(command)
         if done.returncode:

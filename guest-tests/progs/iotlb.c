@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * iotlb: the device IOTLB under traffic.
+ *
+ *	iotlb NODE
+ *
+ * As KTAP. What a node doesn't offer is skipped, so stock's runs too.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "iotlb.h"
+
+#define ROUNDS	150
+#define MOVES	4
+
+const char *node_path;
+
+static const struct kind {
+	const char *name;
+	uint64_t features;
+	bool v2;
+} kinds[] = {
+	{ "split", F_V1 | F_MRG, true },
+	{ "split, event idx, messages v1", F_V1 | F_MRG | F_EVENT, false },
+	{ "packed", F_V1 | F_MRG | F_PACKED, true },
+	{ "packed, event idx, in order", F_V1 | F_MRG | F_EVENT | F_PACKED | F_IN_ORDER, true },
+};
+
+static void traffic(struct io *io, const char *kind)
+{
+	unsigned int i;
+
+	t_begin("%s: frames both ways, each page elsewhere", kind);
+	io_iommu(io, true);
+	for (i = 0; i < 30; i++) {
+		io_receive(io, 4);
+		io_send(io, 4);
+	}
+	CHECK(atomic_load(&io->answers) > RX_BUFS / 2);
+	t_diag("%u translations asked for", atomic_load(&io->answers));
+	if (!io->stock) {
+		CHECK(node_stat(io->node, Q_RX, "iotlb_misses") > 0);
+		t_diag("rx: %llu bursts direct, %llu by user access",
+		       (unsigned long long)node_stat(io->node, Q_RX, "bursts_direct"),
+		       (unsigned long long)node_stat(io->node, Q_RX, "bursts_user"));
+	}
+	t_end();
+}
+
+/* A ring whose pages lie anywhere is mapped by windows, too. */
+static void windows(struct io *io, const char *kind)
+{
+	const char *direct = getenv("VD_METADATA");
+	uint64_t before;
+
+	if (io->stock || !direct || strcmp(direct, "direct"))
+		return;
+	t_begin("%s: the scattered ring is read through windows", kind);
+	io_rest(io);
+	before = node_stat(io->node, Q_TX, "bursts_user");
+	io_send(io, 8);
+	sleep_ms(20);
+	io_send(io, 8);
+	CHECK(node_stat(io->node, Q_TX, "bursts_direct") > 0);
+	/* Now and then a page moves by itself; but not all the time. */
+	CHECK(node_stat(io->node, Q_TX, "bursts_user") - before < 8);
+	t_end();
+}
+
+static void moving(struct io *io, const char *kind)
+{
+	unsigned int round, i, old[MOVES];
+
+	t_begin("%s: pages taken away under traffic: nothing lost, nothing written behind", kind);
+	for (round = 0; round < ROUNDS && t_errors() < 8; round++) {
+		/* Idle rings one time, busy ones the other. */
+		if (round & 1)
+			io_rest(io);
+		for (i = 0; i < MOVES; i++)
+			old[i] = io_move(io, rand() % (i ? IO_PAGES : 16));
+		io_receive(io, 3);
+		io_send(io, 3);
+		for (i = 0; i < MOVES; i++)
+			io_release(io, old[i]);
+	}
+	t_end();
+}
+
+/* A thread that takes pages away while the device is at them. */
+static void *mover(void *arg)
+{
+	struct io *io = arg;
+
+	while (!atomic_load(&io->stop)) {
+		unsigned int i;
+
+		for (i = 0; i < IO_PAGES; i++)
+			io_message(io, VHOST_IOTLB_INVALIDATE, i * PAGE, PAGE, 0, 0);
+		sleep_ms(3);
+	}
+	return NULL;
+}
+
+static void storm(struct io *io, const char *kind)
+{
+	pthread_t thread;
+	unsigned int i;
+
+	t_begin("%s: a storm of invalidations", kind);
+	MUST(!pthread_create(&thread, NULL, mover, io), "thread");
+	for (i = 0; i < 40; i++) {
+		io_receive(io, 4);
+		io_send(io, 4);
+	}
+	io_iommu(io, false);
+	pthread_join(thread, NULL);
+	t_end();
+}
+
+static void one_kind(const struct kind *k, uint64_t offered)
+{
+	struct io io;
+
+	if ((k->features | F_PLATFORM) & ~offered) {
+		t_begin("%s", k->name);
+		t_skip("not offered");
+		t_end();
+		return;
+	}
+	io_open(&io, k->features, k->v2);
+	traffic(&io, k->name);
+	windows(&io, k->name);
+	moving(&io, k->name);
+	storm(&io, k->name);
+	io_close(&io);
+	iotlb_log(k->features, k->name);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t offered = 0;
+	unsigned int i;
+	int fd;
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: iotlb NODE\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	node_path = argv[1];
+	fd = node_open(node_path);
+	MUST(!node_call(fd, VHOST_GET_FEATURES, &offered), "VHOST_GET_FEATURES");
+	close(fd);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		one_kind(&kinds[i], offered);
+	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"));
+	return t_done();
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* iotlb: messages, good and bad; waiting for them; the dirty log behind an IOTLB. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "iotlb.h"
+
+#define KERNEL 0xffff888000000000ull
+
+/* The next miss that is told, waiting for it: its page, or -1. */
+static int next_miss(struct io *io)
+{
+	struct vhost_iotlb_msg m;
+	unsigned int i;
+
+	for (i = 0; i < 500; i++) {
+		if (!io_read(io, &m))
+			return m.iova / PAGE;
+		sleep_ms(2);
+	}
+	return -1;
+}
+
+static void drain(struct io *io)
+{
+	struct vhost_iotlb_msg m;
+
+	while (!io_read(io, &m))
+		;
+}
+
+/* Takes it away and asks for it: the queue goes on by the answer alone. */
+static void waiting(void)
+{
+	uint8_t frame[2048];
+	struct io io;
+	int page;
+
+	t_begin("a queue waits for a translation, and goes on without a kick");
+	io_open(&io, F_V1 | F_MRG, true);
+	io_rest(&io);
+	drain(&io);
+	memset(io.view + AT_TX, 0, HDR);
+	frame_make(io.view + AT_TX + HDR, 300, 7);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	/* It crosses a page's end: two are missing, one after the other. */
+	page = next_miss(&io);
+	CHECK_EQ(page, AT_TX / PAGE);
+	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), 30), 0);
+	CHECK_EQ(io_answer(&io, page * PAGE), 0);
+	page = next_miss(&io);
+	CHECK_EQ(page, AT_TX / PAGE + 1);
+	CHECK_EQ(io_answer(&io, page * PAGE), 0);
+	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), WAIT_MS), 300);
+	CHECK(frame_is(frame, 300, 7));
+	io_close(&io);
+	t_end();
+}
+
+/* The owner reads nothing while the driver kicks on: memory is bounded. */
+static void bounded(void)
+{
+	struct vhost_iotlb_msg m;
+	unsigned int i, n = 0;
+	struct io io;
+
+	t_begin("unread misses don't pile up");
+	io_open(&io, F_V1 | F_MRG, true);
+	io_rest(&io);
+	drain(&io);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	for (i = 0; i < 2000; i++) {
+		vq_kick(&io.q[Q_TX]);
+		if (i % 64 == 0)
+			sleep_ms(1);
+	}
+	io_rest(&io);
+	while (!io_read(&io, &m))
+		n++;
+	CHECK(n >= 1 && n <= 2);
+	io_close(&io);
+	t_end();
+}
+
+/* Reading is allowed, writing isn't: VRING_ERR; then it is, and a kick mends. */
+static void denied(void)
+{
+	uint32_t at = AT_RX / PAGE;
+	unsigned int i;
+	struct io io;
+
+	t_begin("a buffer that may not be written isn't; with the right it is");
+	io_open(&io, F_V1 | F_MRG, true);
+	for (i = 0; i < 3; i++)
+		io.perm[at + i] = VHOST_ACCESS_RO;
+	io_iommu(&io, true);
+	for (i = 0; i < 3; i++)
+		CHECK_EQ(io_answer(&io, (at + i) * PAGE), 0);
+	vq_offer(&io.q[Q_RX], AT_RX, RX_SIZE, VRING_DESC_F_WRITE);
+	memset(io.view + AT_RX, POISON, RX_SIZE);
+	vq_kick(&io.q[Q_RX]);
+	io_rest(&io);
+	{
+		uint8_t frame[600];
+
+		frame_make(frame, sizeof(frame), ++io.seq);
+		CHECK(tap_feed(&io.tap, frame, sizeof(frame)));
+	}
+	CHECK(event_wait(io.q[Q_RX].err, WAIT_MS) > 0);
+	for (i = 0; i < RX_SIZE; i++)
+		if (!CHECK_EQ(io.view[AT_RX + i], POISON))
+			break;
+	for (i = 0; i < 3; i++) {
+		io.perm[at + i] = VHOST_ACCESS_RW;
+		CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, (at + i) * PAGE, PAGE, 0, 0), 0);
+	}
+	vq_kick(&io.q[Q_RX]);
+	CHECK(vq_wait(&io.q[Q_RX], 1, WAIT_MS));
+	CHECK(frame_is(io.view + AT_RX + HDR, 600, io.seq));
+	io_close(&io);
+	t_end();
+}
+
+static void hostile(bool stock)
+{
+	const struct { uint8_t type; uint64_t iova, size, user; uint8_t perm; int want; } t[] = {
+		{ VHOST_IOTLB_UPDATE, 0x100000, 0, 0x1000, 3, -EINVAL },
+		{ VHOST_IOTLB_UPDATE, 0x100000, PAGE, KERNEL, 3, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0x100000, 1ull << 62, 0x1000, 3, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0x100000, 2 * PAGE, 0ull - PAGE, 3, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0x100000, ~0ull, 0x1000, 1, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0x100000, 2 * PAGE, (1ull << 47) - PAGE, 2, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0ull - PAGE, 2 * PAGE, 0x10000, 3, -EFAULT },
+		{ VHOST_IOTLB_UPDATE, 0ull - PAGE, PAGE, 0x10000, 3, 0 },
+		{ VHOST_IOTLB_UPDATE, 0x100000, PAGE, 0x10000, 0, 0 },
+		{ VHOST_IOTLB_UPDATE, 0x100800, PAGE, 0x10001, 3, 0 },
+		{ VHOST_IOTLB_UPDATE, 0x100fff, 1, 0x10001, 3, 0 },
+		{ VHOST_IOTLB_UPDATE, 0x100000, 1ull << 40, 0x10000, 3, 0 },
+		{ VHOST_IOTLB_MISS, 0x100000, PAGE, 0x10000, 3, -EFAULT },
+		{ VHOST_IOTLB_ACCESS_FAIL, 0x100000, PAGE, 0x10000, 3, -EFAULT },
+		{ VHOST_IOTLB_BATCH_BEGIN, 0, 0, 0, 0, -EFAULT },
+		{ VHOST_IOTLB_BATCH_END, 0, 0, 0, 0, -EFAULT },
+		{ 99, 0, PAGE, 0x10000, 3, -EFAULT },
+		{ VHOST_IOTLB_INVALIDATE, 0x100000, 1ull << 41, 0, 0, 0 },
+		{ VHOST_IOTLB_INVALIDATE, 0x900000, PAGE, 0, 0, 0 },
+	};
+	struct io io;
+	unsigned int i;
+	char byte[3] = { 1 };
+
+	t_begin("messages that lie are refused, and hurt nobody");
+	io_open(&io, F_V1 | F_MRG, true);
+	io_iommu(&io, true);
+	for (i = 0; i < ARRAY_SIZE(t); i++)
+		if (!CHECK_EQ(io_message(&io, t[i].type, t[i].iova, t[i].size, t[i].user,
+					 t[i].perm), t[i].want))
+			t_diag("message %u", i);
+	CHECK(write(io.node, byte, sizeof(byte)) < 0 && errno == EINVAL);
+	/* Overlapping ones without number: the oldest go. */
+	for (i = 0; i < 5000 && !t_errors(); i++)
+		CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0x200000 + i * 64, PAGE, 0x10000, 3), 0);
+	io_receive(&io, 4);
+	io_send(&io, 4);
+	if (!stock)	/* takes the empty range for something else */
+		CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0x900000, 0, 0, 0), -EFAULT);
+	/* All of it, which can't be said otherwise. */
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0, 0, 0, 0), 0);
+	io_receive(&io, 4);
+	io_send(&io, 4);
+	io_close(&io);
+	t_end();
+}
+
+/* Messages without ACCESS_PLATFORM, and an IOTLB that goes. */
+static void without(void)
+{
+	struct vhost_iotlb_msg m;
+	struct io io = { .v2 = true };
+
+	t_begin("without ACCESS_PLATFORM there is nothing to update, nothing to read");
+	io.node = node_open(node_path);
+	MUST(!node_owner(io.node), "VHOST_SET_OWNER");
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0, PAGE, 0x10000, 3), -EFAULT);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0, PAGE, 0, 0), -EFAULT);
+	CHECK_EQ(io_read(&io, &m), -EBADFD);
+	CHECK_EQ(node_features(io.node, F_V1 | F_PLATFORM), 0);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0, PAGE, 0x10000, 3), 0);
+	CHECK_EQ(node_call(io.node, VHOST_RESET_OWNER, NULL), 0);
+	CHECK_EQ(node_owner(io.node), 0);
+	close(io.node);
+	t_end();
+}
+
+/* A ring of which no translation is known can't be started: -EFAULT. */
+static void unknown(void)
+{
+	struct vhost_iotlb_msg m;
+	struct io io;
+
+	t_begin("a ring that can't be found isn't started; the owner hears which page");
+	io_open(&io, F_V1 | F_MRG, true);
+	CHECK_EQ(node_backend(io.node, Q_RX, -1), 0);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0, IO_PAGES * PAGE, 0, 0), 0);
+	drain(&io);
+	CHECK_EQ(node_backend(io.node, Q_RX, io.tap.fd), -EFAULT);
+	CHECK_EQ(io_read(&io, &m), 0);
+	CHECK_EQ(m.type, VHOST_IOTLB_MISS);
+	CHECK(m.iova < AT_RING);
+	CHECK_EQ(io_start(&io, Q_RX), 0);
+	io_iommu(&io, true);
+	io_receive(&io, 4);
+	io_close(&io);
+	t_end();
+}
+
+void iotlb_messages(bool stock)
+{
+	waiting();
+	if (!stock)
+		bounded();
+	denied();
+	hostile(stock);
+	without();
+	unknown();
+}
+
+/* Flags and event index of either ring may be written without a change. */
+static bool used_page(const struct io *io, unsigned int file_page)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		if (io->page[(AT_RING * (i / 2) + AT_USED) / PAGE + i % 2] == file_page)
+			return true;
+	return false;
+}
+
+/*
+ * The log is of guest-physical pages, whatever the device calls them. The
+ * driver's own writes come before the copy.
+ */
+void iotlb_log(uint64_t features, const char *kind)
+{
+	uint64_t first = GPA_FILE / PAGE / 8, log_len = first + FILE_PAGES / 8 + PAGE;
+	unsigned int i, missing = 0, extra = 0, logged = 0;
+	uint8_t *log, *before = malloc(FILE_PAGES * PAGE);
+	uint64_t base;
+	struct io io;
+
+	t_begin("%s: the dirty log has guest-physical pages", kind);
+	log = mmap(NULL, log_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(before && log != MAP_FAILED, "memory");
+	io_open(&io, features, true);
+	io_iommu(&io, true);
+	io_receive(&io, RX_BUFS);
+	base = (uintptr_t)log;
+	CHECK_EQ(node_call(io.node, VHOST_SET_LOG_BASE, &base), 0);
+	CHECK_EQ(node_features(io.node, io.features | F_LOG), 0);
+	for (i = 0; i < 2; i++) {
+		uint64_t ring = AT_RING * i;
+		/* A log address that makes no sense: with an IOTLB it isn't used. */
+		const struct vq_told told = { ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED,
+					      0x1000, 1 };
+
+		CHECK_EQ(vq_told(&io.q[i], io.node, &told), 0);
+	}
+	for (i = 0; i < 20; i++)
+		vq_offer(&io.q[Q_RX], AT_RX + io.rx_offered++ % RX_BUFS * RX_SIZE, RX_SIZE,
+			 VRING_DESC_F_WRITE);
+	io_rest(&io);
+	memcpy(before, io.file, FILE_PAGES * PAGE);
+	memset(log, 0, log_len);
+	vq_kick(&io.q[Q_RX]);
+	for (i = 0; i < 20; i++) {
+		uint8_t frame[3000];
+
+		frame_make(frame, sizeof(frame), ++io.seq + 5);
+		CHECK(tap_feed(&io.tap, frame, sizeof(frame)));
+	}
+	CHECK(vq_wait(&io.q[Q_RX], io.rx_offered, 2 * WAIT_MS));
+	io_rest(&io);
+	for (i = 0; i < FILE_PAGES; i++) {
+		bool bit = log[first + i / 8] >> i % 8 & 1;
+		bool changed = memcmp(before + i * PAGE, io_file(&io, i), PAGE);
+
+		logged += bit;
+		missing += changed && !bit;
+		if (bit && !changed && !used_page(&io, i) && !extra++)
+			t_diag("page %u of the file is logged and didn't change", i);
+	}
+	for (i = 0; i < first; i++)
+		if (!CHECK_EQ(log[i], 0))
+			break;
+	CHECK_EQ(missing, 0);
+	/* Stock marks each piece of a buffer as if the frame began there. */
+	if (!io.stock)
+		CHECK_EQ(extra, 0);
+	CHECK(logged >= 20);
+	io_close(&io);
+	munmap(log, log_len);
+	free(before);
+	t_end();
+}
