@@ -20,8 +20,11 @@
 /* Longest time to the next attempt to map, after failures and after losses. */
 #define VD_BACKOFF_FAILED	(HZ / 10 + 1)
 #define VD_BACKOFF_LOST		(HZ / 50 + 1)
-/* Accesses, each of a burst, that save what an attempt to map costs, and more. */
-#define VD_MAP_WORTH	16
+/*
+ * Packets after which windows have paid: mapping a set costs 1,700 instructions,
+ * a packet saves a STAC, a CLAC and an LFENCE at least.
+ */
+#define VD_MAP_WORTH	32
 
 /**
  * vd_winset_init - an empty set
@@ -322,7 +325,7 @@ static enum vd_map_result vd_winset_try(struct vd_winset *ws)
 /* Has the set, which is mapped no longer, saved more than mapping it cost? */
 static bool vd_winset_was_worth(const struct vd_winset *ws)
 {
-	return ws->counters->bursts_direct - ws->served >= VD_MAP_WORTH ||
+	return ws->counters->packets - ws->served >= VD_MAP_WORTH ||
 	       time_after_eq(jiffies, ws->mapped_at + VD_BACKOFF_LOST);
 }
 
@@ -365,7 +368,7 @@ void vd_winset_map(struct vd_winset *ws)
 		/* What it was worth is known when it is gone. */
 		ws->mapped = true;
 		ws->mapped_at = jiffies;
-		ws->served = ws->counters->bursts_direct;
+		ws->served = ws->counters->packets;
 		break;
 	case VD_MAP_FAILED:
 		vd_stat_inc(ws->counters, map_failures);

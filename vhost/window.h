@@ -69,7 +69,7 @@ struct vd_window {
  * @w: the windows, described under the owner's mutex while not valid
  * @mapped: the last attempt mapped it; worker
  * @mapped_at: in jiffies, when; worker
- * @served: accesses it had served before that; worker
+ * @served: packets the queue had served before that; worker
  * @retry_at: jiffies before which mapping isn't tried; worker
  * @backoff: current delay in jiffies; worker
  * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
