@@ -174,7 +174,7 @@ static void stream(struct vr_run *r, double warmup)
 	while (vr_now() - t0 < warmup * NSEC && !vr_over(r))
 		vr_idle(r, &since, step(r, true));
 	w0 = vr_worker_ns(r);
-	mark_open(r->o->mark);
+	mark_open(r->o->mark && !r->o->storm);
 	tx0 = count_tx(r);
 	rx0 = count_rx(r);
 	t0 = vr_now();
@@ -187,7 +187,7 @@ static void stream(struct vr_run *r, double warmup)
 	ns = vr_now() - t0;
 	r->tx_win.packets = count_tx(r) - tx0;
 	r->rx_win.packets = count_rx(r) - rx0;
-	mark_close(r->o->mark);
+	mark_close(r->o->mark && !r->o->storm);
 	r->tx_win.ns = ns;
 	r->rx_win.ns = ns;
 	r->worker_ns = vr_worker_ns(r) - w0;
@@ -298,7 +298,7 @@ void vr_drive(struct vr_run *r)
 		bursts(r, r->o->warmup);
 	else
 		stream(r, r->o->warmup);
-	mark_dump(r->o->mark);
+	mark_dump(r->o->mark && !r->o->storm);
 	end(r);
 	if (r->o->events && r->o->mode == VR_MODE_STREAM)
 		tail(r);

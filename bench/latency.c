@@ -154,7 +154,8 @@ static void miss(struct vr_run *r)
 	unsigned int i;
 
 	for (i = 0; i < r->o->misses; i++) {
-		struct vr_range w = r->gaps[i % r->ngaps];
+		unsigned int at = r->o->miss_gap < 0 ? i % r->ngaps : (unsigned int)r->o->miss_gap;
+		struct vr_range w = r->gaps[at < r->ngaps ? at : r->ngaps - 1];
 
 		if (madvise(w.at + PAGE, PAGE, MADV_DONTNEED))
 			vr_die_errno("MADV_DONTNEED between the rings");

@@ -87,6 +87,8 @@ static const struct opt opts[] = {
 	{ "idle", OPT_ON, F(idle), NULL, NULL, "no traffic" },
 	{ "misses", OPT_UINT, F(misses), NULL, "N",
 	  "no traffic, but N empty MADV_DONTNEED between the rings, marked" },
+	{ "miss-gap", OPT_INT, F(miss_gap), NULL, "N",
+	  "all of them between the N-th and the next ring, or the last two (in turn)" },
 	{ "reclaim", OPT_STR, F(reclaim), NULL, "FILE",
 	  "no traffic, but 2M written to a cgroup's memory.reclaim, marked" },
 	{ "tap", OPT_STR, F(tap), NULL, "NAME", "tap's name (vring<pid>)" },

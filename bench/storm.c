@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mark.h"
 #include "vring.h"
 
 #define NSEC		1000000000ULL
@@ -154,7 +155,6 @@ struct vr_range vr_isolated(struct vr_range w)
 void vr_storm_start(struct vr_run *r)
 {
 	storm.run = r;
-	storm.began = vr_now();
 	if (r->o->storm == VR_STORM_NUMA) {
 		balancing_save();
 		return;
@@ -182,7 +182,8 @@ static void turn(bool on)
 
 /*
  * To be called by the driver all the time; @packets so far. Slices go without,
- * with, with, without, so that what drifts drifts for both.
+ * with, with, without, so that what drifts drifts for both. With --mark each is
+ * a run of its own to tcgcount.
  */
 void vr_storm_step(uint64_t packets)
 {
@@ -191,18 +192,24 @@ void vr_storm_step(uint64_t packets)
 
 	if (storm.n == MAX_SLICES)
 		return;
+	/* After the warm-up. */
+	if (!storm.began)
+		storm.began = now;
 	if (!storm.measuring) {
 		if (now - storm.began < SETTLE(length))
 			return;
 		storm.done0 = invalidations();
 		storm.hits0 = vr_stats_sum(storm.run, "inval_hit");
 		storm.packets0 = packets;
+		mark_open(storm.run->o->mark);
 		storm.t0 = vr_now();
 		storm.measuring = true;
 		return;
 	}
 	if (now - storm.began < length)
 		return;
+	mark_close(storm.run->o->mark);
+	mark_dump(storm.run->o->mark);
 	s->on = storm.on;
 	s->packets = packets - storm.packets0;
 	s->ns = now - storm.t0;

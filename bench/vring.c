@@ -164,6 +164,7 @@ int main(int argc, char **argv)
 		.chain = 1, .queues = 1, .regions = 1, .seconds = 1, .warmup = 0.1, .timeout = 10,
 		.event_us = 2000, .rest_ms = 1000, .storm_rate = 1000, .slice_ms = 300,
 		.event_idx = true, .mergeable = true, .pin_worker = -1, .pin_driver = -1,
+		.miss_gap = -1,
 	};
 	static struct vr_run r = { .o = &o };
 	struct sigaction sa = { .sa_handler = on_signal };

@@ -60,6 +60,7 @@ struct vr_opts {
 	unsigned int slice_ms;
 	unsigned int latency_us;
 	unsigned int misses;
+	int miss_gap;		/* the n-th from below, or the last; -1 for all in turn */
 	int pin_worker;
 	int pin_driver;
 	double seconds;

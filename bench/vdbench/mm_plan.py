@@ -9,9 +9,12 @@ from . import cells
 Storm = collections.namedtuple("Storm", "where rate")
 
 RATES = (100, 1000, 10000)
-# TX through a full ring with XDP_DROP: the worker is the bottleneck.
-_TRAFFIC = ["--pin-worker", "1", "--pin-driver", "0", "--warmup", "0.1", "--dir", "tx",
-            "--size", "64", "--xdp", "drop"]
+# TX through a full ring with XDP_DROP: nothing but the back end.
+_TX = ["--warmup", "0.1", "--dir", "tx", "--size", "64", "--xdp", "drop"]
+# Two processors and a clock: the worker is the bottleneck.
+_TRAFFIC = ["--pin-worker", "1", "--pin-driver", "0", *_TX]
+# One processor that counts: nobody may spin, or idle time would hide what a storm costs.
+_EXACT = [*_TX, "--wait", "call"]
 # A scan a few hundredths of a second instead of one a second: a benchmark is short.
 _SCHED = "/sys/kernel/debug/sched/numa_balancing"
 NUMA_SETUP = ("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug",
@@ -20,8 +23,8 @@ NUMA_SETUP = ("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/ker
 
 
 def storms(rates):
-    """Thread alone, missing, hitting, each at all RATES; "none" at one."""
-    return [Storm("none", 1000), *(Storm(where, rate) for where in ("miss", "hit") for rate in rates)]
+    """Thread alone, missing, hitting, each at all RATES."""
+    return [Storm(where, rate) for where in ("none", "miss", "hit") for rate in rates]
 
 
 def _rounds(one, others, rounds):
@@ -33,11 +36,11 @@ def _rounds(one, others, rounds):
     return runs
 
 
-def storm_runs(chosen, others, rounds, slices, slice_ms):
+def storm_runs(chosen, others, rounds, slices, slice_ms, exact=False):
     """Each storm on each back end; SLICES of SLICE_MS, half of them with the storm."""
     runs = []
     for storm in chosen:
-        args = [*_TRAFFIC, "--storm", storm.where, "--storm-rate", str(storm.rate or 1), "--slice-ms",
+        args = [*(_EXACT if exact else _TRAFFIC), "--storm", storm.where, "--storm-rate", str(storm.rate or 1), "--slice-ms",
                 str(slice_ms), "--seconds", f"{(slices + 0.4) * slice_ms / 1000:g}"]
         cell = f"{storm.where} {storm.rate}"
         runs += _rounds(lambda name, args=args, cell=cell: {"kind": "storm", "cell": cell, "args": args},

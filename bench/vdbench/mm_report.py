@@ -7,10 +7,10 @@ from . import mm_stats, report
 _REACHED = 0.9
 
 
-def storms(rows, others):
+def storms(rows, others, title):
     """Rates under invalidations, as shares of the undisturbed rate."""
     names = ("stock", *others)
-    head = ["invalidations a second", *(f"reached, {name}" for name in names), "windows taken",
+    head = ["invalidations a second:", *(f"reached, {name}" for name in names), "windows taken",
             *(f"kept, {name}" for name in names), *(f"{name}/stock" for name in others)]
     table = []
     for row in rows:
@@ -18,8 +18,9 @@ def storms(rows, others):
                       row["taken"][others[-1]],
                       *(report.spread(row["kept"][name]) for name in names),
                       *(report.spread(row["over_stock"][name]) for name in others)])
-    notes = ["none: the storm's thread is woken and does nothing; numa: page-table entries that "
-             "NUMA balancing's scans changed"]
+    notes = [f"{title}; none: the storm's thread is woken and does nothing"]
+    if any(row["where"] == "numa" for row in rows):
+        notes.append("numa: reached are page-table entries that NUMA balancing's scans changed")
     for row in rows:
         short = [name for name in names if row["reached"][name] < _REACHED * row["rate"]]
         if row["where"] != "numa" and short:
@@ -51,10 +52,10 @@ def misses(entries):
     return report.grid(["queue pairs", "rings", "start and end, instr", "a page's age, instr"], table)
 
 
-def script_lines(rows, others):
-    """A line a row; the last of OTHERS is "ours"."""
+def script_lines(begin, rows, others):
+    """A line a row, with BEGIN before it; the last of OTHERS is "ours"."""
     ours = others[-1]
-    return [f"bench-mm: {row['where']} {row['rate']}/s kept={row['kept'][ours]['median']:.3f} "
+    return [f"{begin} {row['where']} {row['rate']}/s kept={row['kept'][ours]['median']:.3f} "
             f"stock-kept={row['kept']['stock']['median']:.3f} "
             f"ours/stock={row['over_stock'][ours]['median']:.2f}"
             for row in rows if row["kept"][ours] and row["kept"]["stock"] and row["over_stock"][ours]]
