@@ -239,6 +239,47 @@ static bool used_page(const struct io *io, unsigned int file_page)
 	return false;
 }
 
+/* What changed since @before is in the log, which begins at @first. */
+static void compare(struct io *io, const uint8_t *log, uint64_t first, const uint8_t *before)
+{
+	unsigned int i, missing = 0, extra = 0, logged = 0;
+
+	for (i = 0; i < FILE_PAGES; i++) {
+		bool bit = log[first + i / 8] >> i % 8 & 1;
+		bool changed = memcmp(before + i * PAGE, io_file(io, i), PAGE);
+
+		logged += bit;
+		missing += changed && !bit;
+		if (bit && !changed && !used_page(io, i) && !extra++)
+			t_diag("page %u of the file is logged and didn't change", i);
+	}
+	for (i = 0; i < first; i++)
+		if (!CHECK_EQ(log[i], 0))
+			break;
+	CHECK_EQ(missing, 0);
+	/* Stock marks each piece of a buffer as if the frame began there. */
+	if (!io->stock)
+		CHECK_EQ(extra, 0);
+	CHECK(logged >= 20);
+}
+
+static void log_on(struct io *io, uint8_t *log)
+{
+	uint64_t base = (uintptr_t)log;
+	unsigned int i;
+
+	CHECK_EQ(node_call(io->node, VHOST_SET_LOG_BASE, &base), 0);
+	CHECK_EQ(node_features(io->node, io->features | F_LOG), 0);
+	for (i = 0; i < 2; i++) {
+		uint64_t ring = AT_RING * i;
+		/* A log address that makes no sense: with an IOTLB it isn't used. */
+		const struct vq_told told = { ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED,
+					      0x1000, 1 };
+
+		CHECK_EQ(vq_told(&io->q[i], io->node, &told), 0);
+	}
+}
+
 /*
  * The log is of guest-physical pages, whatever the device calls them. The
  * driver's own writes come before the copy.
@@ -246,10 +287,9 @@ static bool used_page(const struct io *io, unsigned int file_page)
 void iotlb_log(uint64_t features, const char *kind)
 {
 	uint64_t first = GPA_FILE / PAGE / 8, log_len = first + FILE_PAGES / 8 + PAGE;
-	unsigned int i, missing = 0, extra = 0, logged = 0;
-	uint8_t *log, *before = malloc(FILE_PAGES * PAGE);
-	uint64_t base;
+	uint8_t *log, *before = malloc(FILE_PAGES * PAGE), frame[3000];
 	struct io io;
+	unsigned int i;
 
 	t_begin("%s: the dirty log has guest-physical pages", kind);
 	log = mmap(NULL, log_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -257,17 +297,7 @@ void iotlb_log(uint64_t features, const char *kind)
 	io_open(&io, features, true);
 	io_iommu(&io, true);
 	io_receive(&io, RX_BUFS);
-	base = (uintptr_t)log;
-	CHECK_EQ(node_call(io.node, VHOST_SET_LOG_BASE, &base), 0);
-	CHECK_EQ(node_features(io.node, io.features | F_LOG), 0);
-	for (i = 0; i < 2; i++) {
-		uint64_t ring = AT_RING * i;
-		/* A log address that makes no sense: with an IOTLB it isn't used. */
-		const struct vq_told told = { ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED,
-					      0x1000, 1 };
-
-		CHECK_EQ(vq_told(&io.q[i], io.node, &told), 0);
-	}
+	log_on(&io, log);
 	for (i = 0; i < 20; i++)
 		vq_offer(&io.q[Q_RX], AT_RX + io.rx_offered++ % RX_BUFS * RX_SIZE, RX_SIZE,
 			 VRING_DESC_F_WRITE);
@@ -276,30 +306,12 @@ void iotlb_log(uint64_t features, const char *kind)
 	memset(log, 0, log_len);
 	vq_kick(&io.q[Q_RX]);
 	for (i = 0; i < 20; i++) {
-		uint8_t frame[3000];
-
 		frame_make(frame, sizeof(frame), ++io.seq + 5);
 		CHECK(tap_feed(&io.tap, frame, sizeof(frame)));
 	}
 	CHECK(vq_wait(&io.q[Q_RX], io.rx_offered, 2 * WAIT_MS));
 	io_rest(&io);
-	for (i = 0; i < FILE_PAGES; i++) {
-		bool bit = log[first + i / 8] >> i % 8 & 1;
-		bool changed = memcmp(before + i * PAGE, io_file(&io, i), PAGE);
-
-		logged += bit;
-		missing += changed && !bit;
-		if (bit && !changed && !used_page(&io, i) && !extra++)
-			t_diag("page %u of the file is logged and didn't change", i);
-	}
-	for (i = 0; i < first; i++)
-		if (!CHECK_EQ(log[i], 0))
-			break;
-	CHECK_EQ(missing, 0);
-	/* Stock marks each piece of a buffer as if the frame began there. */
-	if (!io.stock)
-		CHECK_EQ(extra, 0);
-	CHECK(logged >= 20);
+	compare(&io, log, first, before);
 	io_close(&io);
 	munmap(log, log_len);
 	free(before);
