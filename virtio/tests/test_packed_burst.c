@@ -136,7 +136,7 @@ static void fault_in_a_later_look(void)
 }
 
 /* A push that fails half way has shown the driver nothing, and can go on. */
-static void push_with_a_fault_at_every_access(void)
+static void push_with_a_fault(u32 segs)
 {
 	struct vd_ring before;
 	struct vd_used elem[4];
@@ -144,7 +144,7 @@ static void push_with_a_fault_at_every_access(void)
 
 	for (at = 0; at < 4; at++) {
 		open_ring(9, 7);
-		rig_offer(&r, 0, 4, 2);
+		rig_offer(&r, 0, 4, segs);
 		CHECK_EQ(rig_pop(&r, VD_BURST), 4);
 		for (i = 0; i < 4; i++)
 			elem[i] = vd_used_elem(&r.ring, r.burst.chain[i].head,
@@ -158,6 +158,12 @@ static void push_with_a_fault_at_every_access(void)
 		rig_reaps(&r, 0, 4);
 		rig_close(&r);
 	}
+}
+
+static void push_with_a_fault_at_every_access(void)
+{
+	push_with_a_fault(1);
+	push_with_a_fault(2);
 }
 
 /* Until the last store, the driver sees none of them: each is tried. */
