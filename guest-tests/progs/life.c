@@ -179,6 +179,37 @@ static void *protector(void *arg)
 	return NULL;
 }
 
+/* Only under the mmap lock for reading: two of them overlap. */
+static void *dropper(void *arg)
+{
+	const struct rig *r = arg;
+
+	while (!over)
+		CHECK_EQ(madvise(r->q[Q_TX].desc, PAGE, MADV_DONTNEED), 0);
+	return NULL;
+}
+
+/* Shared memory keeps its contents: just the mapping goes. */
+static void overlaps(void)
+{
+	static struct rig r;
+	pthread_t t[2];
+	unsigned int i;
+
+	t_begin("two threads unmap a running ring's pages, %u frames", MOVES);
+	life_open(&r, true);
+	for (i = 0; i < 2; i++)
+		MUST(!pthread_create(&t[i], NULL, dropper, &r), "thread");
+	for (i = 0; i < MOVES; i++)
+		rig_tx_good(&r, i % RIG_NUM);
+	over = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	rig_tx_good(&r, 0);
+	rig_close(&r);
+	t_end();
+}
+
 /* The transmit ring goes to another place and, the next time, back. */
 static void move_ring(struct rig *r, struct ring *other)
 {
@@ -292,6 +323,7 @@ static void leave(void)
 static const struct life_case own_cases[] = {
 	{ "interrupted", interrupted, "signals during VHOST_SET_OWNER" },
 	{ "notifier", notifier, "several devices, one notifier" },
+	{ "overlaps", overlaps, "invalidations that overlap" },
 	{ "moves", moves, "SET_VRING_ADDR under invalidations" },
 	{ "closes", closes, "close under invalidations" },
 	{ "leave", leave, "traffic, exit, modules unloaded meanwhile (no KTAP)" },

@@ -25,13 +25,10 @@ ATTEMPTS = 8
 
 
 class Meddler:
-    """Invalidates memory of a driver from outside, so that it overlaps the driver's own events.
+    """Invalidates all memory of vring from outside, so that it overlaps the driver's own events."""
 
-    clear_refs takes the mmap lock for writing, migratepages for reading and each page's own.
-    """
-
-    def __init__(self, how):
-        self._how, self._over = how, threading.Event()
+    def __init__(self, on):
+        self._on, self._over = on, threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     @staticmethod
@@ -45,29 +42,23 @@ class Meddler:
                 pass
         return None
 
-    def _once(self, pid, turn):
-        if self._how == "clear_refs":
-            write(f"/proc/{pid}/clear_refs", "4")
-        else:
-            sh(["migratepages", pid, str(turn & 1), str(1 - (turn & 1))])
-
     def _run(self):
-        pid, turn = None, 0
+        pid = None
         while not self._over.wait(0.003):
             pid = pid or self._pid()
             try:
                 if pid:
-                    self._once(pid, turn := turn + 1)
+                    write(f"/proc/{pid}/clear_refs", "4")
             except OSError:
                 pid = None
 
     def __enter__(self):
-        if self._how:
+        if self._on:
             self._thread.start()
 
     def __exit__(self, *_):
         self._over.set()
-        if self._how:
+        if self._on:
             self._thread.join()
 
 
@@ -113,7 +104,7 @@ def seen(t, name, count, attempts):
             f"done {count.done}, met {count.met}, given up {count.given_up}\n{count}")
 
 
-def race(t, name, func, events, result="", meddle="", **params):
+def race(t, name, func, events, result="", meddle=False, **params):
     """A named test: traffic with events and FUNC made slow. RESULT: one that maps must have had."""
     count, why = Count(result), ""
     for attempt in range(1, ATTEMPTS + 1):
@@ -149,17 +140,17 @@ def mapping(t):
     race(t, "sample to install", "get_user_pages_fast", "split,movepages --event-us 1000", "raced",
          **slow)
     race(t, "sample to install, shared memory", "get_user_pages_fast",
-         "movepages,pageout --mem memfd --event-us 1000", "raced", meddle="clear_refs", **slow)
+         "movepages,pageout --mem memfd --event-us 1000", "raced", meddle=True, **slow)
     # Between start and end: an attempt to map finds one in flight.
     slow = {"usecs": 4000, "comm": "vring", "watch": f"{CORE}vd_winset_map"}
     race(t, "start to end", f"{CORE}vd_mn_start", "split,softdirty --event-us 4000", "busy",
          at_return=1, **slow)
     race(t, "end, before it counts", f"{CORE}vd_mn_end", "split,movepages --event-us 4000", "busy", **slow)
     # Two at a time.
-    race(t, "start to end, overlapping", f"{CORE}vd_mn_start", "movepages,pageout --event-us 1000", "busy",
-         meddle="migratepages", at_return=1, usecs=4000, watch=f"{CORE}vd_mn_start")
-    # A callback has seen the hull and comes late to the lock.
-    race(t, "hull to lock", f"{CORE}vd_winset_invalidate", "split,movepages --event-us 2000",
+    life(t, "start to end, overlapping", "overlaps", f"{CORE}vd_mn_start", at_return=1, usecs=3000,
+         comm="life", watch=f"{CORE}vd_mn_start")
+    # A callback has found the spans and comes late to the lock.
+    race(t, "spans to lock", f"{CORE}vd_winset_invalidate", "split,movepages --event-us 2000",
          usecs=2000, watch=f"{CORE}vd_winset_map")
 
 
