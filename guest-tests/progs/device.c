@@ -261,7 +261,7 @@ static void cycles(void)
 
 	t_begin("open, set up and close %u times leaves nothing behind", count + OWN_CYCLES);
 	/* Whatever is made once and kept, first. */
-	cycles_of_children(tap, CYCLES);
+	cycles_of_children(tap, count < CYCLES ? count : CYCLES);
 	for (i = 0; i < 10; i++)
 		one_cycle(tap, i & 1);
 	sleep_ms(500);
