@@ -446,7 +446,12 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * @ws: the set
  * @start: first user address
  * @end: end of the range
- * @clear: forget it
+ * @clear: begin anew
+ *
+ * A page is young if there was a burst since it was last asked for: the count
+ * of bursts tells, so that the worker has nothing to do for it. Each page is
+ * asked for by itself. Those of a ring so large that they share a slot may
+ * look older than they are.
  *
  * Context: any; takes no lock. The description may change under us; the
  * answer is then of either one, and a hint in any case.
@@ -454,19 +459,24 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 		   unsigned long end, bool clear)
 {
+	u32 now = READ_ONCE(ws->counters->bursts_direct);
 	bool young = false;
 	unsigned int i;
 
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		struct vd_window *w = &ws->w[i];
+		unsigned long at = max(start & PAGE_MASK,
+				       READ_ONCE(ws->span[i].start));
+		unsigned long last = min(end, READ_ONCE(ws->span[i].end));
 
-		if (!vd_span_overlaps(&ws->span[i], start, end))
-			continue;
-		if (clear)
-			young |= READ_ONCE(w->accessed) &&
-				 xchg(&w->accessed, 0);
-		else
-			young |= READ_ONCE(w->accessed);
+		for (; at < last; at += PAGE_SIZE) {
+			u32 *aged = &ws->aged[at / PAGE_SIZE % VD_AGE_SLOTS];
+
+			if (READ_ONCE(*aged) == now)
+				continue;
+			young = true;
+			if (clear)
+				WRITE_ONCE(*aged, now);
+		}
 	}
 	return young;
 }

@@ -16,6 +16,8 @@
 struct vd_mm;
 
 #define VD_SET_WINDOWS	3
+/* A ring of 1024 entries has 8 pages: each has a slot of its own. */
+#define VD_AGE_SLOTS	64
 
 /* User addresses of whole pages: [start, end). */
 struct vd_span {
@@ -44,8 +46,6 @@ struct vd_piece {
  *        direct map, else NULL. Window lock.
  * @page: kernel address of each page. Window lock.
  * @scratch: the mapper's pages, before they are installed
- * @accessed: used since aging last asked; set by the worker under the window
- *            lock, tested and cleared by callbacks without it
  */
 struct vd_window {
 	unsigned long uaddr;
@@ -57,7 +57,6 @@ struct vd_window {
 	u8 *base;
 	void **page;
 	struct page **scratch;
-	unsigned long accessed;
 };
 
 /**
@@ -74,6 +73,8 @@ struct vd_window {
  * @backoff: current delay in jiffies; worker
  * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
  *        by callbacks without it.
+ * @aged: for each page, by its number: @counters' bursts_direct, cut to 32 bits,
+ *        when aging last asked for it. Callbacks alone, without a lock.
  * @vm: the mm; NULL while the set has none
  * @node: in @vm
  * @counters: where events are counted
@@ -89,6 +90,7 @@ struct vd_winset {
 	unsigned long retry_at;
 	unsigned long backoff;
 	struct vd_span span[VD_SET_WINDOWS];
+	u32 aged[VD_AGE_SLOTS];
 	struct vd_mm *vm;
 	struct list_head node;
 	struct vd_counters *counters;
@@ -137,8 +139,6 @@ static inline void vd_winset_ready(struct vd_winset *ws)
  */
 static inline bool vd_winset_enter(struct vd_winset *ws)
 {
-	unsigned int i;
-
 	if (unlikely(!READ_ONCE(ws->valid)))
 		return false;
 	spin_lock(&ws->lock);
@@ -146,9 +146,6 @@ static inline bool vd_winset_enter(struct vd_winset *ws)
 		spin_unlock(&ws->lock);
 		return false;
 	}
-	for (i = 0; i < VD_SET_WINDOWS; i++)
-		if (!READ_ONCE(ws->w[i].accessed))
-			WRITE_ONCE(ws->w[i].accessed, 1);
 	return true;
 }
 
