@@ -19,9 +19,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 import ending  # noqa: E402
-from cell import FULL, Cell, Log, set_up  # noqa: E402
+from cell import Cell, Log, set_up  # noqa: E402
 from vdtest import Ktap, load, unload  # noqa: E402
 
+FULL = int(os.environ.get("VD_FULL", "0"))
 WANTED = 100_000_000 if FULL else 200_000
 BUDGET = FULL if FULL > 1 else 3300
 RESULTS = os.environ.get("VD_RESULTS", "/results")
@@ -124,7 +125,8 @@ def save(made, seconds):
 
 
 def turns(t, made, log):
-    """Each cell once; then, in a full run, again and again until there are packets enough."""
+    """Each cell once, shortly; then, in a full run, for longer and again and again until there
+    are packets enough."""
     start, turn, total = time.monotonic(), 0, 0
     again = True
     while again:
