@@ -76,7 +76,7 @@ TABLE = (
     ("OOM kill", ending.OOM, "H H H H H u"),
     ("exec", ending.EXEC, "H H H H H u"),
     ("many at once", "@mixed", "H H H H H u"),
-    ("soft offline", "softoffline", "h h h h h u"),
+    ("soft offline", "softoffline", "h h h h! h u"),
     ("hwpoison", "hwpoison", "H H H -poison1g H u"),
 )
 REASONS = {
