@@ -11,7 +11,7 @@ const char *const vr_dir_names[] = { "none", "tx", "rx", "both", NULL };
 const char *const vr_mode_names[] = { "stream", "burst", NULL };
 const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "hugetlb1g", "memfd", "file",
 				     "secret", NULL };
-const char *const vr_xdp_names[] = { "none", "drop", NULL };
+const char *const vr_xdp_names[] = { "none", "drop", "check", NULL };
 const char *const vr_wait_names[] = { "poll", "call", NULL };
 const char *const vr_storm_names[] = { "no", "hit", "miss", "none", "numa", NULL };
 
@@ -65,7 +65,8 @@ static const struct opt opts[] = {
 	{ "timeout", OPT_UINT, F(timeout), NULL, "S", "give up when nothing moves for so long (10)" },
 	{ "check", OPT_ON, F(check), NULL, NULL,
 	  "check each frame's contents and order on the far side" },
-	{ "xdp", OPT_NAME, F(xdp), vr_xdp_names, "drop|none", "XDP_DROP on the tap, in driver mode (none)" },
+	{ "xdp", OPT_NAME, F(xdp), vr_xdp_names, "drop|check|none",
+	  "on the tap, in driver mode: drop frames; or check them first (none)" },
 	{ "wait", OPT_NAME, F(wait), vr_wait_names, "poll|call",
 	  "poll the used index, or sleep until the call eventfd (poll)" },
 	{ "pin-worker", OPT_INT, F(pin_worker), NULL, "CPU", "pin the back end's worker" },
@@ -74,6 +75,8 @@ static const struct opt opts[] = {
 	{ "events", OPT_STR, F(events), NULL, "LIST|list",
 	  "memory events while traffic runs, a comma between names; all, or list" },
 	{ "event-us", OPT_UINT, F(event_us), NULL, "US", "pause between events (2000)" },
+	{ "tx-share", OPT_UINT, F(tx_share), NULL, "N",
+	  "with --dir both: a frame to the guest for N from it (as many as go)" },
 	{ "rest-ms", OPT_UINT, F(rest_ms), NULL, "MS", "the longest that the event rest is idle (1000)" },
 	{ "gap", OPT_UINT, F(gap), NULL, "N", "pages of other memory between the rings (0)" },
 	{ "storm", OPT_NAME, F(storm), vr_storm_names, "hit|miss|none|numa",
@@ -223,6 +226,9 @@ static void check_sense(struct vr_opts *o)
 		vr_die("--check needs --size of at least %d", VR_FRAME_MIN_CHECK);
 	if (o->check && o->xdp == VR_XDP_DROP && (o->dir & VR_DIR_TX))
 		vr_die("--check needs the frames that --xdp drop drops; leave one out");
+	if (o->xdp == VR_XDP_CHECK && (!o->check || o->size != o->size_max || o->size % 8 ||
+				       o->size < 40 || o->size > 128))
+		vr_die("--xdp check needs --check and one --size of 40 to 128, a multiple of 8");
 	if (!o->dir)
 		vr_die("--dir: tx, rx or both");
 	if (o->mode == VR_MODE_BURST && o->dir == (VR_DIR_TX | VR_DIR_RX))

@@ -72,7 +72,8 @@ void vr_peer_open(struct vr_run *r)
 
 		if (r->o->dir & VR_DIR_RX)
 			open_feed(p);
-		if (r->o->check && (r->o->dir & VR_DIR_TX) && (!i || r->o->separate))
+		if (r->o->check && r->o->xdp != VR_XDP_CHECK && (r->o->dir & VR_DIR_TX) &&
+		    (!i || r->o->separate))
 			open_recv(r, p);
 	}
 }
@@ -120,12 +121,14 @@ static void take(struct vr_run *r, uint8_t *f, unsigned int len, unsigned int ta
 	vr_seq_take(&p->tx_seq, seq);
 }
 
-/* Takes what waits on the far side, a batch a socket; returns the count. */
+/* Takes what waits on the far side, a batch a socket; returns how many frames came. */
 unsigned int vr_peer_recv(struct vr_run *r)
 {
 	unsigned int s, total = 0;
 	int i, n;
 
+	if (r->o->xdp == VR_XDP_CHECK)
+		return vr_xdp_check_recv(r);
 	for (s = 0; s < r->nrecv; s++) {
 		for (i = 0; i < VR_BATCH; i++)
 			iov[i].iov_len = VR_MAX_FRAME + 1;

@@ -103,12 +103,19 @@ static void post(struct vr_vq *q, unsigned int max)
 	vr_ring_publish(q);
 }
 
+/* Is it this direction's turn? A frame of its own may cost as much as many of the other. */
+static bool due(const struct vr_run *r, const struct vr_pair *p)
+{
+	return !r->o->tx_share || !(r->o->dir & VR_DIR_TX) ||
+	       p->rx_fed * r->o->tx_share <= p->tx_sent;
+}
+
 bool vr_rx_step(struct vr_run *r, struct vr_pair *p, bool more)
 {
 	unsigned int moved = take(r, p, p->rx.slots);
 
 	post(&p->rx, p->rx.slots);
-	if (more && p->rx_fed - p->rx_got < TAP_CREDIT)
+	if (more && due(r, p) && p->rx_fed - p->rx_got < TAP_CREDIT)
 		moved += vr_peer_feed(r, p, VR_BATCH);
 	return moved;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vring.h"
 
@@ -122,6 +123,20 @@ static unsigned int burst_limit(const struct vr_run *r)
 	return slots < 4000 ? slots : 4000;
 }
 
+static void attach_xdp(struct vr_run *r)
+{
+	unsigned int i;
+	int prog;
+
+	if (r->o->xdp == VR_XDP_NONE)
+		return;
+	prog = r->o->xdp == VR_XDP_DROP ? vr_xdp_drop_load() : vr_xdp_check_load(r);
+	for (i = 0; i < r->npairs; i++)
+		if (!i || r->o->separate)
+			vr_xdp_attach(prog, r->pairs[i].ifindex);
+	close(prog);
+}
+
 static void start(struct vr_run *r)
 {
 	unsigned int i;
@@ -130,9 +145,7 @@ static void start(struct vr_run *r)
 		vr_tap_open(r, &r->pairs[i]);
 	if (r->npairs > 1 && !r->o->separate && (r->o->dir & VR_DIR_RX))
 		r->steer_prog = vr_steer_attach(r->pairs[0].tap_fd, VR_FRAME_QUEUE);
-	for (i = 0; i < r->npairs; i++)
-		if (r->o->xdp == VR_XDP_DROP && (!i || r->o->separate))
-			vr_xdp_attach_drop(r->pairs[i].ifindex);
+	attach_xdp(r);
 	for (i = 0; i < r->npairs; i++)
 		vr_backend_open(r, &r->pairs[i]);
 	vr_worker_find(r);
@@ -146,7 +159,7 @@ static void start(struct vr_run *r)
 /* A frame that XDP drops is counted as such, one that the stack gets as received. */
 static void finish(struct vr_run *r)
 {
-	const char *counter = r->o->xdp == VR_XDP_DROP ? "rx_dropped" : "rx_packets";
+	const char *counter = r->o->xdp == VR_XDP_NONE ? "rx_packets" : "rx_dropped";
 	unsigned int i;
 
 	vr_stats_take(r);

@@ -27,7 +27,7 @@ enum {
 	VR_MEM_SECRET,
 };
 
-enum { VR_XDP_NONE, VR_XDP_DROP };
+enum { VR_XDP_NONE, VR_XDP_DROP, VR_XDP_CHECK };
 enum { VR_WAIT_POLL, VR_WAIT_CALL };
 enum { VR_STORM_NO, VR_STORM_HIT, VR_STORM_MISS, VR_STORM_NONE, VR_STORM_NUMA };
 
@@ -54,6 +54,7 @@ struct vr_opts {
 	unsigned int timeout;
 	unsigned int event_us;
 	unsigned int rest_ms;
+	unsigned int tx_share;	/* frames sent for each received; 0: as it comes */
 	unsigned int gap;	/* pages of other memory around each ring */
 	unsigned int storm;
 	unsigned int storm_rate;
@@ -168,7 +169,6 @@ struct vr_run {
 	unsigned int hdr_len;
 	uint64_t offered;
 	uint64_t features;
-	int xdp_link;
 	int steer_prog;
 	int recv_fd[VR_MAX_QUEUES];
 	unsigned int nrecv;
@@ -277,8 +277,17 @@ void vr_tap_open(struct vr_run *r, struct vr_pair *p);
 uint64_t vr_tap_stat(const char *ifname, const char *name);
 
 /* xdp.c */
-int vr_xdp_attach_drop(int ifindex);
+union bpf_attr;
+struct bpf_insn;
+int vr_bpf(int cmd, union bpf_attr *attr);
+int vr_bpf_load(unsigned int type, const struct bpf_insn *insns, unsigned int n);
+int vr_xdp_drop_load(void);
+void vr_xdp_attach(int prog, int ifindex);
 int vr_steer_attach(int tap_fd, unsigned int byte);
+
+/* xdp_check.c */
+int vr_xdp_check_load(const struct vr_run *r);
+unsigned int vr_xdp_check_recv(struct vr_run *r);
 
 /* frame.c */
 #define VR_ETHERTYPE	0x88b5	/* IEEE: local experimental */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The two BPF programs of a run, written as instructions so that neither a
- * compiler nor a loader is needed where vring runs.
+ * The BPF programs of a run, written as instructions so that neither a compiler
+ * nor a loader is needed where vring runs. That which checks frames: xdp_check.c.
  */
 #include <errno.h>
 #include <linux/bpf.h>
@@ -15,14 +15,14 @@
 
 #include "vring.h"
 
-static int sys_bpf(int cmd, union bpf_attr *attr)
+int vr_bpf(int cmd, union bpf_attr *attr)
 {
 	return syscall(__NR_bpf, cmd, attr, sizeof(*attr));
 }
 
-static int load(unsigned int type, const struct bpf_insn *insns, unsigned int n)
+int vr_bpf_load(unsigned int type, const struct bpf_insn *insns, unsigned int n)
 {
-	static char log[4096];
+	static char log[65536];
 	union bpf_attr a;
 	int fd;
 
@@ -34,20 +34,26 @@ static int load(unsigned int type, const struct bpf_insn *insns, unsigned int n)
 	a.log_buf = (uintptr_t)log;
 	a.log_size = sizeof(log);
 	a.log_level = 1;
-	fd = sys_bpf(BPF_PROG_LOAD, &a);
+	fd = vr_bpf(BPF_PROG_LOAD, &a);
 	if (fd < 0)
 		vr_die_errno("BPF program refused (%s)", log);
 	return fd;
 }
 
-/* return XDP_DROP; -- attached by a link, which goes with its file. */
-int vr_xdp_attach_drop(int ifindex)
+/* return XDP_DROP; */
+int vr_xdp_drop_load(void)
 {
 	const struct bpf_insn drop[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_DROP },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int prog = load(BPF_PROG_TYPE_XDP, drop, sizeof(drop) / sizeof(drop[0]));
+
+	return vr_bpf_load(BPF_PROG_TYPE_XDP, drop, sizeof(drop) / sizeof(drop[0]));
+}
+
+/* By a link, which goes with its file. */
+void vr_xdp_attach(int prog, int ifindex)
+{
 	union bpf_attr a;
 	int link;
 
@@ -56,11 +62,9 @@ int vr_xdp_attach_drop(int ifindex)
 	a.link_create.target_ifindex = ifindex;
 	a.link_create.attach_type = BPF_XDP;
 	a.link_create.flags = XDP_FLAGS_DRV_MODE;
-	link = sys_bpf(BPF_LINK_CREATE, &a);
+	link = vr_bpf(BPF_LINK_CREATE, &a);
 	if (link < 0)
-		vr_die_errno("can't attach XDP_DROP in driver mode");
-	close(prog);
-	return link;
+		vr_die_errno("can't attach an XDP program in driver mode");
 }
 
 /*
@@ -74,7 +78,7 @@ int vr_steer_attach(int tap_fd, unsigned int byte)
 		{ .code = BPF_LD | BPF_ABS | BPF_B, .imm = byte },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	int prog = load(BPF_PROG_TYPE_SOCKET_FILTER, steer, sizeof(steer) / sizeof(steer[0]));
+	int prog = vr_bpf_load(BPF_PROG_TYPE_SOCKET_FILTER, steer, sizeof(steer) / sizeof(steer[0]));
 
 	if (ioctl(tap_fd, TUNSETSTEERINGEBPF, &prog))
 		vr_die_errno("TUNSETSTEERINGEBPF");
