@@ -107,8 +107,12 @@ class Cell:
             shape = "--queues 2 --offset 4088 --no-event-idx --no-mergeable"
         size, pace, seconds = "60:600", 5000, 0.4
         if turn:
-            # Now it's packets that count: small ones, but for a turn now and then.
-            size, pace, seconds = "60:600" if turn % 4 == 3 else "60:100", 50_000, 8
+            # Now it's packets that count: small ones in large rings, checked where the tap gets
+            # them, but for a turn now and then.
+            pace, seconds = 50_000, 8
+            if turn % 4 != 3:
+                size = "64 --xdp check --tx-share 16"
+                shape = shape.replace("--ring 256", "--ring 1024")
         if self.column == "1g":
             seconds = max(seconds, 0.8)
         if self._slow:
