@@ -76,7 +76,7 @@ void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
 	vq->name = name;
 	mutex_init(&vq->mutex);
 	vd_winset_init(&vq->win, &vq->counters);
-	vd_poll_init(&vq->poll, NULL, kick, EPOLLIN);
+	vd_poll_init(&vq->poll, &vq->worker, kick, EPOLLIN);
 	vd_vq_reset(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_init);
@@ -98,10 +98,8 @@ void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
 	dev->vqs = vqs;
 	dev->nvqs = nvqs;
 	dev->direct = VD_DIRECT_POSSIBLE && !READ_ONCE(vd_metadata_user);
-	for (i = 0; i < nvqs; i++) {
+	for (i = 0; i < nvqs; i++)
 		vqs[i]->dev = dev;
-		vqs[i]->poll.worker = &dev->worker;
-	}
 }
 EXPORT_SYMBOL_GPL(vd_dev_init);
 
@@ -169,7 +167,7 @@ static void vd_dev_disown(struct vd_dev *dev)
 {
 	unsigned int i;
 
-	vd_worker_stop(&dev->worker);
+	vd_workers_stop(dev);
 	for (i = 0; i < dev->nvqs; i++) {
 		vd_winset_detach(&dev->vqs[i]->win);
 		vd_vq_free_buffers(dev->vqs[i]);
@@ -223,7 +221,7 @@ int vd_dev_set_owner(struct vd_dev *dev)
 	for (i = 0; !err && i < dev->nvqs; i++)
 		err = vd_vq_alloc_buffers(dev->vqs[i]);
 	if (!err)
-		err = vd_worker_start(&dev->worker, dev->mm);
+		err = vd_workers_start(dev);
 	if (err)
 		vd_dev_disown(dev);
 	else
@@ -244,7 +242,7 @@ void vd_dev_stop(struct vd_dev *dev)
 
 	for (i = 0; i < dev->nvqs; i++)
 		vd_poll_stop(&dev->vqs[i]->poll);
-	vd_worker_flush(&dev->worker);
+	vd_workers_flush(dev);
 }
 EXPORT_SYMBOL_GPL(vd_dev_stop);
 

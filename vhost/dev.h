@@ -49,6 +49,9 @@ enum {
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
 
+/* Most workers of a device. */
+#define VD_WORKERS_MAX	16
+
 /* Room for used elements: a burst, and all chains of one large packet. */
 #define VD_USED_MAX	(VD_BURST + VD_CHAIN_SEGS)
 
@@ -73,6 +76,8 @@ enum {
  * @kick: eventfd that the driver writes
  * @call: eventfd that interrupts the driver
  * @err: eventfd that tells of a stopped queue
+ * @worker: who handles the queue; changed with the device's mutex, read under
+ *          RCU
  * @poll: watches @kick
  * @burst: the chains being handled. Worker.
  * @xseg: segments of an expanded indirect chain. Worker.
@@ -102,6 +107,7 @@ struct vd_virtqueue {
 	struct file *kick;
 	struct eventfd_ctx *call;
 	struct eventfd_ctx *err;
+	struct vd_worker *worker;
 	struct vd_poll poll;
 	struct vd_burst *burst;
 	struct vd_seg *xseg;
@@ -115,12 +121,12 @@ struct vd_virtqueue {
 };
 
 /**
- * struct vd_dev - a device: virtqueues, a memory table, a worker, an owner
+ * struct vd_dev - a device: virtqueues, a memory table, workers, an owner
  * @mutex: serialises ioctls; protects all that follows
  * @mm: the owner's memory, NULL without an owner
  * @vm: its notifier; NULL with metadata=user
  * @mem: memory table
- * @worker: the thread
+ * @workers: the threads, by number
  * @vqs: the virtqueues
  * @nvqs: how many
  * @direct: use windows; decided when the device is opened
@@ -136,7 +142,7 @@ struct vd_dev {
 	struct mm_struct *mm;
 	struct vd_mm *vm;
 	struct vd_memtable *mem;
-	struct vd_worker worker;
+	struct vd_worker *workers[VD_WORKERS_MAX];
 	struct vd_virtqueue **vqs;
 	unsigned int nvqs;
 	bool direct;
@@ -167,6 +173,12 @@ void vd_debugfs_del(struct vd_dev *dev);
 /* ioctl.c */
 long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 int vd_dev_set_features(struct vd_dev *dev, u64 features);
+
+/* workers.c */
+int vd_workers_start(struct vd_dev *dev);
+void vd_workers_stop(struct vd_dev *dev);
+void vd_workers_flush(struct vd_dev *dev);
+long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 
 /* vq.c */
 u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part);

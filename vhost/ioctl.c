@@ -278,7 +278,7 @@ static long vd_vring_ioctl(struct vd_dev *dev, unsigned int cmd,
 	mutex_unlock(&vq->mutex);
 	/* What the worker does with an eventfd that was replaced, it has done. */
 	if (cmd == VHOST_SET_VRING_KICK && !ret)
-		vd_worker_flush(&dev->worker);
+		vd_workers_flush(dev);
 	return ret;
 }
 

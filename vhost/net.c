@@ -13,6 +13,7 @@
 
 #include "compat/compat.h"
 #include "net.h"
+#include "uapi/vhost_new.h"
 
 #define VD_NET_FEATURES	(VD_FEATURES |					\
 			 BIT_ULL(VHOST_NET_F_VIRTIO_NET_HDR) |		\
@@ -66,8 +67,8 @@ static int vd_net_open(struct inode *inode, struct file *f)
 	vd_vq_init(&rx->vq, VD_NET_RX, "rx", vd_net_rx_kick);
 	vd_vq_init(&tx->vq, VD_NET_TX, "tx", vd_net_tx_kick);
 	tx->vq.out_only = true;
-	vd_poll_init(&rx->sock_poll, &n->dev.worker, vd_net_rx_socket, EPOLLIN);
-	vd_poll_init(&tx->sock_poll, &n->dev.worker, vd_net_tx_socket,
+	vd_poll_init(&rx->sock_poll, &rx->vq.worker, vd_net_rx_socket, EPOLLIN);
+	vd_poll_init(&tx->sock_poll, &tx->vq.worker, vd_net_tx_socket,
 		     EPOLLOUT);
 	n->vqs[VD_NET_RX] = &rx->vq;
 	n->vqs[VD_NET_TX] = &tx->vq;
@@ -203,7 +204,7 @@ static long vd_net_set_backend(struct vd_net *n, void __user *arg)
 	ret = vd_net_swap_socket(n, q, b.fd, &old);
 	mutex_unlock(&q->vq.mutex);
 	if (old) {
-		vd_worker_flush(&n->dev.worker);
+		vd_workers_flush(&n->dev);
 		vd_net_put_socket(old);
 	}
 	return ret;
@@ -218,6 +219,45 @@ static long vd_net_set_features(struct vd_net *n, void __user *arg)
 	if (features & ~VD_NET_FEATURES)
 		return -EOPNOTSUPP;
 	return vd_dev_set_features(&n->dev, features);
+}
+
+/* Features above the first word: none, yet there is room to say so. */
+static long vd_net_get_array(struct vhost_features_array __user *arg)
+{
+	const u64 features = VD_NET_FEATURES;
+	u64 count;
+
+	if (copy_from_user(&count, &arg->count, sizeof(count)))
+		return -EFAULT;
+	if (!count)
+		return 0;
+	if (copy_to_user(&arg->features[0], &features, sizeof(features)))
+		return -EFAULT;
+	return clear_user(&arg->features[1],
+			  size_mul(count - 1, sizeof(features))) ? -EFAULT : 0;
+}
+
+static long vd_net_set_array(struct vd_net *n,
+			     struct vhost_features_array __user *arg)
+{
+	u64 count, i, word, features = 0;
+
+	if (copy_from_user(&count, &arg->count, sizeof(count)))
+		return -EFAULT;
+	for (i = 0; i < count; i++) {
+		/* A stranger's count may be of any size. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		if (copy_from_user(&word, &arg->features[i], sizeof(word)))
+			return -EFAULT;
+		if (i && word)
+			return -EOPNOTSUPP;
+		if (!i)
+			features = word;
+	}
+	return features & ~VD_NET_FEATURES ?
+	       -EOPNOTSUPP : vd_dev_set_features(&n->dev, features);
 }
 
 static long vd_net_put_u64(void __user *arg, u64 v)
@@ -249,6 +289,8 @@ static long vd_net_reset_owner(struct vd_net *n)
 static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 				void __user *arg)
 {
+	long ret;
+
 	switch (cmd) {
 	case VHOST_NET_SET_BACKEND:
 		return vd_net_set_backend(n, arg);
@@ -256,6 +298,10 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 		return vd_net_put_u64(arg, VD_NET_FEATURES);
 	case VHOST_SET_FEATURES:
 		return vd_net_set_features(n, arg);
+	case VHOST_GET_FEATURES_ARRAY:
+		return vd_net_get_array(arg);
+	case VHOST_SET_FEATURES_ARRAY:
+		return vd_net_set_array(n, arg);
 	case VHOST_GET_BACKEND_FEATURES:
 		return vd_net_put_u64(arg, VD_BACKEND_FEATURES);
 	case VHOST_SET_BACKEND_FEATURES:
@@ -265,7 +311,9 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 	case VHOST_RESET_OWNER:
 		return vd_net_reset_owner(n);
 	default:
-		return vd_dev_ioctl(&n->dev, cmd, arg);
+		ret = vd_workers_ioctl(&n->dev, cmd, arg);
+		return ret == -ENOIOCTLCMD ?
+		       vd_dev_ioctl(&n->dev, cmd, arg) : ret;
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The worker: one kernel thread a device, in the owner's mm and cgroups, named
+ * A worker: a kernel thread of a device, in the owner's mm and cgroups, named
  * "vhost-<pid of the owner>" as stock's, because people's pinning scripts look
  * for that name.
  */
@@ -9,6 +9,7 @@
 #include <linux/err.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 
 #include "worker.h"
@@ -195,11 +196,12 @@ static void vd_poll_queue_proc(struct file *file, wait_queue_head_t *head,
 /**
  * vd_poll_init - prepare to watch files
  * @p: the poll
- * @w: does the work
+ * @w: where the worker is found that does the work; who changes it waits for a
+ *     grace period before the old one goes
  * @fn: the work
  * @mask: events that queue it
  */
-void vd_poll_init(struct vd_poll *p, struct vd_worker *w, vd_work_fn fn,
+void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,
 		  __poll_t mask)
 {
 	vd_work_init(&p->work, fn);
@@ -261,6 +263,12 @@ EXPORT_SYMBOL_GPL(vd_poll_stop);
  */
 void vd_poll_queue(struct vd_poll *p)
 {
-	vd_worker_queue(p->worker, &p->work);
+	struct vd_worker *w;
+
+	rcu_read_lock();
+	w = READ_ONCE(*p->worker);
+	if (w)
+		vd_worker_queue(w, &p->work);
+	rcu_read_unlock();
 }
 EXPORT_SYMBOL_GPL(vd_poll_queue);

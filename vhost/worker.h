@@ -37,7 +37,7 @@ struct vd_worker {
 /**
  * struct vd_poll - queues work when a file becomes ready
  * @work: the work
- * @worker: who does it
+ * @worker: where to find who does it, under RCU; NULL there: nobody
  * @table: for the file's poll operation
  * @wait: our entry in the file's wait queue
  * @head: that wait queue, NULL when not polling
@@ -45,7 +45,7 @@ struct vd_worker {
  */
 struct vd_poll {
 	struct vd_work work;
-	struct vd_worker *worker;
+	struct vd_worker **worker;
 	poll_table table;
 	wait_queue_entry_t wait;
 	wait_queue_head_t *head;
@@ -58,7 +58,7 @@ void vd_worker_queue(struct vd_worker *w, struct vd_work *work);
 void vd_worker_flush(struct vd_worker *w);
 void vd_work_init(struct vd_work *work, vd_work_fn fn);
 
-void vd_poll_init(struct vd_poll *p, struct vd_worker *w, vd_work_fn fn,
+void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,
 		  __poll_t mask);
 int vd_poll_start(struct vd_poll *p, struct file *file);
 void vd_poll_stop(struct vd_poll *p);

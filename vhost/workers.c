@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The workers of a device: one that VHOST_SET_OWNER makes, number 0, and those
+ * that the owner asks for, to give a queue a thread, and so a processor, of its
+ * own.
+ *
+ * A queue changes its worker while it runs: the pointer is exchanged, those who
+ * may have read the old one are waited for (RCU), then the old worker does what
+ * it was asked to. Meanwhile both may be at the queue; its mutex parts them.
+ */
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/nospec.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "dev.h"
+#include "uapi/vhost_new.h"
+
+static int vd_workers_new(struct vd_dev *dev, unsigned int *id)
+{
+	struct vd_worker *w;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < VD_WORKERS_MAX && dev->workers[i]; i++)
+		;
+	if (i == VD_WORKERS_MAX)
+		return -EBUSY;
+	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	if (!w)
+		return -ENOMEM;
+	err = vd_worker_start(w, dev->mm);
+	if (err) {
+		kfree(w);
+		return err;
+	}
+	dev->workers[i] = w;
+	*id = i;
+	return 0;
+}
+
+/**
+ * vd_workers_start - the worker that every device has
+ * @dev: the device, with the caller's memory
+ *
+ * Return: 0, -ENOMEM, or what starting a thread answered. Context: device
+ * mutex; may sleep.
+ */
+int vd_workers_start(struct vd_dev *dev)
+{
+	unsigned int id, i;
+	int err = vd_workers_new(dev, &id);
+
+	for (i = 0; !err && i < dev->nvqs; i++)
+		WRITE_ONCE(dev->vqs[i]->worker, dev->workers[id]);
+	return err;
+}
+
+/**
+ * vd_workers_stop - end all workers
+ * @dev: the device, idle, with nothing left that could queue work
+ *
+ * Context: device mutex or the last user; may sleep.
+ */
+void vd_workers_stop(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nvqs; i++)
+		WRITE_ONCE(dev->vqs[i]->worker, NULL);
+	for (i = 0; i < VD_WORKERS_MAX; i++) {
+		if (!dev->workers[i])
+			continue;
+		vd_worker_stop(dev->workers[i]);
+		kfree(dev->workers[i]);
+		dev->workers[i] = NULL;
+	}
+}
+
+/**
+ * vd_workers_flush - wait until all work queued so far has been done
+ * @dev: the device
+ *
+ * Context: may sleep; not on a worker, not with a virtqueue's mutex held.
+ */
+void vd_workers_flush(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_WORKERS_MAX; i++)
+		if (dev->workers[i])
+			vd_worker_flush(dev->workers[i]);
+}
+EXPORT_SYMBOL_GPL(vd_workers_flush);
+
+static struct vd_worker *vd_workers_find(struct vd_dev *dev, unsigned int id)
+{
+	if (id >= VD_WORKERS_MAX)
+		return NULL;
+	return dev->workers[array_index_nospec(id, VD_WORKERS_MAX)];
+}
+
+static long vd_workers_free(struct vd_dev *dev, unsigned int id)
+{
+	struct vd_worker *w = vd_workers_find(dev, id);
+	unsigned int i;
+
+	if (!w)
+		return -ENODEV;
+	for (i = 0; i < dev->nvqs; i++)
+		if (dev->vqs[i]->worker == w)
+			return -EBUSY;
+	vd_worker_stop(w);
+	dev->workers[array_index_nospec(id, VD_WORKERS_MAX)] = NULL;
+	kfree(w);
+	return 0;
+}
+
+static long vd_workers_attach(struct vd_dev *dev, struct vd_virtqueue *vq,
+			      unsigned int id)
+{
+	struct vd_worker *w = vd_workers_find(dev, id), *old = vq->worker;
+
+	if (!w)
+		return -ENODEV;
+	if (w == old)
+		return 0;
+	WRITE_ONCE(vq->worker, w);
+	synchronize_rcu();
+	vd_worker_flush(old);
+	return 0;
+}
+
+static unsigned int vd_workers_id(const struct vd_dev *dev,
+				  const struct vd_virtqueue *vq)
+{
+	unsigned int i = 0;
+
+	while (dev->workers[i] != vq->worker)
+		i++;
+	return i;
+}
+
+static long vd_workers_state(struct vd_dev *dev, unsigned int cmd,
+			     void __user *arg)
+{
+	struct vhost_worker_state s;
+	long ret;
+
+	if (cmd == VHOST_FREE_WORKER)
+		return copy_from_user(&s, arg, sizeof(s)) ? -EFAULT :
+		       vd_workers_free(dev, s.worker_id);
+	ret = vd_workers_new(dev, &s.worker_id);
+	if (!ret && copy_to_user(arg, &s, sizeof(s))) {
+		/* Nobody would know its number. */
+		vd_workers_free(dev, s.worker_id);
+		ret = -EFAULT;
+	}
+	return ret;
+}
+
+static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
+			     void __user *arg)
+{
+	struct vhost_vring_worker v;
+	struct vd_virtqueue *vq;
+
+	if (copy_from_user(&v, arg, sizeof(v)))
+		return -EFAULT;
+	if (v.index >= dev->nvqs)
+		return -ENOBUFS;
+	vq = dev->vqs[array_index_nospec(v.index, dev->nvqs)];
+	if (cmd == VHOST_ATTACH_VRING_WORKER)
+		return vd_workers_attach(dev, vq, v.worker_id);
+	v.worker_id = vd_workers_id(dev, vq);
+	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
+}
+
+/**
+ * vd_workers_ioctl - VHOST_NEW_WORKER and its relatives
+ * @dev: the device
+ * @cmd: which
+ * @arg: its argument
+ *
+ * Return: as the ioctl: -EINVAL without an owner, -EPERM for a stranger, -EBUSY
+ * for too many workers or one that is in use, -ENODEV for an unknown one,
+ * -ENOBUFS for an unknown queue; -ENOIOCTLCMD for other ioctls.
+ * Context: device mutex; may sleep.
+ */
+long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg)
+{
+	switch (cmd) {
+	case VHOST_NEW_WORKER:
+	case VHOST_FREE_WORKER:
+	case VHOST_ATTACH_VRING_WORKER:
+	case VHOST_GET_VRING_WORKER:
+		break;
+	default:
+		return -ENOIOCTLCMD;
+	}
+	if (!dev->mm)
+		return -EINVAL;
+	if (vd_dev_check_owner(dev))
+		return -EPERM;
+	if (cmd == VHOST_NEW_WORKER || cmd == VHOST_FREE_WORKER)
+		return vd_workers_state(dev, cmd, arg);
+	return vd_workers_vring(dev, cmd, arg);
+}
+EXPORT_SYMBOL_GPL(vd_workers_ioctl);
