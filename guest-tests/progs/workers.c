@@ -143,7 +143,7 @@ static void answers(void)
 struct switcher {
 	int fd;
 	atomic_bool stop;
-	unsigned int switches;
+	atomic_uint switches;
 	int error;
 };
 
@@ -152,7 +152,7 @@ static void *switching(void *arg)
 	struct switcher *s = arg;
 
 	while (!atomic_load(&s->stop) && !s->error) {
-		unsigned int i = s->switches++;
+		unsigned int i = atomic_fetch_add(&s->switches, 1);
 		int fresh = worker_new(s->fd);
 
 		s->error = fresh < 0 ? fresh : attach(s->fd, i & 1, fresh);
@@ -182,15 +182,15 @@ static void under_traffic(void)
 	s.fd = r.node;
 	rig_tx_good(&r, 0);
 	MUST(!pthread_create(&thread, NULL, switching, &s), "thread");
-	for (i = 0; i < 300 && !t_errors(); i++) {
+	/* On a busy machine the other thread is slow: it must have had its turns. */
+	for (i = 0; (i < 300 || s.switches < 12) && !s.error && !t_errors(); i++) {
 		rig_tx_good(&r, i % 16);
 		rig_rx_good(&r, i % 16, r.buf + 0x4000 + i % 8 * 4096);
 	}
 	atomic_store(&s.stop, true);
 	pthread_join(thread, NULL);
 	CHECK_EQ(s.error, 0);
-	CHECK(s.switches > 10);
-	t_diag("%u changes", s.switches);
+	t_diag("%u changes in %u rounds", atomic_load(&s.switches), i);
 	rig_close(&r);
 	CHECK(threads_are(0));
 	t_end();
