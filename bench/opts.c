@@ -65,6 +65,8 @@ static const struct opt opts[] = {
 	{ "timeout", OPT_UINT, F(timeout), NULL, "S", "give up when nothing moves for so long (10)" },
 	{ "check", OPT_ON, F(check), NULL, NULL,
 	  "check each frame's contents and order on the far side" },
+	{ "spoil", OPT_ON, F(spoil), NULL, NULL,
+	  "spoil four frames of 1,000: a run that must fail, or --check is worth nothing" },
 	{ "xdp", OPT_NAME, F(xdp), vr_xdp_names, "drop|check|none",
 	  "on the tap, in driver mode: drop frames; or check them first (none)" },
 	{ "wait", OPT_NAME, F(wait), vr_wait_names, "poll|call",
@@ -226,6 +228,9 @@ static void check_sense(struct vr_opts *o)
 		vr_die("--check needs --size of at least %d", VR_FRAME_MIN_CHECK);
 	if (o->check && o->xdp == VR_XDP_DROP && (o->dir & VR_DIR_TX))
 		vr_die("--check needs the frames that --xdp drop drops; leave one out");
+	if (o->spoil && (!o->check || o->dir != VR_DIR_TX || o->chain != 1 ||
+			 o->size <= VR_FRAME_MIN_CHECK))
+		vr_die("--spoil needs --check, --dir tx and no --chain");
 	if (o->xdp == VR_XDP_CHECK && (!o->check || o->size != o->size_max || o->size % 8 ||
 				       o->size < 40 || o->size > 128))
 		vr_die("--xdp check needs --check and one --size of 40 to 128, a multiple of 8");

@@ -26,6 +26,31 @@ static void fill(struct vr_run *r, struct vr_pair *p, unsigned int slot, uint64_
 	vr_ring_scatter(q, slot, scratch);
 }
 
+/*
+ * Spoils a few frames of a thousand, in ways that the far side must tell apart:
+ * a byte torn, the sum torn, no such queue, and a frame of before once more.
+ */
+static void spoil(struct vr_run *r, struct vr_pair *p, unsigned int slot, uint64_t seq)
+{
+	uint8_t *frame = vr_seg(&p->tx, slot, 0) + r->hdr_len;
+	unsigned int len = vr_frame_len(r->o, seq), at = seq / 1000;
+
+	switch (seq % 1000) {
+	case 107:
+		frame[VR_FRAME_MIN_CHECK + at % (len - VR_FRAME_MIN_CHECK)] ^= 1;
+		break;
+	case 207:
+		frame[VR_FRAME_MIN_CHECK - 1 - at % 8] ^= 4;
+		break;
+	case 307:
+		frame[VR_FRAME_QUEUE] = VR_MAX_QUEUES + 1;
+		break;
+	case 407:
+		vr_frame_build(frame, len, p->index, seq - 20);
+		break;
+	}
+}
+
 /* Without --check a slot's frame never changes: the driver must be cheap. */
 void vr_tx_prepare(struct vr_run *r, struct vr_pair *p)
 {
@@ -57,6 +82,8 @@ static unsigned int submit(struct vr_run *r, struct vr_pair *p, unsigned int max
 
 		if (check)
 			fill(r, p, slot, p->tx_sent + n);
+		if (r->o->spoil)
+			spoil(r, p, slot, p->tx_sent + n);
 		vr_ring_add(q, slot);
 	}
 	p->tx_sent += n;

@@ -72,6 +72,7 @@ struct vr_opts {
 	bool mergeable;
 	bool legacy;
 	bool check;
+	bool spoil;
 	bool mark;
 	bool separate;
 	bool idle;

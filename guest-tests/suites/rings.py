@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from vdtest import METADATA, Ktap, load, sh, traffic, unload, write  # noqa: E402
+from vdtest import METADATA, Ktap, Run, load, sh, traffic, unload, write  # noqa: E402
 
 TIME = "--warmup 0 --seconds 0.2"
 BOTH = f"--dir both {TIME}"
@@ -99,11 +99,25 @@ def user(t):
     traffic(t, "metadata=direct again", BOTH)
 
 
+def checked(t):
+    """The checks themselves: of four spoiled frames in 1,000, three are corrupt and one a twin."""
+    for far in ("none", "check"):
+        run = Run(f"--dir tx --warmup 0 --packets 20000 --size 64 --xdp {far} --spoil")
+        tx = run.json.get("tx", {})
+        each = tx.get("total_sent", 0) // 1000
+        t.check(f"spoiled frames are found out, --xdp {far}",
+                run.status not in (0, None) and each >= 20
+                and abs(tx.get("corrupt", 0) - 3 * each) <= 3 and abs(tx.get("dup", 0) - each) <= 1,
+                f"{tx}\n{run.text}")
+        traffic(t, f"whole frames are not, --xdp {far}", f"--dir tx {TIME} --size 64 --xdp {far}")
+
+
 def main():
     """The suite."""
     with Ktap() as t:
         load()
         write("/proc/sys/vm/nr_hugepages", "16")
+        checked(t)
         page_kinds(t)
         write("/proc/sys/vm/nr_hugepages", "0")
         file_backed(t)
