@@ -35,7 +35,8 @@ struct vd_mm;
 		     BIT_ULL(VIRTIO_F_VERSION_1) |		\
 		     BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |	\
 		     BIT_ULL(VIRTIO_F_RING_PACKED) |		\
-		     BIT_ULL(VIRTIO_F_IN_ORDER))
+		     BIT_ULL(VIRTIO_F_IN_ORDER) |		\
+		     BIT_ULL(VIRTIO_F_RING_RESET))
 
 /*
  * A result beside those of the engine: a translation is missing. The queue is

@@ -22,8 +22,8 @@ features offered, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never ha
 VHOST_SET_FEATURES, bit 34|EOPNOTSUPP|0|and so is accepted
 features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock hasn't|before 7.2
 VHOST_SET_FEATURES, bit 35|EOPNOTSUPP|0|and so is accepted|before 7.2
-features offered, bit 40|1|0|reset of one queue (VIRTIO_F_RING_RESET) isn't offered|from 7.2
-VHOST_SET_FEATURES, bit 40|0|EOPNOTSUPP|and so is refused|from 7.2
+features offered, bit 40|0|1|reset of one queue (VIRTIO_F_RING_RESET): stock hasn't|before 6.12
+VHOST_SET_FEATURES, bit 40|EOPNOTSUPP|0|and so is accepted|before 6.12
 owner, VHOST_?ET_VRING_BUSYLOOP_TIMEOUT, *|*|ENOTTY|busy polling isn't offered: the call is unknown
 memory table: stopped, size 0 at 0|0|EFAULT|stock takes it for the whole address space
 memory table: stopped, *kernel memory|0|EFAULT|stock sees it only when a queue starts; before that nothing is used
@@ -97,6 +97,7 @@ for metadata in direct user; do
 	check "$metadata: ours answers every call" answers $metadata $node
 	check "$metadata: with the same results" compare $metadata
 	relay "$metadata: " storm $node
+	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
 done
 mkdir -p /results/ioctl && cp /tmp/ioctl-* /results/ioctl/
