@@ -252,14 +252,21 @@ static int uffd_copy(uint8_t *at)
 	};
 
 	/* Somebody else's fault on the same page may have come first. */
-	return ioctl(uffd.fd, UFFDIO_COPY, &c) && errno != EEXIST ? -1 : 0;
+	while (ioctl(uffd.fd, UFFDIO_COPY, &c)) {
+		if (errno == EEXIST)
+			break;
+		if (errno != EAGAIN)
+			return -1;
+	}
+	return 0;
 }
 
+/* What it can't serve keeps others waiting for ever: then the program ends. */
 static void *uffd_thread(void *arg)
 {
-	struct vr_run *r = arg;
 	struct uffd_msg m;
 
+	(void)arg;
 	while (read(uffd.fd, &m, sizeof(m)) == sizeof(m)) {
 		uint64_t addr = m.arg.pagefault.address & ~(uffd.page - 1);
 		uint8_t *at = uffd.range.at + (addr - (uintptr_t)uffd.range.at);
@@ -267,9 +274,9 @@ static void *uffd_thread(void *arg)
 		if (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) {
 			__atomic_fetch_add(&uffd.faults[uffd_index(addr)], 1, __ATOMIC_SEQ_CST);
 			if (uffd_protect(at, false))
-				vr_fail(r, "userfaultfd: lifting the protection: %s", strerror(errno));
+				vr_die_errno("userfaultfd: lifting the protection");
 		} else if (uffd_copy(at)) {
-			vr_fail(r, "userfaultfd: filling a page: %s", strerror(errno));
+			vr_die_errno("userfaultfd: filling a page");
 		}
 	}
 	return NULL;
@@ -303,7 +310,7 @@ static int uffd_open(struct vr_run *r, uint64_t mode)
 	uffd.faults = calloc(uffd.range.len / uffd.page, sizeof(*uffd.faults));
 	uffd.saved = mmap(NULL, uffd.range.len, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!uffd.faults || uffd.saved == MAP_FAILED || pthread_create(&thread, NULL, uffd_thread, r))
+	if (!uffd.faults || uffd.saved == MAP_FAILED || pthread_create(&thread, NULL, uffd_thread, NULL))
 		vr_die("userfaultfd: out of memory");
 	return 0;
 }
