@@ -186,7 +186,9 @@ void guest_compare(struct guest *g, unsigned int at_least)
 			t_diag("page 0x%lx is in the log and didn't change", page * PAGE);
 	}
 	CHECK_EQ(missing, 0);
-	CHECK_EQ(extra, 0);
+	/* Stock of 7.2, in order, logs elements it left out: too much, which does no harm. */
+	if (strcmp(node_path, "/dev/vhost-net"))
+		CHECK_EQ(extra, 0);
 	if (!CHECK(count >= at_least))
 		t_diag("%u pages in the log, at least %u expected", count, at_least);
 	log_elsewhere(g);
