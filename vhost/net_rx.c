@@ -198,7 +198,8 @@ static int vd_rx_reserve(struct vd_rx *rx, u32 len)
 	rx->slots = 0;
 	rx->niov = 0;
 	rx->room = 0;
-	vq->log.nsegs = 0;
+	if (unlikely(rx->log))
+		vq->log.nsegs = 0;
 	while (rx->room < len) {
 		if (unlikely(rx->taken == most))
 			return -VD_RX_TOO_LONG;
