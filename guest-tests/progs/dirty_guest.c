@@ -115,12 +115,7 @@ void guest_close(struct guest *g)
 
 void guest_rest(struct guest *g)
 {
-	unsigned int still = 0;
-
-	while (still < 5) {
-		sleep_ms(2);
-		still = worker_state(g->worker) == 'R' ? 0 : still + 1;
-	}
+	worker_rest(g->worker);
 }
 
 void guest_offer(struct guest *g, unsigned int n)

@@ -142,9 +142,8 @@ static void one_kind(const struct kind *k, uint64_t offered)
 
 int main(int argc, char **argv)
 {
-	uint64_t offered = 0;
+	uint64_t offered;
 	unsigned int i;
-	int fd;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: iotlb NODE\n");
@@ -152,9 +151,7 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	node_path = argv[1];
-	fd = node_open(node_path);
-	MUST(!node_call(fd, VHOST_GET_FEATURES, &offered), "VHOST_GET_FEATURES");
-	close(fd);
+	offered = node_offered(node_path);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		one_kind(&kinds[i], offered);
 	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"));

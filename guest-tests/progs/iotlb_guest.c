@@ -202,12 +202,7 @@ void io_release(struct io *io, unsigned int file_page)
 
 void io_rest(struct io *io)
 {
-	unsigned int still = 0;
-
-	while (still < 5) {
-		sleep_ms(2);
-		still = worker_state(io->worker) == 'R' ? 0 : still + 1;
-	}
+	worker_rest(io->worker);
 }
 
 void io_receive(struct io *io, unsigned int frames)

@@ -30,6 +30,16 @@ int node_call(int fd, unsigned long cmd, void *arg)
 	return ret < 0 ? -errno : ret;
 }
 
+uint64_t node_offered(const char *path)
+{
+	int fd = node_open(path);
+	uint64_t offered = 0;
+
+	MUST(!node_call(fd, VHOST_GET_FEATURES, &offered), "VHOST_GET_FEATURES");
+	close(fd);
+	return offered;
+}
+
 int node_owner(int fd)
 {
 	return node_call(fd, VHOST_SET_OWNER, NULL);

@@ -17,6 +17,8 @@
 
 int node_open(const char *path);
 int node_call(int fd, unsigned long cmd, void *arg);
+/* The features that a node offers, asked of an open of its own. */
+uint64_t node_offered(const char *path);
 int node_owner(int fd);
 int node_features(int fd, uint64_t features);
 int node_num(int fd, unsigned int q, unsigned int num);

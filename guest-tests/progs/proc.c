@@ -212,3 +212,13 @@ long files_of_system(void)
 	fclose(f);
 	return n;
 }
+
+void worker_rest(pid_t worker)
+{
+	unsigned int still = 0;
+
+	while (still < 5) {
+		sleep_ms(2);
+		still = worker_state(worker) == 'R' ? 0 : still + 1;
+	}
+}

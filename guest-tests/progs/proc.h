@@ -21,6 +21,8 @@ pid_t worker_find(pid_t owner);
 bool worker_gone(pid_t owner);
 uint64_t worker_cpu_ns(pid_t worker);
 char worker_state(pid_t worker);
+/* Waits until the worker has been idle for some milliseconds. */
+void worker_rest(pid_t worker);
 
 long meminfo_kb(const char *key);
 /* Slab, vmalloc, kernel stacks, page tables: what a device may hold on to. */

@@ -116,8 +116,6 @@ static void run(const struct rig_opts *o, unsigned int q)
 int main(int argc, char **argv)
 {
 	struct rig_opts o = { .features = RIG_FEATURES | F_RESET };
-	uint64_t offered = 0;
-	int fd;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: reset NODE\n");
@@ -125,11 +123,8 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	o.node = argv[1];
-	fd = node_open(o.node);
-	MUST(!node_call(fd, VHOST_GET_FEATURES, &offered), "VHOST_GET_FEATURES");
-	close(fd);
 	t_begin("VIRTIO_F_RING_RESET is offered");
-	CHECK(offered & F_RESET);
+	CHECK(node_offered(o.node) & F_RESET);
 	t_end();
 	t_begin("the transmit queue is reset, %u times, and the other goes on", ROUNDS);
 	run(&o, Q_TX);
