@@ -11,7 +11,7 @@ KERNEL ?= 6.1
 KERNELS ?= 6.1 6.12 7.2
 
 .PHONY: all modules clean install install-dkms uninstall programs bench bench-mm bench-ring \
-	test test-kernels test-sanitize fuzz fuzz-ci check help setup setup-lab
+	test test-kernels test-sanitize fuzz fuzz-ci check help qemu test-qemu setup setup-lab
 
 all: modules
 
@@ -79,6 +79,9 @@ test-sanitize: setup-lab
 		echo "== $$name"; guest-tests/run-tests --sanitizer $$name $(TESTS) || status=1; \
 	done; exit $$status
 
+qemu: setup-lab
+	qemu-patches/build $(QEMU)
+
 bench-ring:
 	.ci/setup build ring
 	+$(MAKE) -C bench/ring run ARGS="$(BENCH)"
@@ -114,6 +117,8 @@ help:
 #: make test-sanitize
 #:                  the suites on sanitizer kernels, built on first use
 #:                  (SANITIZERS="lockdep kasan kcsan")
+#: make qemu        build Debian's QEMU with the series of qemu-patches/
+#:                  (QEMU="7.2 10.0")
 #: make check       style, sparse, kernel-doc, shellcheck, warnings
 #: make install     install modules and udev rule on this host; then
 #:                  modprobe vhost_direct_net

@@ -23,6 +23,17 @@ module_param(max_mem_regions, ushort, 0444);
 MODULE_PARM_DESC(max_mem_regions,
 		 "Most regions of a memory table (default 64)");
 
+/**
+ * vd_memtable_most - how many regions a table may have
+ *
+ * Context: any.
+ */
+unsigned int vd_memtable_most(void)
+{
+	return max_mem_regions;
+}
+EXPORT_SYMBOL_GPL(vd_memtable_most);
+
 static int vd_region_cmp(const void *a, const void *b)
 {
 	const struct vd_region *x = a, *y = b;

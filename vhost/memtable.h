@@ -30,6 +30,8 @@ struct vd_memtable *vd_memtable_read(struct vhost_memory __user *arg);
 const struct vd_region *vd_memtable_search(const struct vd_memtable *t,
 					   u64 gpa);
 
+unsigned int vd_memtable_most(void);
+
 /**
  * vd_memtable_find - the region of a guest address
  * @t: the table, or NULL

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The net back end: the character device, its ioctls, attaching sockets. */
 #include <linux/compat.h>
+#include <linux/device.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -362,11 +363,29 @@ static const struct file_operations vd_net_fops = {
 	.llseek = noop_llseek,
 };
 
+/*
+ * Stock's limit is a parameter of its module, which a program can't tell from
+ * the open node; ours is an attribute of the device besides.
+ */
+static ssize_t max_mem_regions_show(struct device *dev,
+				    struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", vd_memtable_most());
+}
+static DEVICE_ATTR_RO(max_mem_regions);
+
+static struct attribute *vd_net_attrs[] = {
+	&dev_attr_max_mem_regions.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(vd_net);
+
 static struct miscdevice vd_net_misc = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "vhost-direct-net",
 	.fops = &vd_net_fops,
 	.mode = 0600,
+	.groups = vd_net_groups,
 };
 
 static int __init vd_net_init(void)

@@ -127,6 +127,9 @@ test_parameters() {
 	check "metadata is still direct" is cat $core/parameters/metadata
 	want=64
 	check "max_mem_regions is 64" is cat $core/parameters/max_mem_regions
+	# What QEMU asks the open node's device for (qemu-patches/).
+	node_sysfs=/sys/dev/char/$(printf "%d:%d" "0x$(stat -c %t $node)" "0x$(stat -c %T $node)")
+	check "the node tells the same" is cat "$node_sysfs/max_mem_regions"
 	refuse "max_mem_regions is read-only" sh -c "echo 128 >$core/parameters/max_mem_regions"
 	check "they unload" unload_ours
 	refuse "metadata=garbage doesn't load" insmod /vd/vhost_direct.ko metadata=garbage
