@@ -10,7 +10,9 @@ import xml.etree.ElementTree
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUNCTION_LINES, FILE_LINES = 60, 700
 # Licence texts, other people's formats, and input of fuzzers.
-_FOREIGN = re.compile(r"(^|/)corpus/|(^|/)(LICENSE|\.gitignore|\.gitattributes)$|\.(patch|json|bin)$")
+_FOREIGN = re.compile(r"(^|/)corpus/|(^|/)(LICENSE|\.gitignore|\.gitattributes)$|\.(patch|json|bin)$|"
+                      # QEMU's licence, not ours.
+                      r"^qemu-patches/.*/series$")
 
 
 class Source:
