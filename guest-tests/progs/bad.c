@@ -4,6 +4,8 @@
  * the rest goes on, and no byte moves that should not.
  *
  *	bad-input NODE batch|single [log] [PART...]
+ *	bad-input NODE batch|single stock	what stock's node passes
+ *	bad-input NODE batch|single stuck	what it doesn't
  */
 #include <signal.h>
 #include <stdio.h>
@@ -108,6 +110,24 @@ void expect_stop(struct bad *b, unsigned int q, const char *reason, bool fault)
 		expect_log(b, q, reason);
 }
 
+uint64_t bad_stat(const struct bad *b, unsigned int q, const char *name)
+{
+	return b->stock ? 0 : node_stat(b->r.node, q, name);
+}
+
+static int run_stock(struct bad *b, bool stuck)
+{
+	b->stock = true;
+	if (stuck) {
+		stock_stuck(b);
+	} else {
+		stock_tx(b);
+		stock_rx(b);
+		stock_race(b);
+	}
+	return t_done();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -123,12 +143,17 @@ int main(int argc, char **argv)
 	int a;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: bad-input NODE batch|single [log] [ring|tx|rx|race...]\n");
+		fprintf(stderr,
+			"usage: bad-input NODE batch|single stock|stuck|[log] [ring|tx|rx|race...]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	b.opts.node = argv[1];
 	b.opts.batch = !strcmp(argv[2], "batch");
+	if (argc == 4 && !strcmp(argv[3], "stock"))
+		return run_stock(&b, false);
+	if (argc == 4 && !strcmp(argv[3], "stuck"))
+		return run_stock(&b, true);
 	for (a = 3; a < argc; a++) {
 		b.log |= !strcmp(argv[a], "log");
 		chosen |= strcmp(argv[a], "log") != 0;

@@ -17,13 +17,23 @@
  * @rx: buffers for the device to write to
  * @log: look for the kernel's messages too; they are limited in rate, so this
  *       takes its time
+ * @stock: the node is stock's: no statistics, and fewer tests
  */
 struct bad {
 	struct rig r;
 	struct rig_opts opts;
 	uint8_t *rx[RX_BUFS];
 	bool log;
+	bool stock;
 };
+
+/* A statistic of a queue; stock's node has none, and 0 is as good as any. */
+uint64_t bad_stat(const struct bad *b, unsigned int q, const char *name);
+#define CHECK_STAT(b, q, name, value)					\
+do {									\
+	if (!(b)->stock)						\
+		CHECK_EQ(bad_stat(b, q, name), value);			\
+} while (0)
 
 void bad_open(struct bad *b);
 void bad_close(struct bad *b);
@@ -50,5 +60,11 @@ void bad_ring(const struct bad *b);
 void bad_tx(const struct bad *b);
 void bad_rx(const struct bad *b);
 void bad_race(const struct bad *b);
+
+/* What stock's node passes as well, and what holds up its queue. */
+void stock_tx(const struct bad *b);
+void stock_rx(const struct bad *b);
+void stock_race(const struct bad *b);
+void stock_stuck(const struct bad *b);
 
 #endif /* GT_BAD_H */

@@ -231,7 +231,7 @@ static void race_run(struct bad *b, unsigned int qi, unsigned int what, const ch
 	unsigned int frames;
 	pthread_t t[2];
 
-	t_begin("%s: %s rewritten while they are read (CVE-2020-14374)",
+	t_begin("%s: %s rewritten while they are read (CVE-2020-14374 to CVE-2020-14378)",
 		qi == Q_TX ? "transmit" : "receive", name);
 	race_prepare(&c);
 	mem_seal(&b->r.mem);
@@ -242,8 +242,7 @@ static void race_run(struct bad *b, unsigned int qi, unsigned int what, const ch
 	pthread_join(t[0], NULL);
 	pthread_join(t[1], NULL);
 	t_diag("%u frames, stopped %llu times", frames,
-	       (unsigned long long)(node_stat(b->r.node, qi, "malformed") +
-				    node_stat(b->r.node, qi, "faults")));
+	       (unsigned long long)(bad_stat(b, qi, "malformed") + bad_stat(b, qi, "faults")));
 	/* Else the race was none. */
 	CHECK(frames > 0);
 	race_restart(b, qi);
@@ -353,4 +352,14 @@ void bad_race(const struct bad *like)
 		}
 	for (i = 0; i < ARRAY_SIZE(endless); i++)
 		endless_run(&b, i);
+}
+
+void stock_race(const struct bad *like)
+{
+	struct bad b = *like;
+
+	bad_open(&b);
+	race_run(&b, Q_TX, RACE_DESC, "descriptors");
+	bad_close(&b);
+	endless_run(&b, 2);
 }

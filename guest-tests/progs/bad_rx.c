@@ -65,7 +65,7 @@ static void rx_too_many(struct bad *b)
 	struct rig *r = &b->r;
 	struct ring *q = &r->q[Q_RX];
 	uint8_t *at = mem_take(&r->mem, CHUNK_B, RX_SIZE, 64), f[BIG_FRAME];
-	uint64_t before = node_stat(r->node, Q_RX, "dropped");
+	uint64_t before = bad_stat(b, Q_RX, "dropped");
 	unsigned int j;
 
 	t_begin("a frame that needs more chains than the ring has is dropped, no chain lost");
@@ -75,7 +75,7 @@ static void rx_too_many(struct bad *b)
 	ring_kick(q);
 	feed(r, f, BIG_FRAME);
 	sleep_ms(100);
-	CHECK_EQ(node_stat(r->node, Q_RX, "dropped"), before + 1);
+	CHECK_STAT(b, Q_RX, "dropped", before + 1);
 	CHECK_EQ(ring_used_idx(q), 0);
 	CHECK_EQ(event_wait(q->err, 0), 0);
 	expect_rest(b);
@@ -124,7 +124,7 @@ static void rx_larger(struct bad *b, bool v1)
 
 	t_begin("a frame larger than the buffer, not mergeable, %s (CVE-2014-0077)",
 		v1 ? "VERSION_1" : "legacy");
-	before = node_stat(r->node, Q_RX, "dropped");
+	before = bad_stat(b, Q_RX, "dropped");
 	desc_set(q->desc, 0, mem_gpa(&r->mem, b->rx[0]), r->hdr + RIG_FRAME, D_WRITE, 0);
 	ring_offer(q, 0);
 	mem_seal(&r->mem);
@@ -132,7 +132,7 @@ static void rx_larger(struct bad *b, bool v1)
 	feed(r, f, RIG_FRAME + 1);
 	feed(r, f, BIG_FRAME);
 	sleep_ms(100);
-	CHECK_EQ(node_stat(r->node, Q_RX, "dropped"), before + 2);
+	CHECK_STAT(b, Q_RX, "dropped", before + 2);
 	CHECK_EQ(ring_used_idx(q), 0);
 	expect_rest(b);
 	feed(r, f, RIG_FRAME);
@@ -273,5 +273,19 @@ void bad_rx(const struct bad *like)
 	b.opts.features = F_V1 | F_MRG | F_OWN_HDR;
 	bad_open(&b);
 	rx_pieces(&b);
+	bad_close(&b);
+}
+
+void stock_rx(const struct bad *like)
+{
+	struct bad b = *like;
+
+	bad_open(&b);
+	rx_border(&b);
+	rx_never(&b);
+	bad_close(&b);
+	b.opts.features = 0;
+	bad_open(&b);
+	rx_larger(&b, false);
 	bad_close(&b);
 }

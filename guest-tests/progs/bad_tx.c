@@ -29,14 +29,14 @@ static void dropped(struct bad *b)
 {
 	struct rig *r = &b->r;
 	struct ring *q = &r->q[Q_TX];
-	uint64_t before = node_stat(r->node, Q_TX, "dropped");
+	uint64_t before = bad_stat(b, Q_TX, "dropped");
 
 	ring_offer(q, 0);
 	mem_seal(&r->mem);
 	ring_kick(q);
 	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
 	rig_silent(r);
-	CHECK_EQ(node_stat(r->node, Q_TX, "dropped"), before + 1);
+	CHECK_STAT(b, Q_TX, "dropped", before + 1);
 	CHECK_EQ(event_wait(q->err, 0), 0);
 	mem_check(&r->mem);
 	rig_tx_good(r, 1);
@@ -88,18 +88,30 @@ static void tx_pieces(struct bad *b)
 	t_end();
 }
 
-static void tx_short(struct bad *b)
+static void shorter_than_header(struct bad *b, unsigned int last)
 {
 	struct rig *r = &b->r;
 	unsigned int len;
 
-	for (len = 0; len <= r->hdr; len++) {
+	for (len = 0; len <= last; len++) {
 		t_begin("chain of %u bytes, header %u (CVE-2022-2132)", len, r->hdr);
 		memset(r->buf, 0, RX_SIZE);
 		one(b, r->buf, len);
 		dropped(b);
 		t_end();
 	}
+}
+
+static void tx_shorter_than_header(struct bad *b)
+{
+	shorter_than_header(b, b->r.hdr);
+}
+
+static void tx_short(struct bad *b)
+{
+	struct rig *r = &b->r;
+	unsigned int len;
+
 	for (len = 1; len < ETH_HEAD; len++) {
 		t_begin("frame of %u bytes (CVE-2024-41090, CVE-2024-41091)", len);
 		one(b, r->buf, rig_frame(r, r->buf, len));
@@ -142,7 +154,7 @@ static void tx_leak(struct bad *b)
 	struct rig *r = &b->r;
 	long before, after;
 
-	t_begin("%u frames of 9 bytes cost no memory (CVE-2026-46320)", LEAK_FRAMES);
+	t_begin("%u frames of 9 bytes cost no memory (CVE-2026-46320, CVE-2026-46321)", LEAK_FRAMES);
 	one(b, r->buf, rig_frame(r, r->buf, 9));
 	flood(b, 1000);
 	before = free_kb();
@@ -154,7 +166,7 @@ static void tx_leak(struct bad *b)
 	t_end();
 }
 
-static void tx_header(struct bad *b)
+static void tx_checksum(struct bad *b, unsigned int cases)
 {
 	/* flags NEEDS_CSUM; start and offset beyond the frame in several ways. */
 	static const struct { uint16_t start, offset; } csum[] = {
@@ -164,7 +176,7 @@ static void tx_header(struct bad *b)
 	unsigned int i;
 	uint32_t len;
 
-	for (i = 0; i < ARRAY_SIZE(csum); i++) {
+	for (i = 0; i < ARRAY_SIZE(csum) && i < cases; i++) {
 		t_begin("checksum at %u + %u of a 64-byte frame (CVE-2024-11614)",
 			csum[i].start, csum[i].offset);
 		len = rig_frame(r, r->buf, RIG_FRAME);
@@ -175,6 +187,14 @@ static void tx_header(struct bad *b)
 		dropped(b);
 		t_end();
 	}
+}
+
+static void tx_header(struct bad *b)
+{
+	struct rig *r = &b->r;
+	uint32_t len;
+
+	tx_checksum(b, ~0u);
 	t_begin("an unknown kind of segmentation");
 	len = rig_frame(r, r->buf, RIG_FRAME);
 	r->buf[1] = 0x7e;
@@ -379,7 +399,7 @@ void bad_tx(const struct bad *like)
 {
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
-		tx_pieces, tx_short, tx_leak, tx_header, tx_header_fuzz, tx_border,
+		tx_pieces, tx_shorter_than_header, tx_short, tx_leak, tx_header, tx_header_fuzz, tx_border,
 		tx_indirect, tx_memory, tx_between, tx_huge,
 	};
 	unsigned int i;
@@ -393,12 +413,38 @@ void bad_tx(const struct bad *like)
 	b.opts.features = F_V1 | F_OWN_HDR | F_INDIRECT;
 	bad_open(&b);
 	tx_pieces(&b);
+	tx_shorter_than_header(&b);
 	tx_short(&b);
 	bad_close(&b);
 	/* And a legacy driver's. */
 	b.opts.features = F_INDIRECT;
 	bad_open(&b);
 	tx_pieces(&b);
+	tx_shorter_than_header(&b);
 	tx_short(&b);
+	bad_close(&b);
+}
+
+void stock_tx(const struct bad *like)
+{
+	struct bad b = *like;
+
+	bad_open(&b);
+	tx_pieces(&b);
+	tx_short(&b);
+	tx_leak(&b);
+	tx_border(&b);
+	bad_close(&b);
+}
+
+void stock_stuck(const struct bad *like)
+{
+	struct bad b = *like;
+
+	bad_open(&b);
+	shorter_than_header(&b, 0);
+	bad_close(&b);
+	bad_open(&b);
+	tx_checksum(&b, 1);
 	bad_close(&b);
 }

@@ -4,6 +4,7 @@
  *
  *	device check NODE      owner, worker, statistics, cost: as KTAP
  *	device leaks NODE      the same calls many thousand times: as KTAP
+ *	device loops NODE      the last part, a fifth of it, which stock's node passes: as KTAP
  *	device cycles NODE     the first part of that, $VD_CYCLES times: as KTAP
  *	device open NODE       hold it open until killed
  *	device own NODE        hold it open and owned until killed
@@ -288,7 +289,7 @@ static void cycles(void)
 }
 
 /* A new eventfd each time, of which only the device keeps the last. */
-static void fd_loops(void)
+static void fd_loops(unsigned int loops)
 {
 	static const struct { unsigned long cmd; const char *name; } calls[] = {
 		{ VHOST_SET_VRING_KICK, "SET_VRING_KICK" },
@@ -302,9 +303,9 @@ static void fd_loops(void)
 		int fd = opened_with_memory(), e, ret = 0;
 		long files = files_of_system(), slab = meminfo_kb("SUnreclaim");
 
-		t_begin("%s %u times: files and slab flat (CVE-2015-6252, CVE-2019-14818)",
-			calls[c].name, FD_LOOPS);
-		for (i = 0; i < FD_LOOPS && !ret; i++) {
+		t_begin("%s %u times: files and slab flat (CVE-2015-6252, CVE-2019-14818, CVE-2020-10726)",
+			calls[c].name, loops);
+		for (i = 0; i < loops && !ret; i++) {
 			e = event_new();
 			ret = calls[c].cmd == VHOST_SET_LOG_FD ?
 			      node_call(fd, calls[c].cmd, &e) :
@@ -322,23 +323,23 @@ static void fd_loops(void)
 	}
 }
 
-static void other_loops(void)
+static void other_loops(unsigned int loops)
 {
 	struct node_region r[64];
 	int fd = opened_with_memory(), ret = 0;
 	long slab;
 	unsigned int i;
 
-	t_begin("SET_MEM_TABLE of 64 regions %u times: slab flat (CVE-2019-14818)", FD_LOOPS);
+	t_begin("SET_MEM_TABLE of 64 regions %u times: slab flat (CVE-2019-14818)", loops);
 	for (i = 0; i < 64; i++)
 		r[i] = (struct node_region){ i << 20, PAGE, PAGE };
 	slab = meminfo_kb("SUnreclaim");
-	for (i = 0; i < FD_LOOPS && !ret; i++)
+	for (i = 0; i < loops && !ret; i++)
 		ret = node_table(fd, r, 64);
 	CHECK_EQ(ret, 0);
 	/* A refused table is let go too. */
 	r[63].size = 0;
-	for (i = 0; i < FD_LOOPS && ret != 1; i++)
+	for (i = 0; i < loops && ret != 1; i++)
 		ret = node_table(fd, r, 64) == -EFAULT ? 0 : 1;
 	CHECK_EQ(ret, 0);
 	CHECK(meminfo_kb("SUnreclaim") - slab < slack_kb());
@@ -374,7 +375,7 @@ static void hold(bool own)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		fprintf(stderr, "usage: device check|leaks|cycles|open|own|traffic NODE\n");
+		fprintf(stderr, "usage: device check|leaks|loops|cycles|open|own|traffic NODE\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -386,8 +387,11 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "leaks") || !strcmp(argv[1], "cycles"))
 		cycles();
 	if (!strcmp(argv[1], "leaks")) {
-		fd_loops();
-		other_loops();
+		fd_loops(FD_LOOPS);
+		other_loops(FD_LOOPS);
+	} else if (!strcmp(argv[1], "loops")) {
+		fd_loops(FD_LOOPS / 5);
+		other_loops(FD_LOOPS / 5);
 	} else if (strcmp(argv[1], "cycles")) {
 		worker();
 		stranger();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* iotlb: messages, good and bad; waiting for them; the dirty log behind an IOTLB. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,45 @@ static void drain(struct io *io)
 
 	while (!io_read(io, &m))
 		;
+}
+
+/* Marks what a structure's members hold; what is left is padding. */
+static void mark(uint8_t *used, size_t at, size_t len)
+{
+	memset(used + at, 1, len);
+}
+
+/* Padding tells nothing: it was once what the kernel had there before. */
+static void padding(bool v2)
+{
+	const size_t body = v2 ? offsetof(struct vhost_msg_v2, iotlb) :
+				 offsetof(struct vhost_msg, iotlb);
+	uint8_t message[sizeof(struct vhost_msg_v2)], used[sizeof(message)] = { 0 };
+	const uint64_t io_msg = offsetof(struct vhost_iotlb_msg, type) + 1;
+	ssize_t len = -1;
+	struct io io;
+	size_t i;
+
+	t_begin("a message of version %u has no byte of the kernel's own (CVE-2018-1118, CVE-2024-0340)",
+		v2 ? 2 : 1);
+	io_open(&io, F_V1 | F_MRG, v2);
+	io_rest(&io);
+	drain(&io);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	for (i = 0; i < 500 && len < 0; i++) {
+		memset(message, 0xaa, sizeof(message));
+		len = read(io.node, message, sizeof(message));
+		sleep_ms(2);
+	}
+	CHECK_EQ(len, v2 ? sizeof(struct vhost_msg_v2) : sizeof(struct vhost_msg));
+	mark(used, 0, sizeof(int));
+	mark(used, body, io_msg);
+	for (i = 0; i < sizeof(message) && (ssize_t)i < len; i++)
+		if (!used[i])
+			CHECK_EQ(message[i], 0);
+	io_close(&io);
+	t_end();
 }
 
 /* Takes it away and asks for it: the queue goes on by the answer alone. */
@@ -219,6 +259,8 @@ static void unknown(void)
 
 void iotlb_messages(bool stock)
 {
+	padding(false);
+	padding(true);
 	waiting();
 	if (!stock)
 		bounded();

@@ -86,16 +86,30 @@ sys.exit(wrong > 0)
 END
 }
 
+# wrong_sockets FILE: what answered refused all sockets but a packet socket of type raw.
+wrong_sockets() {
+	for queue in 0 1; do
+		for kind in UDP TCP "raw IP" "UDP over IPv6" "raw IPv6" "a unix stream" \
+			"a unix datagram" netlink "AF_PACKET SOCK_DGRAM"; do
+			grep -q "^SET_BACKEND, queue $queue, $kind: E" "$1" ||
+				{ echo "queue $queue, $kind" && return 1; }
+		done
+	done
+}
+
 differences >/tmp/ioctl-differences
 check "a macvtap to try" make_macvtap
 check "stock vhost_net loads" modprobe vhost_net
 check "stock answers every call" answers stock /dev/vhost-net
+check "stock: sockets of other kinds are refused (CVE-2020-10942)" wrong_sockets /tmp/ioctl-stock
 check "stock unloads" rmmod vhost_net
 diag "$(wc -l </tmp/ioctl-stock) calls"
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
 	check "$metadata: ours answers every call" answers $metadata $node
 	check "$metadata: with the same results" compare $metadata
+	check "$metadata: sockets of other kinds are refused (CVE-2020-10942)" \
+		wrong_sockets /tmp/ioctl-$metadata
 	relay "$metadata: " storm $node
 	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
