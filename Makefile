@@ -11,7 +11,7 @@ KERNEL ?= 6.1
 KERNELS ?= 6.1 6.12 7.2
 
 .PHONY: all modules clean install install-dkms uninstall programs bench bench-mm bench-ring \
-	test test-kernels test-sanitize fuzz fuzz-ci check help qemu test-qemu setup setup-lab
+	test test-kernels test-sanitize features fuzz fuzz-ci check help qemu test-qemu setup setup-lab
 
 all: modules
 
@@ -82,6 +82,10 @@ test-sanitize: setup-lab
 qemu: setup-lab
 	qemu-patches/build $(QEMU)
 
+# By the results that those left behind; runs nothing.
+features:
+	guest-tests/features $(FEATURES)
+
 bench-ring:
 	.ci/setup build ring
 	+$(MAKE) -C bench/ring run ARGS="$(BENCH)"
@@ -119,6 +123,8 @@ help:
 #:                  (SANITIZERS="lockdep kasan kcsan")
 #: make qemu        build Debian's QEMU with the series of qemu-patches/
 #:                  (QEMU="7.2 10.0")
+#: make features    what stock does and this one, too, by the results of the
+#:                  last test runs on each kernel
 #: make check       style, sparse, kernel-doc, shellcheck, warnings
 #: make install     install modules and udev rule on this host; then
 #:                  modprobe vhost_direct_net

@@ -168,6 +168,30 @@ test_kill() {
 	check "they unload after that" unload_ours
 }
 
+# traced EVENT: it is in the trace, now or soon.
+traced() {
+	for _ in $(seq 100); do
+		grep -q "$1:" $tracing/trace && return
+		sleep 0.1
+	done
+	return 1
+}
+
+test_tracepoints() {
+	tracing=/sys/kernel/tracing
+	check "the modules load" load_ours metadata=direct
+	# One at a time: kicks would push the rest out of the buffer.
+	for event in vd_map vd_kick; do
+		echo >$tracing/trace
+		echo 1 >$tracing/events/vhost_direct/$event/enable
+		holds "traffic runs for the tracepoint $event" traffic
+		check "tracepoint $event is seen" traced $event
+		echo 0 >$tracing/events/vhost_direct/$event/enable
+		drop
+	done
+	check "they unload" unload_ours
+}
+
 test_takeover() {
 	check "stock vhost_net loads" modprobe vhost_net
 	mark stock
@@ -201,6 +225,7 @@ test_open
 test_parameters
 test_cgroup
 test_kill
+test_tracepoints
 test_takeover
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
