@@ -196,6 +196,7 @@ void vd_vq_rewind_burst(struct vd_virtqueue *vq, unsigned int first);
 int vd_vq_flush(struct vd_virtqueue *vq);
 int vd_vq_no_notify(struct vd_virtqueue *vq);
 int vd_vq_notify(struct vd_virtqueue *vq);
+void vd_vq_kicked(struct vd_virtqueue *vq);
 void vd_vq_error(struct vd_virtqueue *vq, int err);
 
 /* guest.c */

@@ -146,7 +146,7 @@ static inline bool vd_net_exceeds(struct vd_net_queue *q, u32 packets,
 static inline void vd_net_count_kick(struct vd_net_queue *q)
 {
 	if (!q->requeued)
-		vd_stat_inc(&q->vq.counters, kicks);
+		vd_vq_kicked(&q->vq);
 	q->requeued = false;
 }
 

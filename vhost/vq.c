@@ -261,6 +261,19 @@ int vd_vq_notify(struct vd_virtqueue *vq)
 EXPORT_SYMBOL_GPL(vd_vq_notify);
 
 /**
+ * vd_vq_kicked - count a kick of the driver
+ * @vq: the virtqueue
+ *
+ * Context: worker.
+ */
+void vd_vq_kicked(struct vd_virtqueue *vq)
+{
+	vd_stat_inc(&vq->counters, kicks);
+	trace_vd_kick(vq, vq->counters.kicks);
+}
+EXPORT_SYMBOL_GPL(vd_vq_kicked);
+
+/**
  * vd_vq_error - stop a queue until the next kick
  * @vq: the virtqueue
  * @err: minus one of enum vd_reason

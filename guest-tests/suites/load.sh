@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # The modules and the node: coming, going, taking over, what they cost and leave behind.
-# vm: timeout=240
+# vm: timeout=300
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh
@@ -171,7 +171,7 @@ test_kill() {
 # traced EVENT: it is in the trace, now or soon.
 traced() {
 	for _ in $(seq 100); do
-		grep -q "$1:" $tracing/trace && return
+		grep -q "$1:" "$tracing/trace" && return
 		sleep 0.1
 	done
 	return 1
@@ -182,11 +182,11 @@ test_tracepoints() {
 	check "the modules load" load_ours metadata=direct
 	# One at a time: kicks would push the rest out of the buffer.
 	for event in vd_map vd_kick; do
-		echo >$tracing/trace
-		echo 1 >$tracing/events/vhost_direct/$event/enable
+		echo >"$tracing/trace"
+		echo 1 >"$tracing/events/vhost_direct/$event/enable"
 		holds "traffic runs for the tracepoint $event" traffic
 		check "tracepoint $event is seen" traced $event
-		echo 0 >$tracing/events/vhost_direct/$event/enable
+		echo 0 >"$tracing/events/vhost_direct/$event/enable"
 		drop
 	done
 	check "they unload" unload_ours
