@@ -115,6 +115,7 @@ static void vd_net_reset(struct vd_net *n)
 	vd_dev_cleanup(&n->dev);
 	for (i = 0; i < VD_NET_QUEUES; i++) {
 		n->queue[i].requeued = false;
+		n->queue[i].tunnel = false;
 		vd_net_put_socket(sock[i]);
 	}
 }
@@ -211,37 +212,58 @@ static long vd_net_set_backend(struct vd_net *n, void __user *arg)
 	return ret;
 }
 
-static long vd_net_set_features(struct vd_net *n, void __user *arg)
-{
-	u64 features;
+static const u64 vd_net_offered[] = { VD_NET_FEATURES, VD_FEATURES_TUNNEL };
 
-	if (copy_from_user(&features, arg, sizeof(features)))
-		return -EFAULT;
-	if (features & ~VD_NET_FEATURES)
-		return -EOPNOTSUPP;
-	return vd_dev_set_features(&n->dev, features);
+#define VD_NET_WORDS	ARRAY_SIZE(vd_net_offered)
+
+/* Device mutex. All words, of which the first is the device's affair. */
+static long vd_net_accept(struct vd_net *n, const u64 *features)
+{
+	unsigned int i;
+	long ret;
+
+	for (i = 0; i < VD_NET_WORDS; i++)
+		if (features[i] & ~vd_net_offered[i])
+			return -EOPNOTSUPP;
+	ret = vd_dev_set_features(&n->dev, features[0]);
+	for (i = 0; i < VD_NET_QUEUES && !ret; i++) {
+		struct vd_net_queue *q = &n->queue[i];
+
+		mutex_lock(&q->vq.mutex);
+		q->tunnel = features[1] & VD_FEATURES_TUNNEL;
+		mutex_unlock(&q->vq.mutex);
+	}
+	return ret;
 }
 
-/* Features above the first word: none, yet there is room to say so. */
+static long vd_net_set_features(struct vd_net *n, void __user *arg)
+{
+	u64 features[VD_NET_WORDS] = {};
+
+	if (copy_from_user(features, arg, sizeof(features[0])))
+		return -EFAULT;
+	return vd_net_accept(n, features);
+}
+
+/* As many words as there is room for; those we know nothing of are 0. */
 static long vd_net_get_array(struct vhost_features_array __user *arg)
 {
-	const u64 features = VD_NET_FEATURES;
-	u64 count;
+	u64 count, known;
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
-	if (!count)
-		return 0;
-	if (copy_to_user(&arg->features[0], &features, sizeof(features)))
+	known = min_t(u64, count, VD_NET_WORDS);
+	if (copy_to_user(&arg->features[0], vd_net_offered,
+			 known * sizeof(u64)))
 		return -EFAULT;
-	return clear_user(&arg->features[1],
-			  size_mul(count - 1, sizeof(features))) ? -EFAULT : 0;
+	return clear_user(&arg->features[known],
+			  size_mul(count - known, sizeof(u64))) ? -EFAULT : 0;
 }
 
 static long vd_net_set_array(struct vd_net *n,
 			     struct vhost_features_array __user *arg)
 {
-	u64 count, i, word, features = 0;
+	u64 count, i, word, features[VD_NET_WORDS] = {};
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
@@ -252,13 +274,12 @@ static long vd_net_set_array(struct vd_net *n,
 		cond_resched();
 		if (copy_from_user(&word, &arg->features[i], sizeof(word)))
 			return -EFAULT;
-		if (i && word)
+		if (i < VD_NET_WORDS)
+			features[i] = word;
+		else if (word)
 			return -EOPNOTSUPP;
-		if (!i)
-			features = word;
 	}
-	return features & ~VD_NET_FEATURES ?
-	       -EOPNOTSUPP : vd_dev_set_features(&n->dev, features);
+	return vd_net_accept(n, features);
 }
 
 static long vd_net_put_u64(void __user *arg, u64 v)

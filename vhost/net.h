@@ -9,6 +9,7 @@
 #include <linux/virtio_net.h>
 #include <net/xdp.h>
 
+#include "compat/tunnel.h"
 #include "dev.h"
 
 struct ptr_ring;
@@ -34,6 +35,7 @@ struct vd_frame {
  * @sock_poll: watches the socket
  * @hlen: bytes of virtio header before each frame in the ring; set from the
  *        features at each visit, as is @own_header
+ * @tunnel: headers tell of UDP tunnels; under the queue's mutex
  * @own_header: the socket knows no header: we strip it, or make it
  * @requeued: the next turn was asked for by ourselves, not by a kick
  * @rx_ring: the tap's ring, NULL for a socket without one. RX.
@@ -50,6 +52,7 @@ struct vd_net_queue {
 	struct vd_poll sock_poll;
 	u32 hlen;
 	bool own_header;
+	bool tunnel;
 	bool requeued;
 	struct ptr_ring *rx_ring;
 	void **rx_batch;
@@ -99,7 +102,8 @@ struct ptr_ring *vd_net_ring(struct file *file);
  */
 static inline void vd_net_header(struct vd_net_queue *q)
 {
-	q->hlen = vd_vq_has(&q->vq, VIRTIO_NET_F_MRG_RXBUF) ||
+	q->hlen = q->tunnel ? VD_TUNNEL_HLEN :
+		  vd_vq_has(&q->vq, VIRTIO_NET_F_MRG_RXBUF) ||
 		  vd_vq_has(&q->vq, VIRTIO_F_VERSION_1) ?
 		  sizeof(struct virtio_net_hdr_mrg_rxbuf) :
 		  sizeof(struct virtio_net_hdr);

@@ -106,9 +106,9 @@ static int vd_tx_build(struct vd_net_queue *q, const struct vd_frame *f,
 	}
 	hdr = vd_xdp_vnet_hdr(buf, buflen);
 	if (likely(!q->own_header))
-		memcpy(hdr, buf + pad - q->hlen, sizeof(*hdr));
+		memcpy(hdr, buf + pad - q->hlen, VD_XDP_VNET_LEN);
 	else
-		memset(hdr, 0, sizeof(*hdr));
+		memset(hdr, 0, VD_XDP_VNET_LEN);
 	if (unlikely(!vd_tx_header(q, hdr, len))) {
 		page_frag_free(buf);
 		return VD_TX_DROP;

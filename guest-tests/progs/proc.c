@@ -57,29 +57,41 @@ bool klog_has(const char *a, const char *b)
 	}
 }
 
-/* The thread has the owner's name in its own, and isn't a child of it. */
-pid_t worker_find(pid_t owner)
+/* The first of a folder's processes or threads that is called so. */
+static pid_t named(const char *folder, const char *want)
 {
-	char want[32], path[64], comm[32];
-	DIR *d = opendir("/proc");
+	char path[80], comm[32];
+	DIR *d = opendir(folder);
 	struct dirent *e;
 	pid_t found = 0;
 	FILE *f;
 
-	MUST(d, "/proc");
-	snprintf(want, sizeof(want), "vhost-%d\n", owner);
-	while (!found && (e = readdir(d))) {
+	while (d && !found && (e = readdir(d))) {
 		if (e->d_name[0] < '0' || e->d_name[0] > '9')
 			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/comm", e->d_name);
+		snprintf(path, sizeof(path), "%.40s/%.20s/comm", folder, e->d_name);
 		f = fopen(path, "r");
 		if (f && fgets(comm, sizeof(comm), f) && !strcmp(comm, want))
 			found = atoi(e->d_name);
 		if (f)
 			fclose(f);
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 	return found;
+}
+
+/*
+ * The thread has the owner's name in its own. Ours isn't a child of it; stock's
+ * is a thread of its process from 6.4 on.
+ */
+pid_t worker_find(pid_t owner)
+{
+	char want[32], tasks[40];
+
+	snprintf(want, sizeof(want), "vhost-%d\n", owner);
+	snprintf(tasks, sizeof(tasks), "/proc/%d/task", owner);
+	return named("/proc", want) ?: named(tasks, want);
 }
 
 bool worker_gone(pid_t owner)

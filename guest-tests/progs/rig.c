@@ -18,7 +18,10 @@ void rig_open(struct rig *r, const struct rig_opts *o)
 	for (i = 0; i < 2; i++)
 		ring_place(&r->q[i], &r->mem, i, o->num ?: RIG_NUM);
 	r->buf = mem_take(&r->mem, CHUNK_A, 1 << 16, PAGE);
-	tap_open(&r->tap, o->features & F_OWN_HDR ? 0 : r->hdr, o->batch);
+	if (o->link)
+		r->tap = *o->link;
+	else
+		tap_open(&r->tap, o->features & F_OWN_HDR ? 0 : r->hdr, o->batch);
 	r->node = o->fd ?: node_open(o->node);
 	MUST(!node_owner(r->node), "VHOST_SET_OWNER");
 	CHECK_EQ(node_features(r->node, o->features), 0);

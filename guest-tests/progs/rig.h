@@ -40,6 +40,7 @@ struct rig {
  * @batch: no send-buffer limit on the tap
  * @shared: guest memory is shared with children
  * @fd: the node if it is open already, without an owner
+ * @link: back end and network behind it, if it isn't to be a tap; closed with the rig
  */
 struct rig_opts {
 	const char *node;
@@ -48,6 +49,7 @@ struct rig_opts {
 	bool batch;
 	bool shared;
 	int fd;
+	const struct tap *link;
 };
 
 void rig_open(struct rig *r, const struct rig_opts *o);

@@ -53,23 +53,24 @@ static void tap_up(struct tap *t, struct ifreq *ifr)
 	close(s);
 }
 
-static void tap_peer(struct tap *t)
+int tap_peer(int ifindex)
 {
 	struct sockaddr_ll a = {
 		.sll_family = AF_PACKET,
 		.sll_protocol = htons(0x0003 /* all */),
-		.sll_ifindex = t->ifindex,
+		.sll_ifindex = ifindex,
 	};
 	int one = 1, big = 8 << 20;
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	t->peer = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	MUST(t->peer >= 0, "packet socket");
-	setsockopt(t->peer, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
-	MUST(!setsockopt(t->peer, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)),
+	MUST(fd >= 0, "packet socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &big, sizeof(big));
+	MUST(!setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)),
 	     "PACKET_IGNORE_OUTGOING");
-	MUST(!setsockopt(t->peer, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)),
+	MUST(!setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)),
 	     "PACKET_QDISC_BYPASS");
-	MUST(!bind(t->peer, (struct sockaddr *)&a, sizeof(a)), "bind");
+	MUST(!bind(fd, (struct sockaddr *)&a, sizeof(a)), "bind");
+	return fd;
 }
 
 void tap_open(struct tap *t, unsigned int hdr_len, bool batch)
@@ -87,7 +88,7 @@ void tap_open(struct tap *t, unsigned int hdr_len, bool batch)
 		MUST(!ioctl(t->fd, TUNSETVNETHDRSZ, &len), "TUNSETVNETHDRSZ");
 	MUST(!ioctl(t->fd, TUNSETSNDBUF, &sndbuf), "TUNSETSNDBUF");
 	tap_up(t, &ifr);
-	tap_peer(t);
+	t->peer = tap_peer(t->ifindex);
 }
 
 void tap_close(struct tap *t)

@@ -22,6 +22,8 @@ void tap_open(struct tap *t, unsigned int hdr_len, bool batch);
 void tap_close(struct tap *t);
 /* A tun or tap queue with nothing done to it but TUNSETIFF with @flags. */
 int tap_bare(int flags);
+/* A packet socket that is the network on an interface; doesn't hear itself. */
+int tap_peer(int ifindex);
 /* Puts a frame into the tap, to be received by the guest. */
 bool tap_feed(struct tap *t, const void *frame, size_t len);
 /* Takes a frame that the guest sent; 0 if none came in time. */

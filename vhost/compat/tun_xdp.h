@@ -22,11 +22,20 @@ static inline void *vd_xdp_vnet_hdr(void *buf, int buflen)
 	hdr->buflen = buflen;
 	return &hdr->gso;
 }
+
+#define VD_XDP_VNET_LEN	sizeof(struct virtio_net_hdr)
 #else
 static inline void *vd_xdp_vnet_hdr(void *buf, int buflen)
 {
 	return buf;
 }
+
+/*
+ * The longest header that tun may look at. It looks no farther than the one
+ * that was negotiated, so that copying a constant length, which is cheaper,
+ * does no harm: header and the shortest frame are no shorter than this.
+ */
+#define VD_XDP_VNET_LEN	sizeof(struct virtio_net_hdr_v1_hash_tunnel)
 #endif
 
 #endif /* VD_COMPAT_TUN_XDP_H */

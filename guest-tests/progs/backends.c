@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * backends: frames both ways through a back end that isn't a tap.
+ *
+ *	backends NODE KIND LOWER PEER [FILE]
+ *
+ * KIND is for the report; LOWER is the interface that the back end is on, PEER the other end of its
+ * cable, FILE the character device of macvtap and ipvtap. As KTAP.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "test.h"
+
+#define FRAMES		96
+#define AT_ONCE		16
+#define SLOT		2048
+#define IP_HEAD		20
+#define SHORTEST	(ETH_HEAD + IP_HEAD)
+/* Frames enough that a page lost for each would be seen: 40 MB. */
+#define LEAK_FRAMES	10000
+#define LEAK_LIMIT_KB	(8 << 10)
+
+static const char *kind, *lower, *file;
+static int lower_index, peer_index;
+static uint8_t lower_mac[6], peer_mac[6];
+
+static void look_up(const char *name, int *index, uint8_t *mac)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { 0 };
+
+	MUST(s >= 0, "socket");
+	*index = if_nametoindex(name);
+	MUST(*index, "%s", name);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	MUST(!ioctl(s, SIOCGIFHWADDR, &ifr), "SIOCGIFHWADDR");
+	memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
+	close(s);
+}
+
+/*
+ * Frame @seq: IPv4, as an ipvtap knows its frames by their IP address, which
+ * is 10.9.9.2; of a protocol that nobody speaks. Its bytes follow from @seq.
+ */
+static void make(uint8_t *f, size_t len, uint32_t seq, bool to_guest)
+{
+	const uint8_t ip[IP_HEAD] = {
+		0x45, 0, (len - ETH_HEAD) >> 8, (len - ETH_HEAD) & 0xff, seq >> 8, seq & 0xff,
+		0, 0, 64, 253, 0, 0, 10, 9, 9, to_guest ? 1 : 2, 10, 9, 9, to_guest ? 2 : 1,
+	};
+	size_t i;
+
+	memcpy(f, to_guest ? lower_mac : peer_mac, 6);
+	memcpy(f + 6, to_guest ? peer_mac : lower_mac, 6);
+	f[12] = 8;
+	f[13] = 0;
+	memcpy(f + ETH_HEAD, ip, IP_HEAD);
+	for (i = SHORTEST; i < len; i++)
+		f[i] = seq * 31 + i;
+}
+
+static bool same(const uint8_t *f, size_t len, uint32_t seq, bool to_guest)
+{
+	uint8_t want[SLOT];
+
+	make(want, len, seq, to_guest);
+	return !memcmp(want, f, len);
+}
+
+/* From the smallest to the largest, odd ones too. */
+static size_t size_of(uint32_t seq)
+{
+	return 60 + seq * 487 % (1514 - 60 + 1);
+}
+
+static int char_device(unsigned int hdr, bool batch)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | (hdr ? IFF_VNET_HDR : 0) };
+	int fd = open(file, O_RDWR | O_CLOEXEC | O_NONBLOCK), len = hdr;
+	int room = batch ? INT_MAX : 1 << 20;
+
+	MUST(fd >= 0, "%s", file);
+	MUST(!ioctl(fd, TUNSETIFF, &ifr), "TUNSETIFF");
+	MUST(!hdr || !ioctl(fd, TUNSETVNETHDRSZ, &len), "TUNSETVNETHDRSZ");
+	MUST(!ioctl(fd, TUNSETSNDBUF, &room), "TUNSETSNDBUF");
+	return fd;
+}
+
+static int packet_socket(bool header)
+{
+	int fd = tap_peer(lower_index), one = 1;
+
+	MUST(!header || !setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)),
+	     "PACKET_VNET_HDR");
+	return fd;
+}
+
+static void link_open(struct tap *t, uint64_t features, bool batch)
+{
+	unsigned int hdr = features & F_OWN_HDR ? 0 : features & (F_V1 | F_MRG) ? 12 : 10;
+
+	memset(t, 0, sizeof(*t));
+	if (file)
+		t->fd = char_device(hdr, batch);
+	else
+		t->fd = packet_socket(hdr);
+	t->peer = tap_peer(peer_index);
+	t->ifindex = peer_index;
+}
+
+/* Takes frames at the far end until the next of ours; others may pass by. */
+static size_t take(struct rig *r, uint8_t *f)
+{
+	size_t len;
+
+	do {
+		len = tap_take(&r->tap, f, SLOT, WAIT_MS);
+	} while (len && (len < SHORTEST || f[12] != 8 || f[13] || f[ETH_HEAD + 9] != 253));
+	return len;
+}
+
+static void send_some(struct rig *r, unsigned int n)
+{
+	struct ring *q = &r->q[Q_TX];
+	uint32_t first = r->seq + 1;
+	uint8_t f[SLOT];
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint8_t *at = r->buf + SLOT * i;
+		size_t len = size_of(++r->seq);
+
+		memset(at, 0, r->hdr);
+		make(at + r->hdr, len, r->seq, false);
+		desc_set(q->desc, i, mem_gpa(&r->mem, at), r->hdr + len, 0, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+	for (i = 0; i < n; i++) {
+		CHECK_EQ(ring_reap(q, NULL, WAIT_MS), i);
+		if (CHECK_EQ(take(r, f), size_of(first + i)))
+			CHECK(same(f, size_of(first + i), first + i, false));
+	}
+}
+
+/* The next used element with one of our frames; others' frames are not looked at. */
+static int next_frame(struct rig *r, uint8_t *at, uint32_t *len)
+{
+	const uint8_t *f;
+	int id;
+
+	do {
+		id = ring_reap(&r->q[Q_RX], len, WAIT_MS);
+		f = at + SLOT * (id < 0 ? 0 : id) + r->hdr;
+	} while (id >= 0 && (f[12] != 8 || f[13] || f[ETH_HEAD + 9] != 253));
+	return id;
+}
+
+static void receive_some(struct rig *r, uint8_t *at, unsigned int n)
+{
+	struct ring *q = &r->q[Q_RX];
+	uint32_t first = r->seq + 1, len = 0;
+	uint8_t f[SLOT];
+	unsigned int i;
+	int id;
+
+	/* Twice as many as needed: a neighbour's chatter takes some. */
+	for (i = 0; i < 2 * n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r->mem, at + SLOT * i), SLOT, D_WRITE, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+	for (i = 0; i < n; i++) {
+		r->seq++;
+		make(f, size_of(r->seq), r->seq, true);
+		CHECK(tap_feed(&r->tap, f, size_of(r->seq)));
+	}
+	for (i = 0; i < n; i++) {
+		id = next_frame(r, at, &len);
+		if (!CHECK(id >= 0))
+			return;
+		CHECK_EQ(len, r->hdr + size_of(first + i));
+		CHECK(same(at + SLOT * id + r->hdr, size_of(first + i), first + i, true));
+	}
+}
+
+/* Buffers that are still offered must not be met by what follows. */
+static void restart_rx(struct rig *r)
+{
+	struct ring *q = &r->q[Q_RX];
+
+	CHECK_EQ(node_backend(r->node, Q_RX, -1), 0);
+	ring_close(q);
+	q->reaped = q->pub = ring_used_idx(q);
+	q->avail->idx = q->pub;
+	ring_start(q, r->node, r->tap.fd);
+}
+
+static void both_ways(const char *node, uint64_t features, bool batch, const char *how)
+{
+	struct tap link;
+	struct rig_opts o = { .node = node, .features = features, .batch = batch, .link = &link };
+	static struct rig r;
+	uint8_t *at;
+	unsigned int i;
+
+	t_begin("%s, %s: frames both ways", kind, how);
+	link_open(&link, features, batch);
+	rig_open(&r, &o);
+	at = mem_take(&r.mem, CHUNK_B, 2 * AT_ONCE * SLOT, PAGE);
+	mem_device_writes(&r.mem, at, 2 * AT_ONCE * SLOT);
+	for (i = 0; i < FRAMES && !t_errors(); i += AT_ONCE) {
+		send_some(&r, AT_ONCE);
+		receive_some(&r, at, AT_ONCE);
+		restart_rx(&r);
+	}
+	rig_close(&r);
+	t_end();
+}
+
+/* Frames without a whole Ethernet header, which tap once took as they came. */
+static void short_frames(const char *node)
+{
+	struct tap link;
+	struct rig_opts o = {
+		.node = node, .features = RIG_FEATURES, .batch = true, .link = &link,
+	};
+	static struct rig r;
+	struct ring *q = &r.q[Q_TX];
+	long before = 0, after;
+	unsigned int i;
+
+	t_begin("%s: %u frames of 1 to 13 bytes are dropped and cost no memory (CVE-2024-41090, CVE-2024-41091, CVE-2026-46320, CVE-2026-46321)",
+		kind, LEAK_FRAMES);
+	link_open(&link, o.features, true);
+	rig_open(&r, &o);
+	memset(r.buf, 0, SLOT);
+	for (i = 0; i < LEAK_FRAMES + 500 && !t_errors(); i++) {
+		if (i == 500)
+			before = free_kb();
+		desc_set(q->desc, i % RIG_NUM, mem_gpa(&r.mem, r.buf), r.hdr + 1 + i % 13, 0, 0);
+		ring_offer(q, i % RIG_NUM);
+		if (i % AT_ONCE != AT_ONCE - 1)
+			continue;
+		ring_kick(q);
+		while (q->reaped != q->pub)
+			if (!CHECK(ring_reap(q, NULL, WAIT_MS) >= 0))
+				break;
+	}
+	after = free_kb();
+	if (!CHECK(before - after < LEAK_LIMIT_KB))
+		t_diag("%ld KiB free before, %ld after", before, after);
+	send_some(&r, 4);
+	rig_close(&r);
+	t_end();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 5 && argc != 6) {
+		fprintf(stderr, "usage: backends NODE KIND LOWER PEER [FILE]\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	kind = argv[2];
+	lower = argv[3];
+	file = argv[5];
+	look_up(lower, &lower_index, lower_mac);
+	look_up(argv[4], &peer_index, peer_mac);
+	if (file) {
+		both_ways(argv[1], RIG_FEATURES, true, "batches");
+		both_ways(argv[1], RIG_FEATURES, false, "one by one");
+		both_ways(argv[1], 0, true, "legacy");
+		/* In batches stock's queue of 6.1 stops amid such frames. */
+		both_ways(argv[1], F_V1 | F_OWN_HDR, strcmp(argv[1], "/dev/vhost-net"),
+			  "no header of its own");
+		short_frames(argv[1]);
+	} else {
+		both_ways(argv[1], F_V1 | F_OWN_HDR, false, "no header of its own");
+		both_ways(argv[1], F_OWN_HDR, false, "legacy, no header of its own");
+		both_ways(argv[1], 0, false, "PACKET_VNET_HDR");
+	}
+	return t_done();
+}

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Back ends beside the tap: frames both ways, contents checked, through macvtap, ipvtap and a
+# packet socket, each on one end of a cable (veth) whose other end is the network. And
+# segmentation of UDP tunnels, where the kernel's tun can do it. The same
+# on stock's node shows that the test is a fair one. Which files are refused: suite ioctl.
+# vm: timeout=180
+# shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
+# shellcheck source=guest-tests/lab/ktap.sh
+. /vd/guest-tests/lab/ktap.sh
+# shellcheck source=guest-tests/progs/relay.sh
+. /vd/guest-tests/progs/relay.sh
+
+cable() {
+	modprobe -a veth macvtap ipvtap tun tap
+	ip link add vd-a type veth peer name vd-b || return
+	for end in vd-a vd-b; do
+		echo 1 >/proc/sys/net/ipv6/conf/"$end"/disable_ipv6
+		ip link set "$end" mtu 1600 up
+	done
+}
+
+char_device() {
+	echo "/dev/tap$(cat /sys/class/net/vd-tap/ifindex)"
+}
+
+# on_cable TYPE MODE
+on_cable() {
+	ip link add link vd-a name vd-tap type "$1" mode "$2" || return
+	echo 1 >/proc/sys/net/ipv6/conf/vd-tap/disable_ipv6
+	ip link set vd-tap up
+	# How an ipvtap knows its frames.
+	[ "$1" != ipvtap ] || ip addr add 10.9.9.2/24 dev vd-tap || return
+	[ -c "$(char_device)" ]
+}
+
+all_kinds() {
+	for kind in "macvtap passthru" "ipvtap l2"; do
+		check "$1: ${kind% *} on the cable" on_cable "${kind% *}" "${kind#* }"
+		relay "$1: " backends "$2" "${kind% *}" vd-a vd-b "$(char_device)"
+		ip link del vd-tap
+	done
+	relay "$1: " backends "$2" "packet socket" vd-a vd-b
+	relay "$1: " tunnel "$2"
+}
+
+[ -x "$progs/backends" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
+check "a cable" cable
+check "stock vhost_net loads" modprobe vhost_net
+all_kinds stock /dev/vhost-net
+check "stock unloads" rmmod vhost_net
+for metadata in direct user; do
+	check "$metadata: the modules load" load_ours metadata=$metadata
+	all_kinds $metadata $node
+	check "$metadata: they unload" unload_ours
+done
+ip link del vd-a
+ktap_done
