@@ -154,10 +154,31 @@ test_cgroup() {
 	check "the cgroup can be removed: the worker has left it" rmdir $group
 }
 
+# top_shows PID: a queue of its moves packets through windows, now or soon
+top_shows() {
+	for _ in $(seq 10); do
+		/vd/bench/vhost-direct-top --once --json --interval 0.5 >/tmp/top || return
+		! top_has "$1" || return 0
+	done
+	return 1
+}
+
+top_has() {
+	python3 - "$1" /tmp/top <<'END'
+import json, sys
+rows = json.load(open(sys.argv[2]))["queues"]
+tx = [row for row in rows if row["pid"] == sys.argv[1] and row["queue"] == "tx"]
+print(tx)
+sys.exit(not (tx and tx[0]["owner"] == "device" and tx[0]["per_second"]["packets"] > 0
+              and tx[0]["path"] == "direct" and tx[0]["direct"] > 0.5))
+END
+}
+
 test_kill() {
 	for i in 1 2 3; do
 		holds "traffic runs ($i)" traffic
 		sleep 0.5
+		[ "$i" != 1 ] || check "vhost-direct-top shows it" top_shows "$held"
 		start=$(date +%s%N)
 		drop
 		end=$(date +%s%N)
