@@ -23,7 +23,7 @@
 #include "rig.h"
 #include "test.h"
 
-#define FRAMES		96
+#define FRAMES		48
 #define AT_ONCE		16
 #define SLOT		2048
 #define IP_HEAD		20

@@ -35,7 +35,8 @@ on_cable() {
 }
 
 all_kinds() {
-	for kind in "macvtap passthru" "ipvtap l2"; do
+	# How the ring is read has nothing to do with the back end: not all of it again.
+	[ "$1" = user ] || for kind in "macvtap passthru" "ipvtap l2"; do
 		check "$1: ${kind% *} on the cable" on_cable "${kind% *}" "${kind#* }"
 		relay "$1: " backends "$2" "${kind% *}" vd-a vd-b "$(char_device)"
 		ip link del vd-tap
