@@ -5,13 +5,15 @@
 KDIR ?= $(shell d=/lib/modules/$$(uname -r)/build; [ -e $$d ] && echo $$d || \
 	ls -d /lib/modules/*/build 2>/dev/null | sort -V | tail -n 1)
 DESTDIR ?=
+PREFIX ?= /usr/local
 J ?= $(shell nproc)
 SANITIZERS ?= lockdep kasan kcsan
 KERNEL ?= 6.1
 KERNELS ?= 6.1 6.12 7.2
 
-.PHONY: all modules clean install install-dkms uninstall programs bench bench-mm bench-ring \
-	test test-kernels test-sanitize features fuzz fuzz-ci check help qemu test-qemu setup setup-lab
+.PHONY: all modules clean install install-dkms install-tools uninstall sign deb programs \
+	bench bench-mm bench-ring test test-kernels test-sanitize features fuzz fuzz-ci check \
+	help qemu test-qemu setup setup-lab
 
 all: modules
 
@@ -29,7 +31,7 @@ clean:
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
 	rm -rf build
 
-install: modules
+install: modules install-tools
 	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	# Debian's headers lack what modules_install wants for this, so it skips it.
@@ -42,7 +44,20 @@ install-dkms:
 		install -D -m 644 $$f $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/$$f || exit 1; done
 	install -m 644 packaging/dkms.conf $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/dkms.conf
 
+install-tools:
+	install -D -m 755 bench/vhost-direct-top $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top
+	install -D -m 644 packaging/vhost-direct-top.8 $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
+
+# For Secure Boot: KEY= and CERT=, or keys made here once.
+sign: modules
+	packaging/sign --kdir $(KDIR) $(if $(KEY),--key $(KEY) --cert $(CERT)) vhost_direct.ko vhost_direct_net.ko
+
+deb:
+	.ci/setup deb
+	packaging/deb
+
 uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	find /lib/modules -name 'vhost_direct*.ko*' -path '*/extra/*' -delete
 	depmod -a
@@ -126,8 +141,12 @@ help:
 #: make features    what stock does and this one, too, by the results of the
 #:                  last test runs on each kernel
 #: make check       style, sparse, kernel-doc, shellcheck, warnings
-#: make install     install modules and udev rule on this host; then
-#:                  modprobe vhost_direct_net
+#: make install     install modules, udev rule and vhost-direct-top on this
+#:                  host; then modprobe vhost_direct_net
+#: make sign        sign the modules for Secure Boot, before make install
+#:                  (KEY=, CERT=; else keys are made once in build/sign)
+#: make deb         build Debian packages vhost-direct-dkms and -tools in
+#:                  build/deb
 #: make install-dkms
 #:                  install the sources for DKMS: docs/operators.md
 #: make uninstall   take them away again

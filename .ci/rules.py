@@ -11,6 +11,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUNCTION_LINES, FILE_LINES = 60, 700
 # Licence texts, other people's formats, and input of fuzzers.
 _FOREIGN = re.compile(r"(^|/)corpus/|(^|/)(LICENSE|\.gitignore|\.gitattributes)$|\.(patch|json|bin)$|"
+                      r"(^|/)debian/(changelog|copyright|source/format)$|"
                       # QEMU's licence, not ours.
                       r"^qemu-patches/.*/series$")
 
@@ -106,7 +107,7 @@ def spdx(source):
 
 # Hosts that only name something: a namespace, a reserved name, a place to read. What
 # serves packages comes from the machine's own configuration.
-_HOSTS = re.compile(r"^(www\.w3\.org|[a-z.]*\bgnu\.org|[a-z.]*\bfsf\.org|docs\.oasis-open\.org|"
+_HOSTS = re.compile(r"^(www\.w3\.org|www\.debian\.org|[a-z.]*\bgnu\.org|[a-z.]*\bfsf\.org|docs\.oasis-open\.org|"
                     r"lore\.kernel\.org|docs\.kernel\.org|qemu\.org|www\.qemu\.org|"
                     r"([a-z0-9-]+\.)*(example|invalid|test)(\.(org|com|net))?|localhost)$")
 _URL = re.compile(r"\b[a-z][a-z+]*://([A-Za-z0-9.-]+)")
