@@ -27,7 +27,7 @@ feature two
 feature three
   since 3.0
   impossible 6.1 : it has none
-  test *: third
+  test *: *third
 """
 
 
@@ -75,6 +75,8 @@ def _counting(t, folder):
     t.equal("status 1 with --strict", status, 1)
     _save(runs, "7.2", [("c.sh", "third", "pass")])
     t.equal("each kernel by itself", _sums(folder)[1], ["features: 6.1 0/2", "features: 7.2 1/3"])
+    _save(runs, "7.2", [("d.sh", "stock: third", "fail"), ("a.sh", "stock: first", "pass")])
+    t.equal("what stock's node does counts neither way", _sums(folder)[1][1], "features: 7.2 1/3")
     _save(runs, "7.2-kasan", [("a.sh", "first", "pass")])
     t.equal("a sanitizer's run is not the kernel's", _sums(folder)[1][1], "features: 7.2 1/3")
 
