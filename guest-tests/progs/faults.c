@@ -6,6 +6,8 @@
  *
  *	faults setup NODE	each call of a device's life: as KTAP
  *	faults inflight NODE	the worker's own, under traffic: as KTAP
+ *	faults iotlb NODE	both, with a device IOTLB: as KTAP
+ *	faults log NODE		both, with a dirty log: as KTAP
  *	faults owner NODE ERRNO	VHOST_SET_OWNER fails with that first: as KTAP
  *	faults map NODE		traffic that must take windows in the end: as KTAP
  */
@@ -19,54 +21,17 @@
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_direct.h"
+#include "faults.h"
 #include "rig.h"
 #include "test.h"
 
-/* No call allocates as often as that: then something never ends. */
-#define MOST	400
-#define PATIENCE_MS 3000
-
-static const char *path;
+const char *node_path;
 static struct rig r;
 static int spare;	/* an eventfd */
 
-static int nth_open(pid_t tid)
-{
-	char name[64] = "/proc/thread-self/fail-nth";
-	int fd;
-
-	if (tid)
-		snprintf(name, sizeof(name), "/proc/%d/task/%d/fail-nth", tid, tid);
-	fd = open(name, O_RDWR | O_CLOEXEC);
-	MUST(fd >= 0, "%s", name);
-	return fd;
-}
-
-static void nth_set(int fd, unsigned int n)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%u", n), tries = 0;
-
-	/* Writing copies from us: that may be the one that fails. */
-	while (pwrite(fd, text, len, 0) != len)
-		MUST(tries++ < 3, "fail-nth");
-}
-
-/* How many more were to come before the failure; 0: it has happened. */
-static unsigned int nth_left(int fd)
-{
-	char text[16] = { 0 };
-	int tries = 0;
-
-	/* As above; then the answer is one failure too many, which does no harm. */
-	while (pread(fd, text, sizeof(text) - 1, 0) <= 0)
-		MUST(tries++ < 3, "fail-nth");
-	return strtoul(text, NULL, 10);
-}
-
 static int do_open(void)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = open(node_path, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -229,11 +194,6 @@ static void fresh_rings(void)
 	tap_drain(&r.tap);
 }
 
-static bool plausible(int ret)
-{
-	return ret == 0 || ret == -ENOMEM || ret == -EFAULT;
-}
-
 /*
  * A device's life in which call @k meets failure @n. False if it has fewer
  * than @n places that can fail.
@@ -368,7 +328,7 @@ static void rx_recovers(uint8_t *into)
 
 static void inflight(bool batch, bool mapped)
 {
-	const struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = batch };
+	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = batch };
 	unsigned int n = 0, left = 0;
 	uint8_t *into;
 	int nth;
@@ -407,10 +367,10 @@ static void inflight(bool batch, bool mapped)
 /* What fails is up to the suite; it must fail cleanly, and once. */
 static void owner(int expected)
 {
-	struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = true };
+	struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = true };
 
 	t_begin("VHOST_SET_OWNER answers %d, then succeeds", expected);
-	o.fd = node_open(path);
+	o.fd = node_open(node_path);
 	CHECK_EQ(node_owner(o.fd), expected);
 	CHECK_EQ(node_call(o.fd, VHOST_RESET_OWNER, NULL), -EPERM);
 	CHECK_EQ(node_num(o.fd, 0, 16), -EPERM);
@@ -425,7 +385,7 @@ static void owner(int expected)
 
 static void map(void)
 {
-	const struct rig_opts o = { .node = path, .features = RIG_FEATURES, .batch = true };
+	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = true };
 	uint64_t user, direct;
 	unsigned int i;
 
@@ -449,24 +409,36 @@ static void map(void)
 	t_end();
 }
 
+static void usage(void)
+{
+	fprintf(stderr, "usage: faults setup|inflight|map|iotlb|log NODE\n"
+		"       faults owner NODE ERRNO\n");
+	exit(2);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc < 3) {
-		fprintf(stderr, "usage: faults setup|inflight|map NODE\n       faults owner NODE ERRNO\n");
-		return 2;
-	}
-	path = argv[2];
+	if (argc < 3)
+		usage();
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	node_path = argv[2];
 	if (!strcmp(argv[1], "setup")) {
 		setup();
 	} else if (!strcmp(argv[1], "owner")) {
 		owner(argc > 3 ? atoi(argv[3]) : 0);
 	} else if (!strcmp(argv[1], "map")) {
 		map();
-	} else {
+	} else if (!strcmp(argv[1], "iotlb")) {
+		faults_iotlb();
+	} else if (!strcmp(argv[1], "log")) {
+		faults_log();
+	} else if (!strcmp(argv[1], "inflight")) {
 		inflight(true, true);
 		inflight(true, false);
 		inflight(false, true);
 		inflight(false, false);
+	} else {
+		usage();
 	}
 	return t_done();
 }

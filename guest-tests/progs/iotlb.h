@@ -73,6 +73,11 @@ struct io {
 extern const char *node_path;
 
 void io_open(struct io *io, uint64_t features, bool v2);
+/* Its parts: all but the device; then calls that return 0 or -errno. */
+void io_prepare(struct io *io, uint64_t features, bool v2);
+int io_kind(struct io *io);
+int io_table(struct io *io);
+struct vq_told io_told(unsigned int i);
 void io_close(struct io *io);
 /* The IOMMU begins, or ceases, to answer. */
 void io_iommu(struct io *io, bool on);

@@ -126,10 +126,8 @@ int io_start(struct io *io, unsigned int i)
 	return node_backend(io->node, i, io->tap.fd);
 }
 
-void io_open(struct io *io, uint64_t features, bool v2)
+void io_prepare(struct io *io, uint64_t features, bool v2)
 {
-	uint64_t backend = v2 ? 1ull << VHOST_BACKEND_F_IOTLB_MSG_V2 : 0;
-	struct node_region r = { GPA_FILE, FILE_PAGES * PAGE };
 	unsigned int i;
 
 	memset(io, 0, sizeof(*io));
@@ -138,20 +136,47 @@ void io_open(struct io *io, uint64_t features, bool v2)
 	io->v2 = v2;
 	io->stock = !strcmp(node_path, "/dev/vhost-net");
 	memory(io);
-	r.user = (uintptr_t)io->file;
 	tap_open(&io->tap, HDR, true);
+	for (i = 0; i < 2; i++)
+		vq_init(&io->q[i], i, features, io->view + AT_RING * i + AT_DESC,
+			io->view + AT_RING * i + AT_AVAIL, io->view + AT_RING * i + AT_USED);
+}
+
+int io_kind(struct io *io)
+{
+	uint64_t backend = io->v2 ? 1ull << VHOST_BACKEND_F_IOTLB_MSG_V2 : 0;
+
+	return node_call(io->node, VHOST_SET_BACKEND_FEATURES, &backend);
+}
+
+int io_table(struct io *io)
+{
+	struct node_region r = { GPA_FILE, FILE_PAGES * PAGE, (uintptr_t)io->file };
+
+	return node_table(io->node, &r, 1);
+}
+
+struct vq_told io_told(unsigned int i)
+{
+	uint64_t ring = AT_RING * i;
+
+	return (struct vq_told){ ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED };
+}
+
+void io_open(struct io *io, uint64_t features, bool v2)
+{
+	unsigned int i;
+
+	io_prepare(io, features, v2);
 	io->node = node_open(node_path);
 	MUST(!fcntl(io->node, F_SETFL, O_NONBLOCK), "fcntl");
 	MUST(!node_owner(io->node), "VHOST_SET_OWNER");
-	CHECK_EQ(node_call(io->node, VHOST_SET_BACKEND_FEATURES, &backend), 0);
+	CHECK_EQ(io_kind(io), 0);
 	CHECK_EQ(node_features(io->node, io->features), 0);
-	CHECK_EQ(node_table(io->node, &r, 1), 0);
+	CHECK_EQ(io_table(io), 0);
 	for (i = 0; i < 2; i++) {
-		uint64_t ring = AT_RING * i;
-		const struct vq_told told = { ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED };
+		const struct vq_told told = io_told(i);
 
-		vq_init(&io->q[i], i, features, io->view + ring + AT_DESC,
-			io->view + ring + AT_AVAIL, io->view + ring + AT_USED);
 		CHECK_EQ(vq_setup(&io->q[i], io->node, &told), 0);
 		CHECK_EQ(io_start(io, i), 0);
 	}

@@ -24,6 +24,7 @@ ENOMEM, EFAULT = 12, 14
 
 def program(t, what, *args, limit=60):
     """A run of the program; its tests become this suite's."""
+    start = time.monotonic()
     try:
         done = sh([FAULTS, what, NODE, *map(str, args)], timeout=limit * SLOW)
         lines, status = done.stdout.splitlines(), done.returncode
@@ -35,6 +36,7 @@ def program(t, what, *args, limit=60):
             bad += not t.check(line.partition(" - ")[2], line.startswith("ok "))
         elif line.startswith(("# ", "Bail")):
             t.diag(line.removeprefix("# "))
+    t.diag(f"faults {what}: {time.monotonic() - start:.0f} s")
     if status not in (0, 1) or bool(status) != bool(bad):
         t.check(f"faults {what} ran to its end", False, f"status {status}\n{chr(10).join(lines)}")
 
@@ -108,6 +110,8 @@ def main():
             if arm():
                 program(t, "setup", limit=150)
                 program(t, "inflight")
+                program(t, "iotlb", limit=150)
+                program(t, "log", limit=150)
             else:
                 t.skip("every allocation and copy",
                        "no /proc/thread-self/fail-nth: not a kernel with fault injection")

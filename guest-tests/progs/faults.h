@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* faults: one failure of a task's calls, by number (/proc/PID/task/TID/fail-nth). */
+#ifndef GT_FAULTS_H
+#define GT_FAULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "vq.h"
+
+/* No call allocates as often as that: then something never ends. */
+#define MOST	400
+#define PATIENCE_MS 10000
+
+extern const char *node_path;
+
+/* Of a task, 0 for the caller. */
+int nth_open(pid_t tid);
+/* The nth place from now on that can fail does; 0: none. */
+void nth_set(int fd, unsigned int n);
+/* How many more were to come before the failure; 0: it has happened. */
+unsigned int nth_left(int fd);
+/* What a call may answer that met a failure. */
+bool plausible(int ret);
+
+/*
+ * Until @n buffers in all have come back. A device that says by VRING_ERR that
+ * it stopped goes on with the next kick; @again, if it isn't NULL, replaces a
+ * frame that a failure may have cost. Returns how often it said so, -1 if the
+ * buffers don't come.
+ */
+int vq_comes_back(struct vq *q, uint32_t n, void (*again)(void *), void *arg);
+
+void faults_iotlb(void);
+void faults_log(void);
+
+#endif /* GT_FAULTS_H */
