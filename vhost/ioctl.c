@@ -88,8 +88,9 @@ static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
 
 static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 {
-	u64 old[VD_PARTS];
 	struct vhost_vring_addr a;
+	u64 told[VD_PARTS];
+	int err;
 
 	if (copy_from_user(&a, arg, sizeof(a)))
 		return -EFAULT;
@@ -106,20 +107,20 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 	if (vq->backend && !vd_log_used_ok(vq, vq->log.base, a.flags,
 					   a.log_guest_addr))
 		return -EINVAL;
-	memcpy(old, vq->told, sizeof(old));
-	vq->told[VD_PART_DESC] = a.desc_user_addr;
-	vq->told[VD_PART_AVAIL] = a.avail_user_addr;
-	vq->told[VD_PART_USED] = a.used_user_addr;
-	vd_vq_place(vq);
-	/* A running ring moves: its windows go, and the new place must do. */
-	if (vq->backend && !vd_vq_access_ok(vq)) {
-		memcpy(vq->told, old, sizeof(old));
+	told[VD_PART_DESC] = a.desc_user_addr;
+	told[VD_PART_AVAIL] = a.avail_user_addr;
+	told[VD_PART_USED] = a.used_user_addr;
+	if (vq->backend) {
+		err = vd_vq_move(vq, told);
+		if (err)
+			return err;
+	} else {
+		memcpy(vq->told, told, sizeof(told));
 		vd_vq_place(vq);
-		return -EINVAL;
 	}
 	vq->log.ring = a.flags & BIT(VHOST_VRING_F_LOG);
 	vq->log.used_addr = a.log_guest_addr;
-	return vq->backend ? vd_vq_describe(vq) : 0;
+	return 0;
 }
 
 /*

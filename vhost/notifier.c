@@ -313,28 +313,39 @@ static int vd_mm_replace(struct vd_mm *vm)
 	return 0;
 }
 
+static void vd_mm_store(struct vd_winset *ws, const struct vd_span *span)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_SET_WINDOWS; i++) {
+		WRITE_ONCE(ws->span[i].start, span ? span[i].start : 0);
+		WRITE_ONCE(ws->span[i].end, span ? span[i].end : 0);
+	}
+}
+
 /**
  * vd_mm_publish - announce where a set's windows may be from now on
  * @vm: the mm
  * @ws: the set, with no window installed
  * @span: one for each window; NULL for no window at all
  *
- * Return: 0, or -ENOMEM and no window may be installed. Without spans this is
- * harmless: callbacks go on looking at the set, in vain.
+ * Return: 0, or -ENOMEM: the spans are those of before, and windows may be
+ * installed there. Without spans this is harmless: no window may be installed,
+ * callbacks go on looking at the set, in vain.
  * Context: may sleep; may not be called for one set from two threads at once.
  */
 int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
 		  const struct vd_span *span)
 {
-	unsigned int i;
+	struct vd_span old[VD_SET_WINDOWS];
 	int err;
 
 	mutex_lock(&vm->lock);
-	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		WRITE_ONCE(ws->span[i].start, span ? span[i].start : 0);
-		WRITE_ONCE(ws->span[i].end, span ? span[i].end : 0);
-	}
+	memcpy(old, ws->span, sizeof(old));
+	vd_mm_store(ws, span);
 	err = vd_mm_replace(vm);
+	if (err && span)
+		vd_mm_store(ws, old);
 	mutex_unlock(&vm->lock);
 	/* (A): the spans before the count; pairs with vd_mn_start(). */
 	smp_mb();

@@ -378,7 +378,7 @@ void vd_vq_place(struct vd_virtqueue *vq)
  * vd_vq_windows - tell the windows where the ring is
  * @vq: the virtqueue
  *
- * Drops what was mapped. Return: 0, or -ENOMEM and there are no windows.
+ * Drops what was mapped. Return: 0, or -ENOMEM and they are where they were.
  * Context: queue mutex; may sleep.
  */
 int vd_vq_windows(struct vd_virtqueue *vq)
@@ -400,19 +400,48 @@ int vd_vq_windows(struct vd_virtqueue *vq)
 }
 
 /**
- * vd_vq_describe - the ring has changed: its place, size or memory
+ * vd_vq_describe - the ring has changed: its size or its memory
  * @vq: the virtqueue
  *
  * Drops what was mapped. With an IOTLB the ring is looked for at the next
- * visit. Return: 0, or -ENOMEM and there are no windows.
+ * visit. Without memory for windows there are none: it goes by user access.
  * Context: queue mutex; may sleep.
  */
-int vd_vq_describe(struct vd_virtqueue *vq)
+void vd_vq_describe(struct vd_virtqueue *vq)
 {
-	if (!vq->giova.iotlb)
-		return vd_vq_windows(vq);
-	vd_giova_forget(vq);
-	return 0;
+	if (vq->giova.iotlb)
+		vd_giova_forget(vq);
+	else if (vd_vq_windows(vq))
+		vd_winset_clear(&vq->win);
+}
+
+/**
+ * vd_vq_move - a running ring is elsewhere from now on
+ * @vq: the virtqueue
+ * @told: the parts' addresses
+ *
+ * Return: 0; -EINVAL for a place that won't do, -ENOMEM: the ring is where it
+ * was. Context: device and queue mutex; may sleep.
+ */
+int vd_vq_move(struct vd_virtqueue *vq, const u64 told[VD_PARTS])
+{
+	u64 old[VD_PARTS];
+	int err = 0;
+
+	memcpy(old, vq->told, sizeof(old));
+	memcpy(vq->told, told, sizeof(old));
+	vd_vq_place(vq);
+	if (!vd_vq_access_ok(vq))
+		err = -EINVAL;
+	else if (vq->giova.iotlb)
+		vd_giova_forget(vq);
+	else
+		err = vd_vq_windows(vq);
+	if (err) {
+		memcpy(vq->told, old, sizeof(old));
+		vd_vq_place(vq);
+	}
+	return err;
 }
 
 static void vd_vq_ring_features(struct vd_virtqueue *vq)
@@ -432,12 +461,12 @@ static void vd_vq_ring_features(struct vd_virtqueue *vq)
  * vd_vq_refresh - the features of a running ring have changed
  * @vq: the virtqueue
  *
- * Return, context: as vd_vq_describe().
+ * Context: as vd_vq_describe().
  */
-int vd_vq_refresh(struct vd_virtqueue *vq)
+void vd_vq_refresh(struct vd_virtqueue *vq)
 {
 	vd_vq_ring_features(vq);
-	return vd_vq_describe(vq);
+	vd_vq_describe(vq);
 }
 
 /* Words of the ring by user access, wherever it lies. */

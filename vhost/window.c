@@ -125,6 +125,22 @@ static struct vd_span vd_range_span(const struct vd_range *r)
 	return (struct vd_span){ lo & PAGE_MASK, PAGE_ALIGN(hi) };
 }
 
+static void vd_windows_free(struct vd_window w[VD_SET_WINDOWS])
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		vd_window_free(&w[i]);
+}
+
+/* No burst begins with them any more. */
+static void vd_winset_unmap(struct vd_winset *ws)
+{
+	spin_lock(&ws->lock);
+	vd_winset_drop(ws);
+	spin_unlock(&ws->lock);
+}
+
 /**
  * vd_winset_clear - forget the windows
  * @ws: the set
@@ -133,15 +149,38 @@ static struct vd_span vd_range_span(const struct vd_range *r)
  */
 void vd_winset_clear(struct vd_winset *ws)
 {
-	unsigned int i;
-
-	spin_lock(&ws->lock);
-	vd_winset_drop(ws);
-	spin_unlock(&ws->lock);
+	vd_winset_unmap(ws);
 	if (ws->vm)
 		vd_mm_publish(ws->vm, ws, NULL);
-	for (i = 0; i < VD_SET_WINDOWS; i++)
-		vd_window_free(&ws->w[i]);
+	vd_windows_free(ws->w);
+}
+
+/* New windows in place of the old, which stay if that needs too much memory. */
+static int vd_winset_exchange(struct vd_winset *ws,
+			      const struct vd_range range[VD_SET_WINDOWS])
+{
+	struct vd_window w[VD_SET_WINDOWS] = {};
+	struct vd_span span[VD_SET_WINDOWS];
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < VD_SET_WINDOWS && !err; i++) {
+		err = vd_window_describe(&w[i], &range[i]);
+		span[i] = vd_range_span(&range[i]);
+	}
+	if (!err) {
+		vd_winset_unmap(ws);
+		err = vd_mm_publish(ws->vm, ws, span);
+	}
+	if (!err) {
+		/* A callback looks at windows while they are mapped, not now. */
+		spin_lock(&ws->lock);
+		for (i = 0; i < VD_SET_WINDOWS; i++)
+			swap(ws->w[i], w[i]);
+		spin_unlock(&ws->lock);
+	}
+	vd_windows_free(w);
+	return err;
 }
 
 /**
@@ -150,33 +189,27 @@ void vd_winset_clear(struct vd_winset *ws)
  * @range: its windows; they lie in user memory
  *
  * The pages are looked for when the windows are next wanted. If a range is in
- * pieces that no page of ours can show as one, the set stays empty.
- * Return: 0, or -ENOMEM and the set is empty.
+ * pieces that no page of ours can show as one, the set is empty then.
+ * Return: 0, or -ENOMEM and the set is described as it was.
  * Context: may sleep; the worker is kept out by the virtqueue's mutex.
  */
 int vd_winset_describe(struct vd_winset *ws,
 		       const struct vd_range range[VD_SET_WINDOWS])
 {
-	struct vd_span span[VD_SET_WINDOWS];
 	unsigned int i;
+	int err;
 
-	vd_winset_clear(ws);
 	if (!ws->vm)
 		return 0;
-	for (i = 0; i < VD_SET_WINDOWS; i++)
-		if (!vd_range_by_page(&range[i]))
-			return 0;
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		if (vd_window_describe(&ws->w[i], &range[i])) {
+		if (!vd_range_by_page(&range[i])) {
 			vd_winset_clear(ws);
-			return -ENOMEM;
+			return 0;
 		}
-		span[i] = vd_range_span(&range[i]);
 	}
-	if (vd_mm_publish(ws->vm, ws, span)) {
-		vd_winset_clear(ws);
-		return -ENOMEM;
-	}
+	err = vd_winset_exchange(ws, range);
+	if (err)
+		return err;
 	ws->backoff = 0;
 	ws->retry_at = jiffies;
 	ws->mapped = false;

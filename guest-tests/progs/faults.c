@@ -5,6 +5,7 @@
  * that matters: made again it succeeds, and the device works.
  *
  *	faults setup NODE	each call of a device's life: as KTAP
+ *	faults move NODE	a ring that runs is told another place: as KTAP
  *	faults inflight NODE	the worker's own, under traffic: as KTAP
  *	faults iotlb NODE	both, with a device IOTLB: as KTAP
  *	faults log NODE		both, with a dirty log: as KTAP
@@ -326,6 +327,80 @@ static void rx_recovers(uint8_t *into)
 		t_diag("%u frames arrived, none of them the last", late);
 }
 
+/* Another place for the ring, which holds what the first does. */
+static void place_twin(struct ring *twin, struct ring *q)
+{
+	ring_place(twin, &r.mem, q->index, q->num);
+	twin->kick = q->kick;
+	twin->call = q->call;
+	twin->err = q->err;
+}
+
+static void copy_ring(struct ring *to, const struct ring *from)
+{
+	memcpy(to->desc, from->desc, 16 * from->num);
+	memcpy(to->avail, from->avail, 4 + 2 * from->num + 2);
+	memcpy(to->used, from->used, 4 + 8 * from->num + 2);
+	to->pub = from->pub;
+	to->reaped = from->reaped;
+}
+
+/* Windows serve the ring, whatever user access it takes until they do. */
+static void direct_again(void)
+{
+	uint64_t before = node_stat(r.node, Q_TX, "bursts_direct");
+	unsigned int i;
+
+	for (i = 0; i < 200 && node_stat(r.node, Q_TX, "bursts_direct") == before; i++) {
+		rig_tx_good(&r, i % RIG_NUM);
+		sleep_ms(5);
+	}
+	CHECK(i < 200);
+}
+
+/*
+ * A running ring moves, or it doesn't: traffic goes on where the answer says
+ * that it is, by windows, without any further call.
+ */
+static void move(void)
+{
+	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = true };
+	struct ring *q = &r.q[Q_TX], twin, was;
+	unsigned int n, moved = 0, refused = 0;
+	bool hit = true;
+	int nth, ret;
+
+	t_begin("running: VHOST_SET_VRING_ADDR to another place: all or nothing");
+	rig_open(&r, &o);
+	nth = nth_open(0);
+	place_twin(&twin, q);
+	for (n = 1; hit && n < MOST; n++) {
+		rig_tx_good(&r, n % RIG_NUM);
+		copy_ring(&twin, q);
+		was = *q;
+		*q = twin;
+		nth_set(nth, n);
+		ret = q_addr(Q_TX);
+		hit = !nth_left(nth);
+		nth_set(nth, 0);
+		CHECK(plausible(ret));
+		moved += !ret;
+		refused += ret == -ENOMEM;
+		if (ret)
+			*q = was;
+		else
+			twin = was;
+		direct_again();
+	}
+	t_diag("%u failures: moved %u times, no memory %u times", n - 2, moved, refused);
+	/* Each window has two tables of its own, and all spans have one. */
+	CHECK(n < MOST && moved > 0 && refused >= 7);
+	close(nth);
+	rig_close(&r);
+	CHECK(worker_gone(getpid()));
+	t_end();
+}
+
 static void inflight(bool batch, bool mapped)
 {
 	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = batch };
@@ -411,7 +486,7 @@ static void map(void)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: faults setup|inflight|map|iotlb|log NODE\n"
+	fprintf(stderr, "usage: faults setup|move|inflight|map|iotlb|log NODE\n"
 		"       faults owner NODE ERRNO\n");
 	exit(2);
 }
@@ -428,6 +503,8 @@ int main(int argc, char **argv)
 		owner(argc > 3 ? atoi(argv[3]) : 0);
 	} else if (!strcmp(argv[1], "map")) {
 		map();
+	} else if (!strcmp(argv[1], "move")) {
+		move();
 	} else if (!strcmp(argv[1], "iotlb")) {
 		faults_iotlb();
 	} else if (!strcmp(argv[1], "log")) {

@@ -109,6 +109,7 @@ def main():
                 pages(t)
             if arm():
                 program(t, "setup", limit=150)
+                program(t, "move")
                 program(t, "inflight")
                 program(t, "iotlb", limit=150)
                 program(t, "log", limit=150)
