@@ -283,7 +283,10 @@ int main(int argc, char **argv)
 		both_ways(argv[1], RIG_FEATURES, true, "batches");
 		both_ways(argv[1], RIG_FEATURES, false, "one by one");
 		both_ways(argv[1], 0, true, "legacy");
-		/* In batches stock's queue of 6.1 stops amid such frames. */
+		/*
+		 * In batches stock's queue of 6.1 stops amid such frames: it
+		 * looks into a header that nobody has written.
+		 */
 		both_ways(argv[1], F_V1 | F_OWN_HDR, strcmp(argv[1], "/dev/vhost-net"),
 			  "no header of its own");
 		short_frames(argv[1]);
