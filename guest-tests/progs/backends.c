@@ -196,18 +196,6 @@ static void receive_some(struct rig *r, uint8_t *at, unsigned int n)
 	}
 }
 
-/* Buffers that are still offered must not be met by what follows. */
-static void restart_rx(struct rig *r)
-{
-	struct ring *q = &r->q[Q_RX];
-
-	CHECK_EQ(node_backend(r->node, Q_RX, -1), 0);
-	ring_close(q);
-	q->reaped = q->pub = ring_used_idx(q);
-	q->avail->idx = q->pub;
-	ring_start(q, r->node, r->tap.fd);
-}
-
 static void both_ways(const char *node, uint64_t features, bool batch, const char *how)
 {
 	struct tap link;
@@ -224,7 +212,8 @@ static void both_ways(const char *node, uint64_t features, bool batch, const cha
 	for (i = 0; i < FRAMES && !t_errors(); i += AT_ONCE) {
 		send_some(&r, AT_ONCE);
 		receive_some(&r, at, AT_ONCE);
-		restart_rx(&r);
+		/* Buffers that are still offered must not be met by what follows. */
+		ring_restart(&r.q[Q_RX], r.node, r.tap.fd);
 	}
 	rig_close(&r);
 	t_end();

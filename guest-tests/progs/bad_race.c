@@ -215,12 +215,8 @@ static void race_restart(struct bad *b, unsigned int qi)
 	struct rig *r = &b->r;
 	struct ring *q = &r->q[qi];
 
-	CHECK_EQ(node_backend(r->node, qi, -1), 0);
-	ring_close(q);
-	q->reaped = q->pub = ring_used_idx(q);
-	q->avail->idx = q->pub;
 	q->avail->flags = 0;
-	ring_start(q, r->node, r->tap.fd);
+	ring_restart(q, r->node, r->tap.fd);
 	sleep_ms(50);
 	tap_drain(&r->tap);
 }

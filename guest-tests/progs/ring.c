@@ -45,6 +45,15 @@ void ring_close(struct ring *r)
 	close(r->err);
 }
 
+void ring_restart(struct ring *r, int node, int socket)
+{
+	CHECK_EQ(node_backend(node, r->index, -1), 0);
+	ring_close(r);
+	r->reaped = r->pub = ring_used_idx(r);
+	r->avail->idx = r->pub;
+	ring_start(r, node, socket);
+}
+
 void desc_set(struct vring_desc *table, unsigned int i, uint64_t gpa, uint32_t len,
 	      uint16_t flags, uint16_t next)
 {

@@ -35,6 +35,8 @@ struct ring {
 void ring_place(struct ring *r, struct mem *m, unsigned int index, unsigned int num);
 void ring_start(struct ring *r, int node, int socket);
 void ring_close(struct ring *r);
+/* Stops it and starts it anew, empty: what is still offered is forgotten. */
+void ring_restart(struct ring *r, int node, int socket);
 void desc_set(struct vring_desc *table, unsigned int i, uint64_t gpa, uint32_t len,
 	      uint16_t flags, uint16_t next);
 void ring_publish(struct ring *r, uint16_t idx);

@@ -134,17 +134,10 @@ static void *kick(void *arg)
 /* A new start for both queues, whatever state they are in. */
 static void restart(struct rig *r)
 {
-	struct ring *q;
 	unsigned int i;
 
-	for (i = 0; i < 2; i++) {
-		q = &r->q[i];
-		CHECK_EQ(node_backend(r->node, i, -1), 0);
-		ring_close(q);
-		q->reaped = q->pub = ring_used_idx(q);
-		q->avail->idx = q->pub;
-		ring_start(q, r->node, r->tap.fd);
-	}
+	for (i = 0; i < 2; i++)
+		ring_restart(&r->q[i], r->node, r->tap.fd);
 	tap_drain(&r->tap);
 }
 
