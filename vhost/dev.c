@@ -53,6 +53,8 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 	vq->region = NULL;
 	vq->backend = NULL;
 	vq->features = 0;
+	vq->busy.timeout = 0;
+	vq->busy.armed = false;
 	vq->kick = NULL;
 	vq->call = NULL;
 	vq->err = NULL;

@@ -13,6 +13,7 @@
 #include <linux/vhost.h>
 
 #include "../virtio/ring.h"
+#include "busy.h"
 #include "dirtylog.h"
 #include "iotlb.h"
 #include "memtable.h"
@@ -87,6 +88,7 @@ enum {
  *        a ring that is unmapped for a while loses none.
  * @used_slots: slots of each; packed rings
  * @nused: how many
+ * @busy: its part of busy polling
  * @log: its part of the dirty log
  * @giova: its part of the IOTLB
  * @counters: statistics
@@ -116,6 +118,7 @@ struct vd_virtqueue {
 	struct vd_used *used;
 	u16 *used_slots;
 	unsigned int nused;
+	struct vd_busy busy;
 	struct vd_log log;
 	struct vd_giova giova;
 	struct vd_counters counters;
@@ -198,6 +201,7 @@ int vd_vq_flush(struct vd_virtqueue *vq);
 int vd_vq_no_notify(struct vd_virtqueue *vq);
 int vd_vq_notify(struct vd_virtqueue *vq);
 void vd_vq_kicked(struct vd_virtqueue *vq);
+int vd_vq_moved(struct vd_virtqueue *vq);
 void vd_vq_error(struct vd_virtqueue *vq, int err);
 
 /* guest.c */
@@ -256,6 +260,12 @@ static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u16 slots,
 	vq->used[vq->nused++] = vd_used_elem(&vq->ring, head, len);
 }
 
+/* Can the ring be used as it is? Queue mutex. */
+static inline bool vd_vq_found(const struct vd_virtqueue *vq)
+{
+	return likely(!vq->giova.iotlb) || vq->giova.found;
+}
+
 /**
  * vd_vq_ready - can the ring be used now?
  * @vq: the virtqueue, with a back end
@@ -266,8 +276,7 @@ static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u16 slots,
  */
 static inline bool vd_vq_ready(struct vd_virtqueue *vq)
 {
-	return likely(!vq->giova.iotlb) || vq->giova.found ||
-	       vd_giova_find_ring(vq);
+	return vd_vq_found(vq) || vd_giova_find_ring(vq);
 }
 
 static inline bool vd_vq_has(const struct vd_virtqueue *vq, unsigned int bit)

@@ -177,6 +177,26 @@ static long vd_get_base(struct vd_virtqueue *vq, void __user *arg)
 	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
 }
 
+static long vd_set_busy(struct vd_virtqueue *vq, void __user *arg)
+{
+	struct vhost_vring_state s;
+
+	if (copy_from_user(&s, arg, sizeof(s)))
+		return -EFAULT;
+	WRITE_ONCE(vq->busy.timeout, s.num);
+	return 0;
+}
+
+static long vd_get_busy(struct vd_virtqueue *vq, void __user *arg)
+{
+	struct vhost_vring_state s = {
+		.index = vq->index,
+		.num = vq->busy.timeout,
+	};
+
+	return copy_to_user(arg, &s, sizeof(s)) ? -EFAULT : 0;
+}
+
 /* @file is taken over, whatever the result. */
 static long vd_set_kick(struct vd_virtqueue *vq, struct file *file)
 {
@@ -254,6 +274,10 @@ static long vd_vring_locked(struct vd_virtqueue *vq, unsigned int cmd,
 	case VHOST_SET_VRING_CALL:
 	case VHOST_SET_VRING_ERR:
 		return vd_vring_file(vq, cmd, arg);
+	case VHOST_SET_VRING_BUSYLOOP_TIMEOUT:
+		return vd_set_busy(vq, arg);
+	case VHOST_GET_VRING_BUSYLOOP_TIMEOUT:
+		return vd_get_busy(vq, arg);
 	case VD_GET_STATS:
 		return vd_stats_copy(&vq->counters, arg);
 	default:

@@ -71,6 +71,8 @@ static int vd_net_open(struct inode *inode, struct file *f)
 	vd_poll_init(&rx->sock_poll, &rx->vq.worker, vd_net_rx_socket, EPOLLIN);
 	vd_poll_init(&tx->sock_poll, &tx->vq.worker, vd_net_tx_socket,
 		     EPOLLOUT);
+	vd_net_busy_init(rx);
+	vd_net_busy_init(tx);
 	n->vqs[VD_NET_RX] = &rx->vq;
 	n->vqs[VD_NET_TX] = &tx->vq;
 	vd_dev_init(&n->dev, n->vqs, VD_NET_QUEUES);

@@ -38,6 +38,7 @@ struct vd_frame {
  * @tunnel: headers tell of UDP tunnels; under the queue's mutex
  * @own_header: the socket knows no header: we strip it, or make it
  * @requeued: the next turn was asked for by ourselves, not by a kick
+ * @starved: it waits for buffers, not for frames. RX.
  * @rx_ring: the tap's ring, NULL for a socket without one. RX.
  * @rx_batch: what was taken from it. RX.
  * @rx_head: next of @rx_batch
@@ -54,6 +55,7 @@ struct vd_net_queue {
 	bool own_header;
 	bool tunnel;
 	bool requeued;
+	bool starved;
 	struct ptr_ring *rx_ring;
 	void **rx_batch;
 	u32 rx_head;
@@ -80,6 +82,9 @@ static inline struct vd_net_queue *vd_net_queue_of(struct vd_virtqueue *vq)
 {
 	return container_of(vq, struct vd_net_queue, vq);
 }
+
+/* net_busy.c */
+void vd_net_busy_init(struct vd_net_queue *q);
 
 /* net_tx.c */
 void vd_net_tx_kick(struct vd_work *work);
@@ -125,6 +130,18 @@ static inline void vd_net_poll(struct vd_net_queue *q)
 }
 
 /**
+ * vd_net_again - have the queue's work queued without a kick
+ * @q: the queue
+ *
+ * Context: queue mutex.
+ */
+static inline void vd_net_again(struct vd_net_queue *q)
+{
+	q->requeued = true;
+	vd_poll_queue(&q->vq.poll);
+}
+
+/**
  * vd_net_exceeds - has a queue had its share?
  * @q: the queue; if so its work is queued again, behind that of others
  * @packets: moved since the worker came here
@@ -136,8 +153,7 @@ static inline bool vd_net_exceeds(struct vd_net_queue *q, u32 packets,
 	if (likely(packets < VD_NET_WEIGHT_PACKETS &&
 		   bytes < VD_NET_WEIGHT_BYTES))
 		return false;
-	q->requeued = true;
-	vd_poll_queue(&q->vq.poll);
+	vd_net_again(q);
 	return true;
 }
 

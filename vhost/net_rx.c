@@ -330,6 +330,9 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	int more;
 
 	if (err == -VD_RX_NO_BUFFERS) {
+		rx->q->starved = true;
+		if (vd_busy_wait(vq))
+			return false;
 		more = vd_vq_notify(vq);
 		if (!more)
 			return false;
@@ -357,7 +360,9 @@ static void vd_rx_loop(struct vd_rx *rx)
 	do {
 		len = vd_rx_peek(q, rx->sock);
 		if (!len) {
-			vd_net_poll(q);
+			q->starved = false;
+			if (!vd_busy_wait(vq))
+				vd_net_poll(q);
 			break;
 		}
 		err = vd_rx_frame(rx, len + q->hlen);
@@ -390,6 +395,7 @@ static void vd_net_rx(struct vd_net_queue *q)
 		goto out;
 	if (!vd_vq_ready(vq))
 		goto out;
+	vq->busy.armed = false;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);
 	rx.log = vd_vq_has(vq, VHOST_F_LOG_ALL);

@@ -303,6 +303,8 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
 
 	n = vd_vq_pop(vq, VD_BURST);
 	if (!n) {
+		if (vd_busy_wait(vq))
+			return false;
 		n = vd_vq_notify(vq);
 		if (n > 0) {
 			vd_vq_no_notify(vq);
@@ -347,6 +349,7 @@ static void vd_net_tx(struct vd_net_queue *q)
 		goto out;
 	if (!vd_vq_ready(vq))
 		goto out;
+	vq->busy.armed = false;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);
 	/* What an earlier fault left over goes first. */

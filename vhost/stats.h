@@ -31,7 +31,12 @@ struct vd_stats;
 	X(inval_missed)		/* of pages of the ring, with no window mapped */ \
 	X(logged)		/* bits set in the dirty log */		\
 	X(log_failures)		/* writes of which the log wasn't told */ \
-	X(iotlb_misses)		/* translations asked for */
+	X(iotlb_misses)		/* translations asked for */		\
+	X(polls)		/* times the worker polled, not slept */ \
+	X(poll_hits)		/* of these, those that found work */	\
+	X(poll_rests)		/* of these, those that ended with the wish for a kick */ \
+	X(poll_yields)		/* of these, those for another task's sake */ \
+	X(poll_looks)		/* looks at the ring or socket for it */
 
 struct vd_counters {
 #define X(name) u64 name;

@@ -61,6 +61,16 @@ static noinline int vd_pop_packed_##way(struct vd_virtqueue *vq,	\
 	       vd_pop_rest_##way(vq, mem, max, &w);			\
 }
 
+#define VD_LOOKER(kind, way)						\
+static noinline int vd_moved_##kind##_##way(struct vd_virtqueue *vq,	\
+					    const void *mem)		\
+{									\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
+	return vd_##kind##_moved(&vq->ring, &vd_##way##_ops, mem);	\
+}
+
 #define VD_WRITER(kind, way, push, ...)					\
 static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
 					    const void *mem)		\
@@ -101,6 +111,14 @@ VD_PACKED_READER(paged)
 VD_PACKED_READER(user)
 VD_SPLIT_READER(piece)
 VD_PACKED_READER(piece)
+VD_LOOKER(split, contig)
+VD_LOOKER(split, paged)
+VD_LOOKER(split, user)
+VD_LOOKER(split, piece)
+VD_LOOKER(packed, contig)
+VD_LOOKER(packed, paged)
+VD_LOOKER(packed, user)
+VD_LOOKER(packed, piece)
 VD_WRITER(split, contig, vd_split_push)
 VD_WRITER(split, paged, vd_split_push)
 VD_WRITER(split, user, vd_split_push)
@@ -272,6 +290,32 @@ void vd_vq_kicked(struct vd_virtqueue *vq)
 	trace_vd_kick(vq, vq->counters.kicks);
 }
 EXPORT_SYMBOL_GPL(vd_vq_kicked);
+
+/**
+ * vd_vq_moved - has the driver published more since the last look?
+ * @vq: the virtqueue
+ *
+ * For busy polling, many times over. Windows that are gone are not looked for
+ * here: what the driver publishes next brings them back.
+ * Return: 1 or 0, or -VD_FAULT. Context: worker, queue mutex; may sleep.
+ */
+int vd_vq_moved(struct vd_virtqueue *vq)
+{
+	struct vd_winset *ws = &vq->win;
+	int ret;
+
+	vd_stat_inc(&vq->counters, poll_looks);
+	if (likely(vd_winset_enter(ws))) {
+		ret = likely(ws->contig) ? vd_vq_kind(vq, moved, contig, ws) :
+					   vd_vq_kind(vq, moved, paged, ws);
+		vd_winset_leave(ws);
+		return ret;
+	}
+	return likely(!vq->giova.scattered) ?
+	       vd_vq_kind(vq, moved, user, vq) :
+	       vd_vq_kind(vq, moved, piece, vq);
+}
+EXPORT_SYMBOL_GPL(vd_vq_moved);
 
 /**
  * vd_vq_error - stop a queue until the next kick

@@ -481,8 +481,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * @end: end of the range
  * @clear: begin anew
  *
- * A page is young if there was a burst since it was last asked for: the count
- * of bursts tells, so that the worker has nothing to do for it. Each page is
+ * A page is young if there was a burst since it was last asked for, or a look
+ * by busy polling: their count tells, so that the worker has nothing to do for it. Each page is
  * asked for by itself. Those of a ring so large that they share a slot may
  * look older than they are.
  *
@@ -492,7 +492,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 		   unsigned long end, bool clear)
 {
-	u32 now = READ_ONCE(ws->counters->bursts_direct);
+	u32 now = READ_ONCE(ws->counters->bursts_direct) +
+		  READ_ONCE(ws->counters->poll_looks);
 	bool young = false;
 	unsigned int i;
 

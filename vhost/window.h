@@ -73,8 +73,8 @@ struct vd_window {
  * @backoff: current delay in jiffies; worker
  * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
  *        by callbacks without it.
- * @aged: for each page, by its number: @counters' bursts_direct, cut to 32 bits,
- *        when aging last asked for it. Callbacks alone, without a lock.
+ * @aged: for each page, by its number: @counters' bursts_direct and poll_looks,
+ *        cut to 32 bits, when aging last asked for it. Callbacks alone, without a lock.
  * @vm: the mm; NULL while the set has none
  * @node: in @vm
  * @counters: where events are counted

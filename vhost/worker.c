@@ -12,6 +12,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
+#include "busy.h"
 #include "worker.h"
 
 /* The bit of vd_work.flags that says: requested and not yet begun. */
@@ -47,12 +48,15 @@ static int vd_worker_main(void *data)
 		if (kthread_should_stop())
 			break;
 		list = llist_del_all(&w->work);
-		if (!list) {
+		if (!list && list_empty(&w->busy)) {
 			schedule();
 			continue;
 		}
 		__set_current_state(TASK_RUNNING);
 		vd_worker_run_all(list);
+		/* After each round of work: what is polled has nobody's kick. */
+		if (unlikely(!list_empty(&w->busy)))
+			vd_busy_turn(w);
 	}
 	__set_current_state(TASK_RUNNING);
 	kthread_unuse_mm(w->mm);
@@ -90,14 +94,19 @@ EXPORT_SYMBOL_GPL(vd_worker_queue);
 
 struct vd_sync_work {
 	struct vd_work work;
+	struct vd_worker *worker;
 	struct completion done;
 	struct task_struct *owner;
 	int ret;
 };
 
+/* The waiter may be about to stop a queue, or give it another worker. */
 static void vd_flush_work(struct vd_work *work)
 {
-	complete(&container_of(work, struct vd_sync_work, work)->done);
+	struct vd_sync_work *s = container_of(work, struct vd_sync_work, work);
+
+	vd_busy_end(s->worker);
+	complete(&s->done);
 }
 
 static void vd_cgroup_work(struct vd_work *work)
@@ -110,7 +119,7 @@ static void vd_cgroup_work(struct vd_work *work)
 
 static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
 {
-	struct vd_sync_work s = { .owner = current };
+	struct vd_sync_work s = { .worker = w, .owner = current };
 
 	init_completion(&s.done);
 	vd_work_init(&s.work, fn);
@@ -123,6 +132,7 @@ static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
  * vd_worker_flush - wait until all work queued so far has been done
  * @w: a worker; without a thread there is nothing to wait for
  *
+ * No queue is polled then, unless its work has been queued since.
  * Context: may sleep; not on the worker, not with a virtqueue's mutex held.
  */
 void vd_worker_flush(struct vd_worker *w)
@@ -147,6 +157,7 @@ int vd_worker_start(struct vd_worker *w, struct mm_struct *mm)
 
 	w->mm = mm;
 	init_llist_head(&w->work);
+	INIT_LIST_HEAD(&w->busy);
 	task = kthread_create(vd_worker_main, w, "vhost-%d", current->pid);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
@@ -168,7 +179,7 @@ void vd_worker_stop(struct vd_worker *w)
 {
 	if (!w->task)
 		return;
-	WARN_ON_ONCE(!llist_empty(&w->work));
+	WARN_ON_ONCE(!llist_empty(&w->work) || !list_empty(&w->busy));
 	kthread_stop(w->task);
 	w->task = NULL;
 	w->mm = NULL;

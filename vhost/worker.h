@@ -3,6 +3,7 @@
 #ifndef VD_WORKER_H
 #define VD_WORKER_H
 
+#include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/poll.h>
 #include <linux/types.h>
@@ -26,11 +27,13 @@ struct vd_work {
  * struct vd_worker - a kernel thread in its owner's memory and cgroups
  * @task: the thread, NULL when there is none
  * @work: requested work, newest first
+ * @busy: queues that are polled; the thread alone
  * @mm: the owner's memory; the device holds the reference
  */
 struct vd_worker {
 	struct task_struct *task;
 	struct llist_head work;
+	struct list_head busy;
 	struct mm_struct *mm;
 };
 

@@ -119,4 +119,20 @@ vd_packed_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 	return vd_packed_poll(r, ops, mem, seen);
 }
 
+/**
+ * vd_packed_moved - has the driver made more available since the last look?
+ * @r: the ring, which is left as it is
+ * @ops: accessors, constant
+ * @mem: for @ops
+ *
+ * Return: 1 or 0, as vd_packed_notify() counts; -VD_FAULT. See
+ * vd_split_moved().
+ */
+static __always_inline int
+vd_packed_moved(const struct vd_ring *r, const struct vd_mem_ops *ops,
+		const void *mem)
+{
+	return vd_packed_poll(r, ops, mem, vd_packed_seen(r));
+}
+
 #endif /* VD_RING_PACKED_EVENT_H */

@@ -400,4 +400,26 @@ vd_split_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 	return vd_split_look(r, ops, mem);
 }
 
+/**
+ * vd_split_moved - has the driver published more since the last look?
+ * @r: the ring, which is left as it is
+ * @ops: accessors, constant
+ * @mem: for @ops
+ *
+ * For a device that polls instead of asking for a kick: a hint, which counts
+ * as vd_split_notify() counts; what there is, vd_split_pop() will find.
+ *
+ * Return: 1 or 0; -VD_FAULT.
+ */
+static __always_inline int
+vd_split_moved(const struct vd_ring *r, const struct vd_mem_ops *ops,
+	       const void *mem)
+{
+	u16 raw;
+
+	if (unlikely(ops->read16(mem, VD_PART_AVAIL, VD_SPLIT_IDX, &raw)))
+		return -VD_FAULT;
+	return vd_ring16(r, raw) != r->avail_idx;
+}
+
 #endif /* VD_RING_SPLIT_H */

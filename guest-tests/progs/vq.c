@@ -25,6 +25,7 @@ void vq_init(struct vq *q, unsigned int index, uint64_t features, uint8_t *desc,
 	memset(q, 0, sizeof(*q));
 	q->index = index;
 	q->packed = features & F_PACKED;
+	q->event_idx = features & F_EVENT;
 	q->desc = desc;
 	q->avail = avail;
 	q->used = used;
@@ -100,6 +101,46 @@ void vq_offer(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
 void vq_kick(struct vq *q)
 {
 	event_post(q->kick);
+}
+
+static bool kick_wanted_split(struct vq *q, uint32_t old)
+{
+	uint16_t flags = __atomic_load_n((uint16_t *)q->used, __ATOMIC_RELAXED);
+	uint16_t event = __atomic_load_n((uint16_t *)(q->used + 4 + 8 * VQ_NUM), __ATOMIC_RELAXED);
+
+	if (!q->event_idx)
+		return !(flags & VRING_USED_F_NO_NOTIFY);
+	return (uint16_t)(q->next - event - 1) < (uint16_t)(q->next - old);
+}
+
+static bool kick_wanted_packed(struct vq *q, uint32_t old)
+{
+	uint16_t flags = __atomic_load_n((uint16_t *)q->used + 1, __ATOMIC_ACQUIRE);
+	uint16_t place = __atomic_load_n((uint16_t *)q->used, __ATOMIC_RELAXED);
+	uint32_t at;
+
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC)
+		return flags == VRING_PACKED_EVENT_FLAG_ENABLE;
+	for (at = old; at != q->next; at++)
+		if ((at % VQ_NUM | (at / VQ_NUM % 2 ? 0 : 1 << 15)) == place)
+			return true;
+	return false;
+}
+
+bool vq_kick_wanted(struct vq *q, uint32_t old)
+{
+	/* What was offered is out before the device's wish is read. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return q->packed ? kick_wanted_packed(q, old) : kick_wanted_split(q, old);
+}
+
+bool vq_kick_if(struct vq *q, uint32_t old)
+{
+	bool wanted = vq_kick_wanted(q, old);
+
+	if (wanted)
+		vq_kick(q);
+	return wanted;
 }
 
 /* In order a used descriptor may stand for those before it: its id tells. */

@@ -23,12 +23,14 @@
  * @desc: split: descriptors; packed: the ring
  * @avail: split: avail; packed: the driver's events
  * @used: split: used; packed: the device's events
+ * @event_idx: kicks are asked for by place
  * @next: slot that is offered next, running on
  * @seen: slot whose return is awaited next, running on
  */
 struct vq {
 	unsigned int index;
 	bool packed;
+	bool event_idx;
 	uint8_t *desc;
 	uint8_t *avail;
 	uint8_t *used;
@@ -56,6 +58,10 @@ void vq_close(struct vq *q);
 /* One buffer in a chain of its own; @flags as of a split descriptor. */
 void vq_offer(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags);
 void vq_kick(struct vq *q);
+/* Did the device ask for a kick at one of the slots from @old on that were offered? */
+bool vq_kick_wanted(struct vq *q, uint32_t old);
+/* Kicks if so; says whether. */
+bool vq_kick_if(struct vq *q, uint32_t old);
 /* Buffers that came back so far, counting each once. In order only. */
 uint32_t vq_returned(struct vq *q);
 /* Waits until @n in all have come back; false if they don't. */

@@ -24,7 +24,6 @@ features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock hasn't|befo
 VHOST_SET_FEATURES, bit 35|EOPNOTSUPP|0|and so is accepted|before 7.2
 features offered, bit 40|0|1|reset of one queue (VIRTIO_F_RING_RESET): stock hasn't|before 6.12
 VHOST_SET_FEATURES, bit 40|EOPNOTSUPP|0|and so is accepted|before 6.12
-owner, VHOST_?ET_VRING_BUSYLOOP_TIMEOUT, *|*|ENOTTY|busy polling isn't offered: the call is unknown
 memory table: stopped, size 0 at 0|0|EFAULT|stock takes it for the whole address space
 memory table: stopped, *kernel memory|0|EFAULT|stock sees it only when a queue starts; before that nothing is used
 memory table: stopped, user address wraps|0|EFAULT|the same

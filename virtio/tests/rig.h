@@ -152,12 +152,28 @@ static noinline int rig_push(struct rig *r, const struct vd_used *elem, u32 n)
 	return ret;
 }
 
+static noinline int rig_moved(struct rig *r)
+{
+	int ret = r->ring.packed ?
+		vd_packed_moved(&r->ring, &vd_watch_ops, &r->watch) :
+		vd_split_moved(&r->ring, &vd_watch_ops, &r->watch);
+
+	CHECK_EQ(r->watch.outside, 0);
+	watch_reset(&r->watch);
+	return ret;
+}
+
+/* What a poll would have said before is what the look after the wish says. */
 static noinline int rig_notify(struct rig *r)
 {
+	bool fails = r->watch.fail_at != WATCH_NEVER;
+	int moved = fails ? 0 : rig_moved(r);
 	int ret = r->ring.packed ?
 		vd_packed_notify(&r->ring, &vd_watch_ops, &r->watch) :
 		vd_split_notify(&r->ring, &vd_watch_ops, &r->watch);
 
+	if (!fails)
+		CHECK_EQ(moved, ret != 0);
 	CHECK_EQ(r->watch.outside, 0);
 	watch_reset(&r->watch);
 	return ret;

@@ -177,6 +177,8 @@ static void suppression_with_a_fault_at_every_access(void)
 		CHECK_EQ(rig_notify(&r), -VD_FAULT);
 		CHECK_EQ(rig_notify(&r), 0);
 		r.watch.fail_at = 0;
+		CHECK_EQ(rig_moved(&r), -VD_FAULT);
+		r.watch.fail_at = 0;
 		CHECK_EQ(rig_no_notify(&r), event_idx ? 0 : -VD_FAULT);
 		CHECK_EQ(mock_raw_used_flags(&r.drv), 0);
 		/* What failed is done at the next call. */

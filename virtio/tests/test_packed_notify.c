@@ -236,6 +236,8 @@ static void suppression_with_a_fault_at_every_access(void)
 		}
 		CHECK_EQ(rig_notify(&r), 0);
 		r.watch.fail_at = 0;
+		CHECK_EQ(rig_moved(&r), -VD_FAULT);
+		r.watch.fail_at = 0;
 		CHECK_EQ(rig_no_notify(&r), -VD_FAULT);
 		CHECK_EQ(mock_packed_raw_flags(&r.pk), event_idx ?
 			 MOCK_EVENT_DESC : MOCK_EVENT_ENABLE);
