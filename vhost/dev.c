@@ -277,6 +277,7 @@ void vd_dev_cleanup(struct vd_dev *dev)
 		vd_vq_cleanup(dev->vqs[i]);
 	vd_iotlb_stop(dev);
 	dev->backend_features = 0;
+	dev->fork = false;
 	if (dev->log)
 		eventfd_ctx_put(dev->log);
 	dev->log = NULL;

@@ -133,6 +133,7 @@ struct vd_virtqueue {
  * @workers: the threads, by number
  * @vqs: the virtqueues
  * @nvqs: how many
+ * @fork: workers are threads of the owner's own
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @iotlb: translations; changed with all queues' mutexes, too
@@ -149,6 +150,7 @@ struct vd_dev {
 	struct vd_worker *workers[VD_WORKERS_MAX];
 	struct vd_virtqueue **vqs;
 	unsigned int nvqs;
+	bool fork;
 	bool direct;
 	struct eventfd_ctx *log;
 	struct vhost_iotlb *iotlb;

@@ -2,7 +2,9 @@
 /*
  * A worker: a kernel thread of a device, in the owner's mm and cgroups, named
  * "vhost-<pid of the owner>" as stock's, because people's pinning scripts look
- * for that name.
+ * for that name. Or, where the owner asks for it (VHOST_SET_FORK_FROM_OWNER), a
+ * thread of the owner's own, of the same name, which inherits all that threads
+ * inherit, and is killed with its process.
  */
 #include <linux/cgroup.h>
 #include <linux/completion.h>
@@ -13,6 +15,7 @@
 #include <linux/sched.h>
 
 #include "busy.h"
+#include "compat/task.h"
 #include "worker.h"
 
 /* The bit of vd_work.flags that says: requested and not yet begun. */
@@ -36,10 +39,28 @@ static void vd_worker_run_all(struct llist_node *list)
 	}
 }
 
+/* A round; false if there was nothing to do. The thread is about to sleep. */
+static bool vd_worker_round(void *data)
+{
+	struct vd_worker *w = data;
+	struct llist_node *list = llist_del_all(&w->work);
+
+	if (!list && list_empty(&w->busy))
+		return false;
+	__set_current_state(TASK_RUNNING);
+	/* A thread of the owner's has no other way to say who it is. */
+	if (unlikely(w->task != current))
+		WRITE_ONCE(w->task, current);
+	vd_worker_run_all(list);
+	/* After each round of work: what is polled has nobody's kick. */
+	if (unlikely(!list_empty(&w->busy)))
+		vd_busy_turn(w);
+	return true;
+}
+
 static int vd_worker_main(void *data)
 {
 	struct vd_worker *w = data;
-	struct llist_node *list;
 
 	kthread_use_mm(w->mm);
 	for (;;) {
@@ -47,20 +68,28 @@ static int vd_worker_main(void *data)
 		set_current_state(TASK_INTERRUPTIBLE);
 		if (kthread_should_stop())
 			break;
-		list = llist_del_all(&w->work);
-		if (!list && list_empty(&w->busy)) {
+		if (!vd_worker_round(w))
 			schedule();
-			continue;
-		}
-		__set_current_state(TASK_RUNNING);
-		vd_worker_run_all(list);
-		/* After each round of work: what is polled has nobody's kick. */
-		if (unlikely(!list_empty(&w->busy)))
-			vd_busy_turn(w);
 	}
 	__set_current_state(TASK_RUNNING);
 	kthread_unuse_mm(w->mm);
 	return 0;
+}
+
+/*
+ * The owner's thread is killed, and this is the last that it does: no more work
+ * is taken, and what was taken is done, as others may be waiting for it.
+ */
+static void vd_worker_killed(void *data)
+{
+	struct vd_worker *w = data;
+
+	WRITE_ONCE(w->running, false);
+	/* Who has seen it set has queued its work. */
+	synchronize_rcu();
+	vd_worker_run_all(llist_del_all(&w->work));
+	vd_busy_end(w);
+	complete_all(&w->dead);
 }
 
 /**
@@ -80,15 +109,24 @@ EXPORT_SYMBOL_GPL(vd_work_init);
  * @w: a worker; without a thread nothing happens
  * @work: the item, queued at most once at a time
  *
- * Context: any.
+ * Return: false without a thread. Context: any.
  */
-void vd_worker_queue(struct vd_worker *w, struct vd_work *work)
+bool vd_worker_queue(struct vd_worker *w, struct vd_work *work)
 {
-	if (!w->task || test_and_set_bit(VD_WORK_QUEUED, &work->flags))
-		return;
-	/* The first of a batch wakes; the worker takes the whole list. */
-	if (llist_add(&work->node, &w->work))
-		wake_up_process(w->task);
+	bool running;
+
+	rcu_read_lock();
+	running = READ_ONCE(w->running);
+	if (running && !test_and_set_bit(VD_WORK_QUEUED, &work->flags) &&
+	    /* The first of a batch wakes; the worker takes the whole list. */
+	    llist_add(&work->node, &w->work)) {
+		if (w->vtask)
+			vd_task_wake(w->vtask);
+		else
+			wake_up_process(w->task);
+	}
+	rcu_read_unlock();
+	return running;
 }
 EXPORT_SYMBOL_GPL(vd_worker_queue);
 
@@ -123,8 +161,11 @@ static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
 
 	init_completion(&s.done);
 	vd_work_init(&s.work, fn);
-	vd_worker_queue(w, &s.work);
-	wait_for_completion(&s.done);
+	/* One that is being killed does what it was asked to before. */
+	if (vd_worker_queue(w, &s.work))
+		wait_for_completion(&s.done);
+	else if (w->vtask)
+		wait_for_completion(&w->dead);
 	return s.ret;
 }
 
@@ -137,20 +178,36 @@ static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
  */
 void vd_worker_flush(struct vd_worker *w)
 {
-	if (w->task)
-		vd_worker_call(w, vd_flush_work);
+	vd_worker_call(w, vd_flush_work);
 }
 EXPORT_SYMBOL_GPL(vd_worker_flush);
+
+/* The caller's own: its memory, its cgroups, its limits. */
+static int vd_worker_fork(struct vd_worker *w)
+{
+	struct vhost_task *task;
+	char name[TASK_COMM_LEN];
+
+	snprintf(name, sizeof(name), "vhost-%d", current->pid);
+	task = vd_task_create(vd_worker_round, vd_worker_killed, w, name);
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	w->vtask = task;
+	w->running = true;
+	vd_task_start(task);
+	return 0;
+}
 
 /**
  * vd_worker_start - start the thread for the calling process
  * @w: the worker
  * @mm: the caller's memory, with a reference that outlives the worker
+ * @fork: one of the caller's own, not the kernel's
  *
  * Return: 0, or what thread creation or joining the cgroups answered; then
  * there is no thread. Context: may sleep.
  */
-int vd_worker_start(struct vd_worker *w, struct mm_struct *mm)
+int vd_worker_start(struct vd_worker *w, struct mm_struct *mm, bool fork)
 {
 	struct task_struct *task;
 	int err;
@@ -158,10 +215,14 @@ int vd_worker_start(struct vd_worker *w, struct mm_struct *mm)
 	w->mm = mm;
 	init_llist_head(&w->work);
 	INIT_LIST_HEAD(&w->busy);
+	init_completion(&w->dead);
+	if (fork)
+		return vd_worker_fork(w);
 	task = kthread_create(vd_worker_main, w, "vhost-%d", current->pid);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	w->task = task;
+	w->running = true;
 	wake_up_process(task);
 	err = vd_worker_call(w, vd_cgroup_work);
 	if (err)
@@ -177,10 +238,15 @@ int vd_worker_start(struct vd_worker *w, struct mm_struct *mm)
  */
 void vd_worker_stop(struct vd_worker *w)
 {
-	if (!w->task)
+	if (!w->task && !w->vtask)
 		return;
 	WARN_ON_ONCE(!llist_empty(&w->work) || !list_empty(&w->busy));
-	kthread_stop(w->task);
+	w->running = false;
+	if (w->vtask)
+		vd_task_stop(w->vtask);
+	else
+		kthread_stop(w->task);
+	w->vtask = NULL;
 	w->task = NULL;
 	w->mm = NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef VD_WORKER_H
 #define VD_WORKER_H
 
+#include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/poll.h>
@@ -13,6 +14,7 @@ struct file;
 struct mm_struct;
 struct task_struct;
 struct vd_work;
+struct vhost_task;
 
 typedef void (*vd_work_fn)(struct vd_work *work);
 
@@ -24,14 +26,21 @@ struct vd_work {
 };
 
 /**
- * struct vd_worker - a kernel thread in its owner's memory and cgroups
- * @task: the thread, NULL when there is none
+ * struct vd_worker - a thread in its owner's memory and cgroups
+ * @running: it takes work. Cleared when there is no thread, or it was killed;
+ *           who has seen it set in an RCU section gets the work done.
+ * @task: the thread; of the owner's, once it runs
+ * @vtask: the same if it is one of the owner's own, else NULL
+ * @dead: it was killed, and what it had been asked to do is done
  * @work: requested work, newest first
  * @busy: queues that are polled; the thread alone
  * @mm: the owner's memory; the device holds the reference
  */
 struct vd_worker {
+	bool running;
 	struct task_struct *task;
+	struct vhost_task *vtask;
+	struct completion dead;
 	struct llist_head work;
 	struct list_head busy;
 	struct mm_struct *mm;
@@ -55,9 +64,9 @@ struct vd_poll {
 	__poll_t mask;
 };
 
-int vd_worker_start(struct vd_worker *w, struct mm_struct *mm);
+int vd_worker_start(struct vd_worker *w, struct mm_struct *mm, bool fork);
 void vd_worker_stop(struct vd_worker *w);
-void vd_worker_queue(struct vd_worker *w, struct vd_work *work);
+bool vd_worker_queue(struct vd_worker *w, struct vd_work *work);
 void vd_worker_flush(struct vd_worker *w);
 void vd_work_init(struct vd_work *work, vd_work_fn fn);
 

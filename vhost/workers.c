@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat/task.h"
 #include "dev.h"
 #include "uapi/vhost_new.h"
 
@@ -31,7 +32,7 @@ static int vd_workers_new(struct vd_dev *dev, unsigned int *id)
 	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return -ENOMEM;
-	err = vd_worker_start(w, dev->mm);
+	err = vd_worker_start(w, dev->mm, dev->fork);
 	if (err) {
 		kfree(w);
 		return err;
@@ -178,6 +179,28 @@ static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
 	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
 }
 
+/* Asked before there is an owner, and by anybody, as with stock. */
+static long vd_workers_set_fork(struct vd_dev *dev, u8 __user *arg)
+{
+	u8 mode;
+
+	if (dev->mm)
+		return -EBUSY;
+	if (get_user(mode, arg))
+		return -EFAULT;
+	if (mode != VHOST_FORK_OWNER_KTHREAD &&
+	    (mode != VHOST_FORK_OWNER_TASK || !VD_TASK_POSSIBLE))
+		return -EINVAL;
+	dev->fork = mode == VHOST_FORK_OWNER_TASK;
+	return 0;
+}
+
+static long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg)
+{
+	return put_user(dev->fork ? VHOST_FORK_OWNER_TASK :
+				    VHOST_FORK_OWNER_KTHREAD, arg);
+}
+
 /**
  * vd_workers_ioctl - VHOST_NEW_WORKER and its relatives
  * @dev: the device
@@ -186,12 +209,18 @@ static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
  *
  * Return: as the ioctl: -EINVAL without an owner, -EPERM for a stranger, -EBUSY
  * for too many workers or one that is in use, -ENODEV for an unknown one,
- * -ENOBUFS for an unknown queue; -ENOIOCTLCMD for other ioctls.
+ * -ENOBUFS for an unknown queue; of whose threads they are: -EBUSY with an
+ * owner, -EINVAL for a way that this kernel hasn't; -ENOIOCTLCMD for other
+ * ioctls.
  * Context: device mutex; may sleep.
  */
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
+	case VHOST_SET_FORK_FROM_OWNER:
+		return vd_workers_set_fork(dev, arg);
+	case VHOST_GET_FORK_FROM_OWNER:
+		return vd_workers_get_fork(dev, arg);
 	case VHOST_NEW_WORKER:
 	case VHOST_FREE_WORKER:
 	case VHOST_ATTACH_VRING_WORKER:

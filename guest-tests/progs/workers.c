@@ -21,10 +21,11 @@
 #include "rig.h"
 #include "test.h"
 #include "vq.h"
+#include "workers.h"
 
 #define MOST 16
 
-static const char *path;
+const char *path;
 
 /* Threads that serve this process. */
 static unsigned int threads(void)
@@ -51,7 +52,7 @@ static unsigned int threads(void)
 }
 
 /* A thread that has ended is listed for a moment more. */
-static bool threads_are(unsigned int n)
+bool threads_are(unsigned int n)
 {
 	unsigned int i;
 
@@ -60,7 +61,7 @@ static bool threads_are(unsigned int n)
 	return threads() == n;
 }
 
-static int worker_new(int fd)
+int worker_new(int fd)
 {
 	struct vhost_worker_state s = { 0xaaaa };
 	int ret = node_call(fd, VHOST_NEW_WORKER, &s);
@@ -68,14 +69,14 @@ static int worker_new(int fd)
 	return ret ?: (int)s.worker_id;
 }
 
-static int worker_free(int fd, unsigned int id)
+int worker_free(int fd, unsigned int id)
 {
 	struct vhost_worker_state s = { id };
 
 	return node_call(fd, VHOST_FREE_WORKER, &s);
 }
 
-static int attach(int fd, unsigned int q, unsigned int id)
+int attach(int fd, unsigned int q, unsigned int id)
 {
 	struct vhost_vring_worker v = { q, id };
 
@@ -281,7 +282,9 @@ int main(int argc, char **argv)
 	path = argv[1];
 	answers();
 	features_array();
+	fork_from_owner();
 	own_worker();
+	cgroup_accounting();
 	under_traffic();
 	return t_done();
 }
