@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# The same calls on stock's node and on ours: the same answers, but for the differences that
-# stand below with their reasons. Then calls that race each other and the traffic.
+# The same calls on stock's node and on ours, by 64-bit and by 32-bit programs: the same answers,
+# but for the differences that stand below with their reasons. Then calls that race each other
+# and the traffic.
 # vm: timeout=240
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
@@ -10,6 +11,7 @@
 . /vd/guest-tests/progs/relay.sh
 
 macvtap=
+bits32=
 
 [ -x "$progs/ioctl" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
 
@@ -39,12 +41,14 @@ make_macvtap() {
 	[ -c "$macvtap" ]
 }
 
+# answers NAME NODE PROGRAM
 answers() {
-	"$progs/ioctl" "$2" ${macvtap:+"$macvtap"} >"/tmp/ioctl-$1" 2>&1 && tail -n 1 "/tmp/ioctl-$1" | grep -qx 'end: 0'
+	"$progs/$3" "$2" ${macvtap:+"$macvtap"} >"/tmp/ioctl-$1" 2>&1 && tail -n 1 "/tmp/ioctl-$1" | grep -qx 'end: 0'
 }
 
+# compare STOCK OURS
 compare() {
-	python3 - /tmp/ioctl-stock "/tmp/ioctl-$1" /tmp/ioctl-differences <<'END'
+	python3 - "/tmp/ioctl-$1" "/tmp/ioctl-$2" /tmp/ioctl-differences <<'END'
 import fnmatch, os, re, sys
 
 def read(path):
@@ -96,19 +100,30 @@ wrong_sockets() {
 	done
 }
 
+# Without an argument it says how it is used, and ends with 2.
+"$progs/32/ioctl" 2>/dev/null
+[ $? -ne 2 ] || bits32=yes
+
 differences >/tmp/ioctl-differences
 check "a macvtap to try" make_macvtap
 check "stock vhost_net loads" modprobe vhost_net
-check "stock answers every call" answers stock /dev/vhost-net
+check "stock answers every call" answers stock /dev/vhost-net ioctl
 check "stock: sockets of other kinds are refused (CVE-2020-10942)" wrong_sockets /tmp/ioctl-stock
+[ -z "$bits32" ] || check "stock answers a 32-bit program" answers stock32 /dev/vhost-net 32/ioctl
 check "stock unloads" rmmod vhost_net
 diag "$(wc -l </tmp/ioctl-stock) calls"
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
-	check "$metadata: ours answers every call" answers $metadata $node
-	check "$metadata: with the same results" compare $metadata
+	check "$metadata: ours answers every call" answers $metadata $node ioctl
+	check "$metadata: with the same results" compare stock $metadata
 	check "$metadata: sockets of other kinds are refused (CVE-2020-10942)" \
 		wrong_sockets /tmp/ioctl-$metadata
+	if [ -n "$bits32" ]; then
+		check "$metadata: ours answers a 32-bit program" answers ${metadata}32 $node 32/ioctl
+		check "$metadata: with the same results as stock" compare stock32 ${metadata}32
+	else
+		skip "$metadata: 32-bit programs" "this kernel runs none"
+	fi
 	relay "$metadata: " storm $node
 	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
