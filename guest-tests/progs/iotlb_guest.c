@@ -245,7 +245,7 @@ void io_receive(struct io *io, unsigned int frames)
 		frame_make(frame, len, ++io->seq);
 		CHECK(tap_feed(&io->tap, frame, len));
 	}
-	if (!CHECK(vq_wait(&io->q[Q_RX], io->rx_offered, 2 * WAIT_MS)))
+	if (!CHECK(vq_wait(&io->q[Q_RX], io->rx_offered, 20 * WAIT_MS)))
 		return;
 	for (i = 0; i < frames; i++) {
 		len = 60 + ++seq * 997 % 4800;
@@ -268,8 +268,8 @@ void io_send(struct io *io, unsigned int frames)
 	}
 	vq_kick(&io->q[Q_TX]);
 	for (i = 0; i < frames; i++) {
-		CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), 2 * WAIT_MS), 300);
+		CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), 20 * WAIT_MS), 300);
 		CHECK(frame_is(frame, 300, ++seq));
 	}
-	CHECK(vq_wait(&io->q[Q_TX], io->tx_sent, 2 * WAIT_MS));
+	CHECK(vq_wait(&io->q[Q_TX], io->tx_sent, 20 * WAIT_MS));
 }
