@@ -230,6 +230,24 @@ void vd_log_ring(struct vd_virtqueue *vq)
 }
 
 /**
+ * vd_log_head - log the first bytes of the used part
+ * @vq: the virtqueue; with an IOTLB the rest of its ring may not be found yet
+ * @len: how many
+ *
+ * Context: the owner's memory is in use, queue mutex; may sleep.
+ */
+void vd_log_head(struct vd_virtqueue *vq, u32 len)
+{
+	int err;
+
+	vd_log_begin();
+	err = vd_log_told(vq, VD_LOG_USED) ?
+	      vd_log_range(vq, vq->log.used_addr, len) :
+	      vd_log_uaddr(vq, vq->part[VD_PART_USED], len);
+	vd_log_end(vq, err);
+}
+
+/**
  * vd_log_take - guest memory into which a frame will be written
  * @vq: the virtqueue, with LOG_ALL
  * @seg: guest-physical segments, in the order in which they are written

@@ -58,6 +58,7 @@ int vd_log_prepare(struct vd_virtqueue *vq, u64 features);
 void vd_log_release(struct vd_virtqueue *vq);
 void vd_log_note(struct vd_virtqueue *vq, enum vd_part part, u32 off, u32 len);
 void vd_log_ring(struct vd_virtqueue *vq);
+void vd_log_head(struct vd_virtqueue *vq, u32 len);
 void vd_log_take(struct vd_virtqueue *vq, const struct vd_seg *seg,
 		 unsigned int nsegs);
 void vd_log_data(struct vd_virtqueue *vq, const struct iovec *iov,

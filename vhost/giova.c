@@ -139,6 +139,27 @@ static int vd_giova_find_part(struct vd_virtqueue *vq, enum vd_part part)
 	return 0;
 }
 
+/**
+ * vd_giova_find_head - find flags and index of the used part, to start a ring
+ * @vq: the virtqueue, with an IOTLB
+ *
+ * QEMU has told the page of these words by now, and no other: it answers for
+ * the rest of the ring once the queue runs. A missing one is asked for.
+ *
+ * Return: 0, with the used part's address set, or -EFAULT. Context: queue mutex.
+ */
+int vd_giova_find_head(struct vd_virtqueue *vq)
+{
+	u64 start = vq->told[VD_PART_USED], last, uaddr, len;
+
+	if (check_add_overflow(start, (u64)VD_USED_HEAD - 1, &last) ||
+	    vd_giova_find(vq, start, last, vd_giova_access(vq, VD_PART_USED),
+			  &uaddr, &len) || len < VD_USED_HEAD)
+		return -EFAULT;
+	vq->part[VD_PART_USED] = uaddr;
+	return 0;
+}
+
 /* The owner forbids what the ring needs: it is told, and asked no more. */
 static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 {

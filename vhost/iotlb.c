@@ -203,8 +203,13 @@ static int vd_iotlb_change(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 	if (last < m->iova)
 		return -EFAULT;
 	/* The last hits go in any case: an update may retire what is oldest. */
-	for (i = 0; i < dev->nvqs; i++)
+	for (i = 0; i < dev->nvqs; i++) {
 		vd_giova_changed(dev->vqs[i], m->iova, last);
+		if (m->type == VHOST_IOTLB_UPDATE)
+			vd_stat_inc(&dev->vqs[i]->counters, iotlb_updates);
+		else
+			vd_stat_inc(&dev->vqs[i]->counters, iotlb_invals);
+	}
 	if (m->type == VHOST_IOTLB_UPDATE)
 		err = vd_iotlb_update(dev, m, last);
 	else

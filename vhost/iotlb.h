@@ -20,6 +20,9 @@ struct vd_virtqueue;
 /* Backend features that the core serves. */
 #define VD_BACKEND_FEATURES	BIT_ULL(VHOST_BACKEND_F_IOTLB_MSG_V2)
 
+/* Bytes at the head of the used part, in either kind of ring: flags, index. */
+#define VD_USED_HEAD	(2 * sizeof(u16))
+
 enum vd_miss_state {
 	VD_MISS_NONE,
 	VD_MISS_NEW,		/* the owner hasn't read it */
@@ -74,6 +77,7 @@ int vd_giova_translate(struct vd_virtqueue *vq, const struct vd_seg *seg,
 		       unsigned int nsegs, struct iovec *iov,
 		       unsigned int room, unsigned int access);
 bool vd_giova_find_ring(struct vd_virtqueue *vq);
+int vd_giova_find_head(struct vd_virtqueue *vq);
 void vd_giova_forget(struct vd_virtqueue *vq);
 void vd_giova_changed(struct vd_virtqueue *vq, u64 first, u64 last);
 const struct vd_piece *vd_giova_piece(const struct vd_virtqueue *vq,

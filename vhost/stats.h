@@ -36,7 +36,9 @@ struct vd_stats;
 	X(poll_hits)		/* of these, those that found work */	\
 	X(poll_rests)		/* of these, those that ended with the wish for a kick */ \
 	X(poll_yields)		/* of these, those for another task's sake */ \
-	X(poll_looks)		/* looks at the ring or socket for it */
+	X(poll_looks)		/* looks at the ring or socket for it */ \
+	X(iotlb_updates)	/* translations told to the device */	\
+	X(iotlb_invals)		/* ranges of them taken back */
 
 struct vd_counters {
 #define X(name) u64 name;

@@ -544,8 +544,8 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (vd_log_prepare(vq, vq->features))
 		return -ENOMEM;
 	vd_vq_ring_features(vq);
-	/* As with stock the owner has told where the ring is, before. */
-	if (!vd_vq_ready(vq))
+	/* As with stock the owner has told where these words are, before. */
+	if (vq->giova.iotlb && !vq->giova.found && vd_giova_find_head(vq))
 		return -EFAULT;
 	r->used_flags = 0;
 	r->signalled_valid = false;
@@ -554,15 +554,14 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (vd_vq_write16(vq, VD_PART_USED, at, 0) ||
 	    vd_vq_read16(vq, VD_PART_USED, VD_SPLIT_IDX, &raw))
 		return -EFAULT;
-	if (vq->log.ring) {
-		vd_log_note(vq, VD_PART_USED, at, sizeof(raw));
-		vd_log_ring(vq);
-	}
+	if (vq->log.ring)
+		vd_log_head(vq, VD_USED_HEAD);
 	/* A packed ring's place is not in the ring: SET_VRING_BASE told it. */
 	if (!r->packed)
 		r->last_used = vd_ring16(r, raw);
 	vq->nused = 0;
-	return vq->giova.found ? 0 : vd_vq_windows(vq);
+	/* With an IOTLB the ring is looked for at the first visit. */
+	return vq->giova.iotlb ? 0 : vd_vq_windows(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_start);
 

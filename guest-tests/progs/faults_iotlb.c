@@ -65,6 +65,7 @@ static int do_update(void)
 
 static int rx_start(void)
 {
+	io_tell_ring(&io, Q_RX);
 	return io_start(&io, Q_RX);
 }
 
@@ -75,6 +76,7 @@ static int rx_attach(void)
 
 static int tx_start(void)
 {
+	io_tell_ring(&io, Q_TX);
 	return io_start(&io, Q_TX);
 }
 

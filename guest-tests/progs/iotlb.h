@@ -93,6 +93,8 @@ void io_release(struct io *io, unsigned int file_page);
 uint8_t *io_file(struct io *io, unsigned int file_page);
 void io_rest(struct io *io);
 int io_start(struct io *io, unsigned int q);
+/* The rest of the ring, which QEMU tells only when it is asked. */
+void io_tell_ring(struct io *io, unsigned int i);
 
 /* One frame each way, contents checked. */
 void io_receive(struct io *io, unsigned int frames);

@@ -117,13 +117,17 @@ void io_iommu(struct io *io, bool on)
 
 int io_start(struct io *io, unsigned int i)
 {
-	/* As with stock the used ring must be known before. */
+	/* As QEMU does: where the used ring begins, of the ring no more. */
 	io_answer(io, AT_RING * i + AT_USED);
+	return node_backend(io->node, i, io->tap.fd);
+}
+
+void io_tell_ring(struct io *io, unsigned int i)
+{
 	io_answer(io, AT_RING * i + AT_USED + PAGE);
 	io_answer(io, AT_RING * i + AT_DESC);
 	io_answer(io, AT_RING * i + AT_DESC + PAGE);
 	io_answer(io, AT_RING * i + AT_AVAIL);
-	return node_backend(io->node, i, io->tap.fd);
 }
 
 void io_prepare(struct io *io, uint64_t features, bool v2)

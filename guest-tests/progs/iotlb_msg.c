@@ -75,6 +75,8 @@ static void waiting(void)
 
 	t_begin("a queue waits for a translation, and goes on without a kick");
 	io_open(&io, F_V1 | F_MRG, true);
+	io_tell_ring(&io, Q_RX);
+	io_tell_ring(&io, Q_TX);
 	io_rest(&io);
 	drain(&io);
 	memset(io.view + AT_TX, 0, HDR);
