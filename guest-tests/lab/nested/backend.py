@@ -65,6 +65,37 @@ def _insert(path, parameters):
     _run("insmod", path, *parameters)
 
 
+def _appears(node, backend):
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        # No udev here: devtmpfs makes the node, a moment after the module.
+        if os.path.exists(node) and stat.S_ISCHR(os.stat(node).st_mode):
+            return
+        time.sleep(0.05)
+    raise BackendError(f"{backend} is loaded but {node} did not appear")
+
+
+def load_beside():
+    """Load stock's module and this project's, each with the node of its own."""
+    unload_all()
+    for module, _ in (*BACKENDS["stock"][1], *BACKENDS["direct"][1]):
+        if module.startswith("/"):
+            _insert(module, [])
+        else:
+            _run("modprobe", module)
+    for backend in ("stock", "direct"):
+        _appears(node_beside(backend), backend)
+
+
+def node_beside(backend):
+    """The node that serves BACKEND to whoever opens it from now on, after load_beside()."""
+    if backend == "stock":
+        return _NODE
+    with open("/sys/module/vhost_direct/parameters/metadata", "w", encoding="ascii") as file:
+        file.write(backend)
+    return "/dev/vhost-direct-net"
+
+
 def load(backend):
     """Make BACKEND serve /dev/vhost-net, whatever served it before."""
     absent = missing(backend)
@@ -76,10 +107,4 @@ def load(backend):
             _insert(module, parameters)
         else:
             _run("modprobe", module, *parameters)
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        # No udev here: devtmpfs makes the node, a moment after the module.
-        if os.path.exists(_NODE) and stat.S_ISCHR(os.stat(_NODE).st_mode):
-            return
-        time.sleep(0.05)
-    raise BackendError(f"{backend} is loaded but {_NODE} did not appear")
+    _appears(_NODE, backend)

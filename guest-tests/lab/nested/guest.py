@@ -5,6 +5,8 @@ Runs in the host VM. Meant to be used as a context manager; leaving it ends QEMU
 removes the tap, also after an error or Ctrl-C.
 """
 
+import contextlib
+import dataclasses
 import glob
 import os
 import socket
@@ -12,6 +14,8 @@ import subprocess
 import tempfile
 import time
 
+from vdlab.paths import LabError
+from vdlab.qmp import Qmp
 from . import backend as backends
 
 KERNEL, INITRD = "/share/image/vmlinux", "/share/image/guest.cpio"
@@ -41,23 +45,62 @@ def _kvm():
         raise GuestError("no /dev/kvm in the host VM: does its -cpu have svm or vmx?")
 
 
+def make_tap(name, queues=1, mtu=1500):
+    """A tap that is up, with nobody else speaking on it."""
+    _run("modprobe", "tun")
+    many = ["multi_queue"] if queues > 1 else []
+    _run("ip", "tuntap", "add", "dev", name, "mode", "tap", "vnet_hdr", *many)
+    # No router solicitations among the counted frames.
+    with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as file:
+        file.write("1")
+    _run("ip", "link", "set", name, "mtu", str(mtu), "up")
+
+
+def remove_tap(name):
+    """The opposite, also if there is none."""
+    subprocess.run(["ip", "link", "del", name], capture_output=True, check=False)
+
+
+def processor():
+    """What Linux takes for a processor in a nested guest here."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        emulated = "QEMU TCG CPU" in file.read()
+    old = int(os.uname().release.split(".")[0]) < 7
+    return "host" if old or not emulated else "host,-xsave,-avx,-pclmulqdq,-pku"
+
+
+@dataclasses.dataclass
+class Setup:
+    """The machine a guest gets; netdev, device, machine are appended to QEMU's options."""
+
+    memory: int = 384
+    netdev: str = ""
+    device: str = ""
+    cpu: str = "host"
+    machine: str = ""
+    append: str = ""
+    initrd: str = INITRD
+    words: tuple = ()        # more of QEMU's command line, before the card's
+    boot_limit: float = 90
+    name: str = ""           # of its logs [the back end's]
+    tap: str = TAP
+    own_tap: bool = True     # made here, with the host's address, and removed
+    node: str = ""           # opened for vhostfd= [QEMU opens /dev/vhost-net]
+    queues: int = 1
+    incoming: bool = False   # waits for a migration, doesn't boot
+
+
 class Guest:
     """A running guest with one virtio-net card on a vhost back end."""
 
-    def __init__(self, backend, folder="/results", memory=384, netdev="", device="", cpu="host",
-                 boot_limit=90):
-        self.backend, self._folder, self._memory = backend, folder, memory
-        self._netdev, self._device, self._cpu, self._limit = netdev, device, cpu, boot_limit
-        self._process = self._control = self._lines = None
-        self.console = os.path.join(folder, f"guest-{backend}-console.log")
+    def __init__(self, backend, folder="/results", **setup):
+        self.backend, self._folder, self.setup = backend, folder, Setup(**setup)
+        self._process = self._control = self._lines = self.qmp = None
+        self.console = os.path.join(folder, f"guest-{self.setup.name or backend}-console.log")
         self.boot_seconds = 0.0
 
     def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
+        self.start()
         return self
 
     def __exit__(self, *exc):
@@ -69,45 +112,79 @@ class Guest:
         return self._process.pid
 
     def _tap(self):
-        _run("modprobe", "tun")
-        _run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr")
-        # Nobody else speaks on this link: no router solicitations among the counted frames.
-        with open(f"/proc/sys/net/ipv6/conf/{TAP}/disable_ipv6", "w", encoding="ascii") as file:
-            file.write("1")
+        make_tap(self.setup.tap, self.setup.queues)
         _run("ip", "addr", "add", f"{HOST_IP}/24", "dev", TAP)
-        _run("ip", "link", "set", TAP, "up")
 
-    def _words(self, control):
-        return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-                "-no-reboot", "-machine", "q35,smm=off,vmport=off", "-accel", "kvm", "-cpu", self._cpu,
-                "-smp", "1", "-m", str(self._memory), "-kernel", KERNEL, "-initrd", INITRD,
-                "-append", _APPEND, "-serial", f"file:{self.console}",
-                "-netdev", f"tap,id=net0,ifname={TAP},script=no,downscript=no,vhost=on{self._netdev}",
-                "-device", f"virtio-net-pci,netdev=net0,mac={GUEST_MAC},romfile={self._device}",
-                "-device", "virtio-serial-pci", "-chardev", f"socket,id=ctl,path={control}",
-                "-device", "virtserialport,chardev=ctl,name=vd.control"]
+    def _netdev(self, node):
+        setup = self.setup
+        queues = f",queues={setup.queues}" if setup.queues > 1 else ""
+        vhostfd = f",vhostfd={node}" if node is not None else ""
+        return (f"tap,id=net0,ifname={setup.tap},script=no,downscript=no,vhost=on{queues}{vhostfd}"
+                f"{setup.netdev}")
+
+    def _words(self, folder, node):
+        setup = self.setup
+        queues = f",mq=on,vectors={2 * setup.queues + 2}" if setup.queues > 1 else ""
+        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+                 "-no-reboot", "-machine", f"q35,smm=off,vmport=off{setup.machine}",
+                 "-accel", "kvm", "-cpu", setup.cpu, "-smp", "1", "-m", str(setup.memory),
+                 "-kernel", KERNEL, "-initrd", setup.initrd, "-append", f"{_APPEND} {setup.append}",
+                 "-serial", f"file:{self.console}", *setup.words, "-netdev", self._netdev(node),
+                 "-device", f"virtio-net-pci,netdev=net0,mac={GUEST_MAC},romfile={queues}{setup.device}",
+                 "-device", "virtio-serial-pci", "-chardev", f"socket,id=ctl,path={folder}/control",
+                 "-device", "virtserialport,chardev=ctl,name=vd.control",
+                 "-chardev", f"socket,id=qmp,path={folder}/qmp", "-mon", "chardev=qmp,mode=control"]
+        return words + (["-incoming", "defer"] if setup.incoming else [])
+
+    def _launch(self, log, stack):
+        """Start QEMU, and take its two connections."""
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        servers = []
+        for name in ("qmp", "control"):
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            server.bind(os.path.join(folder, name))
+            server.listen(1)
+            server.settimeout(30)
+            servers.append(server)
+        node = os.open(self.setup.node, os.O_RDWR) if self.setup.node else None
+        passed = () if node is None else (node,)
+        try:
+            self._process = subprocess.Popen(self._words(folder, node), stdin=subprocess.DEVNULL,
+                                             stdout=log, stderr=log, pass_fds=passed)
+        finally:
+            for number in passed:
+                os.close(number)
+        # QEMU greets on QMP only when it is about to run: take both connections first.
+        monitor, self._control = (server.accept()[0] for server in servers)
+        self.qmp = Qmp(monitor)
+
+    def start(self):
+        """Start QEMU; unless it waits for a migration, until the guest has booted."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def _start(self):
-        backends.load(self.backend)
+        if not self.setup.node:
+            backends.load(self.backend)
         _kvm()
-        self._tap()
+        if self.setup.own_tap:
+            self._tap()
         began = time.monotonic()
-        errors = os.path.join(self._folder, f"guest-{self.backend}-qemu.log")
-        with tempfile.TemporaryDirectory() as folder, \
-                socket.socket(socket.AF_UNIX) as server, open(errors, "wb") as log:
-            server.bind(os.path.join(folder, "control"))
-            server.listen(1)
-            server.settimeout(15)
-            self._process = subprocess.Popen(self._words(os.path.join(folder, "control")),
-                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        errors = os.path.join(self._folder, f"guest-{self.setup.name or self.backend}-qemu.log")
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(open(errors, "wb"))
             try:
-                self._control, _ = server.accept()
-            except TimeoutError as error:
+                self._launch(log, stack)
+            except (OSError, LabError) as error:
                 with open(errors, encoding="utf-8", errors="replace") as file:
-                    raise GuestError(f"QEMU did not start: {file.read().strip()}") from error
+                    raise GuestError(f"QEMU did not start: {file.read().strip() or error}") from error
         self._lines = self._control.makefile("rb")
-        self._control.settimeout(self._limit)
-        self._answer("boot")
+        self._control.settimeout(self.setup.boot_limit)
+        if not self.setup.incoming:
+            self._answer("boot")
         self.boot_seconds = time.monotonic() - began
 
     def _answer(self, what):
@@ -159,8 +236,9 @@ class Guest:
                 files.add(os.readlink(path))
             except OSError:
                 continue
-        if "/dev/vhost-net" not in files:
-            raise GuestError("QEMU doesn't hold /dev/vhost-net open: it fell back")
+        node = self.setup.node or "/dev/vhost-net"
+        if node not in files:
+            raise GuestError(f"QEMU doesn't hold {node} open: it fell back")
         # A kernel thread up to Linux 6.3, a thread of QEMU's own process since.
         wanted, names = f"vhost-{self.pid}", []
         for path in glob.glob("/proc/[0-9]*/comm") + glob.glob(f"/proc/{self.pid}/task/*/comm"):
@@ -176,8 +254,9 @@ class Guest:
 
     def close(self):
         """End QEMU, remove the tap."""
-        if self._control:
-            self._control.close()
+        for connection in (self._control, self.qmp):
+            if connection:
+                connection.close()
         if self._process:
             self._process.terminate()
             try:
@@ -186,4 +265,5 @@ class Guest:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        subprocess.run(["ip", "link", "del", TAP], capture_output=True, check=False)
+        if self.setup.own_tap:
+            remove_tap(self.setup.tap)

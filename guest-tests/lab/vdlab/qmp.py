@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""QEMU's control socket: just enough to pin vCPU threads and to quit."""
+"""QEMU's control socket: commands and their answers."""
 
 import json
 import os
@@ -11,7 +11,7 @@ class Qmp:
     """A connected QMP socket; negotiates on construction."""
 
     def __init__(self, connection):
-        connection.settimeout(20)
+        connection.settimeout(60)
         self._socket = connection
         self._file = connection.makefile("rw", encoding="utf-8")
         self._file.readline()
@@ -30,6 +30,11 @@ class Qmp:
                 raise LabError(f"QMP {name}: {answer['error'].get('desc')}")
             if "return" in answer:
                 return answer["return"]
+
+    def close(self):
+        """Leave QEMU alone."""
+        self._file.close()
+        self._socket.close()
 
     def quit(self):
         """Ask QEMU to end now; it may be gone already."""
