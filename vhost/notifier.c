@@ -34,7 +34,8 @@
  * so the count is of the whole mm, is never reset, and does not depend on any
  * range. Start takes spin locks only and never fails: it may run in the OOM
  * reaper and inside reclaim. The worker never faults or allocates while it
- * holds a window lock, so start waits for at most one burst.
+ * holds a window lock, and begins no burst while start waits for that lock: so
+ * start waits for at most one, fair or not as the lock may be.
  */
 #include <linux/err.h>
 #include <linux/log2.h>

@@ -441,13 +441,27 @@ static bool vd_span_overlaps(const struct vd_span *s, unsigned long start,
 }
 
 /**
+ * vd_winset_wait - take the window lock, which a burst holds
+ * @ws: the set; the caller is counted as waiting
+ *
+ * The burst is the last to begin: see vd_winset_enter(). A function of its own,
+ * which tests probe.
+ * Context: mmu notifier.
+ */
+noinline void vd_winset_wait(struct vd_winset *ws)
+	__acquires(&ws->lock)
+{
+	spin_lock(&ws->lock);
+}
+
+/**
  * vd_winset_invalidate - take windows away from a range
  * @ws: the set
  * @start: first user address
  * @end: end of the range
  *
  * Context: mmu notifier; waits for the holder of the window lock, who is
- * never asleep.
+ * never asleep, and for no burst that begins later.
  */
 void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 			  unsigned long end)
@@ -460,7 +474,10 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 	if (!hit)
 		return;
 	hit = false;
-	spin_lock(&ws->lock);
+	atomic_inc(&ws->waiting);
+	if (!spin_trylock(&ws->lock))
+		vd_winset_wait(ws);
+	atomic_dec(&ws->waiting);
 	if (ws->valid)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
 			hit |= vd_window_overlaps(&ws->w[i], start, end);

@@ -7,6 +7,7 @@
 #ifndef VD_WINDOW_H
 #define VD_WINDOW_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
@@ -65,6 +66,7 @@ struct vd_window {
  *        the mmu notifier waits for it.
  * @valid: all windows are mapped. Window lock; read without it as a hint.
  * @contig: each has a @base. Window lock.
+ * @waiting: callbacks that want the window lock; no burst begins before them
  * @w: the windows, described under the owner's mutex while not valid
  * @mapped: the last attempt mapped it; worker
  * @mapped_at: in jiffies, when; worker
@@ -83,6 +85,7 @@ struct vd_winset {
 	spinlock_t lock;
 	bool valid;
 	bool contig;
+	atomic_t waiting;
 	struct vd_window w[VD_SET_WINDOWS];
 	bool mapped;
 	unsigned long mapped_at;
@@ -112,6 +115,7 @@ int vd_winset_describe(struct vd_winset *ws,
 		       const struct vd_range range[VD_SET_WINDOWS]);
 void vd_winset_clear(struct vd_winset *ws);
 void vd_winset_map(struct vd_winset *ws);
+void vd_winset_wait(struct vd_winset *ws) __acquires(&ws->lock);
 void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 			  unsigned long end);
 bool vd_winset_age(struct vd_winset *ws, unsigned long start,
@@ -134,12 +138,15 @@ static inline void vd_winset_ready(struct vd_winset *ws)
  * vd_winset_enter - begin to use the windows
  * @ws: the set
  *
- * Return: true with the window lock held, or false if they aren't mapped:
- * the caller uses user access.
+ * Spin locks need not be fair, in virtual machines least of all: a callback
+ * that waits goes first, else it might wait for burst after burst.
+ * Return: true with the window lock held, or false if they aren't mapped, or
+ * are about to be taken away: the caller uses user access.
  */
 static inline bool vd_winset_enter(struct vd_winset *ws)
 {
-	if (unlikely(!READ_ONCE(ws->valid)))
+	if (unlikely(!READ_ONCE(ws->valid)) ||
+	    unlikely(atomic_read(&ws->waiting)))
 		return false;
 	spin_lock(&ws->lock);
 	if (unlikely(!ws->valid)) {

@@ -15,7 +15,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from inject import Inject, Maps, missing  # noqa: E402
+from inject import Inject, Maps, Waits, missing  # noqa: E402
 from vdtest import NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
@@ -154,6 +154,27 @@ def mapping(t):
          usecs=2000, watch=f"{CORE}vd_winset_map")
 
 
+def waiting(t, name, func):
+    """A callback that finds the window lock taken waits for that burst, and for no other.
+
+    FUNC, which runs under the lock, is slow: so most callbacks wait, and a worker that did not
+    let them pass would mostly have the lock again before they do.
+    """
+    most, waits, why = 0, 0, ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with Meddler(True), Inject(func, usecs=300, comm="vhost-") as slow, Waits() as wait:
+            run = Run(f"{TRAFFIC} --events split,movepages --event-us 1000")
+        t.diag(f"{name}: {slow}; {wait}")
+        waits += wait.waited
+        most = max(most, wait.most)
+        why = why or under(run, True)
+        if why or waits >= 10:
+            break
+    t.check(f"{name}: callbacks waited for bursts", waits >= 3, f"{waits} in {attempt} attempts")
+    t.check(f"{name}: each for one at most", most == 1, f"one waited for {most}")
+    t.check(f"{name}: nothing lost or corrupted", not why, why)
+
+
 def moving(t):
     """A ring moves, or its device closes, while callbacks are on their way."""
     for when in (0, 1):
@@ -176,6 +197,8 @@ def main():
         load()
         write("/proc/sys/kernel/numa_balancing", "0")
         mapping(t)
+        waiting(t, "waiting for a pop", f"{CORE}vd_pop_split_contig")
+        waiting(t, "waiting for a push", f"{CORE}vd_flush_split_contig")
         moving(t)
         said = unload()
         t.check("the modules unload", not said, said)

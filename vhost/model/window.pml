@@ -10,7 +10,7 @@
  *
  * Checked: no window is used once start has returned for its address, nor a
  * page after it was freed, nor a set after it was freed; no count goes wrong;
- * and (ltl) a notifier that has begun comes to its end.
+ * a notifier waits for one burst at most; and (ltl) it comes to its end.
  *
  * -DFAULT_x seeds a fault that must be found: see the script beside this file.
  */
@@ -41,7 +41,9 @@ bool listed = true, set_freed;
 byte ring = 0;
 bool closing, worker_done;
 byte readers;			/* inside rcu_read_lock() */
-bool waiting;			/* the first notifier wants the window lock */
+byte waiters;			/* notifiers that want the window lock */
+bool waiting;			/* the first one does */
+byte passed;			/* bursts that have ended meanwhile */
 
 /* For the checks alone: at each address, starts that have returned and not ended. */
 byte away[2];
@@ -87,21 +89,33 @@ inline gup(a, p)
 inline use_window()
 {
 	/* vd_winset_enter() ... leave() */
-	take(lock);
-	assert(!set_freed);
 	if
-	:: valid ->
-		assert(!freed[win_page] && !away[win_addr]);
-		assert(win_addr == ring);
-#ifdef FAULT_FAULT_UNDER_LOCK
-		/* A page fault waits for who changes the mapping. */
-		in_flight == 0;
+#ifdef FAULT_OVERTAKE
+	:: true ->
+#else
+	:: waiters == 0 ->
 #endif
-		/* The burst: the window is used again and again. */
-		assert(!freed[win_page] && !away[win_addr])
+		take(lock);
+		assert(!set_freed);
+		if
+		:: valid ->
+			assert(!freed[win_page] && !away[win_addr]);
+			assert(win_addr == ring);
+#ifdef FAULT_FAULT_UNDER_LOCK
+			/* A page fault waits for who changes the mapping. */
+			in_flight == 0;
+#endif
+			/* The burst: the window is used again and again. */
+			assert(!freed[win_page] && !away[win_addr]);
+			passed = passed + waiting;
+			assert(passed <= 1)
+		:: else
+		fi;
+		drop(lock)
+#ifndef FAULT_OVERTAKE
 	:: else
-	fi;
-	drop(lock)
+#endif
+	fi
 }
 
 inline map_window()
@@ -197,9 +211,16 @@ proctype notifier(byte me; byte a)
 			if
 			:: listed ->
 				/* vd_winset_invalidate() */
-				waiting = me == 0 || waiting;
+				atomic {
+					waiters++;
+					waiting = me == 0 || waiting;
+				}
 				take(lock);
-				waiting = me != 0 && waiting;
+				atomic {
+					waiters--;
+					waiting = me != 0 && waiting;
+					passed = (waiting -> passed : 0)
+				}
 				assert(!set_freed);
 				if
 				:: valid && win_addr == a -> valid = false

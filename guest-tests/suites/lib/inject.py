@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from vdtest import MODULES, sh, write  # noqa: E402
 
-MODULE = f"{MODULES}/guest-tests/kmod/vd_inject.ko"
+KMOD = f"{MODULES}/guest-tests/kmod"
+MODULE = f"{KMOD}/vd_inject.ko"
 _TRACING = "/sys/kernel/tracing"
 
 
@@ -52,6 +53,28 @@ class Inject:
 
     def __str__(self):
         return f"{' '.join(self._words)}: {self.hits} calls, {self.done} injections, {self.met} met"
+
+
+class Waits:
+    """How long callbacks wait for the window lock, in bursts: by the module vd_wait."""
+
+    def __enter__(self):
+        said = sh(["insmod", f"{KMOD}/vd_wait.ko"])
+        if said.returncode:
+            raise RuntimeError(f"vd_wait: {said.stdout}")
+        self.waits = self.waited = self.most = 0
+        return self
+
+    def __exit__(self, *_):
+        for name in ("waits", "waited", "most"):
+            with open(f"/sys/module/vd_wait/parameters/{name}", encoding="ascii") as file:
+                setattr(self, name, int(file.read()))
+        said = sh("rmmod vd_wait")
+        if said.returncode:
+            raise RuntimeError(f"rmmod vd_wait: {said.stdout}")
+
+    def __str__(self):
+        return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
 
 
 def _append(line):
