@@ -9,12 +9,13 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 from owner import gone, loaded, moved, wait, worker  # noqa: E402
-from vdtest import NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
+from vdtest import ENDLESS, NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
 
 ROUNDS = 20
 MOST_KB = 6144
@@ -34,16 +35,19 @@ def memory():
 
 def kill_one(args, number):
     """One driver, killed at some moment of its work. Returns why it's not right."""
-    with subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", "--seconds", "60",
-                           *args.split()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as driver:
+    # Not a pipe: a child that the driver forked may hold its end for a while.
+    with (tempfile.TemporaryFile("w+") as said,
+          subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", *ENDLESS, *args.split()],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said) as driver):
         under_load = wait(lambda: loaded(driver.pid) or driver.poll() is not None)
         time.sleep(random.random() * 0.1)
         alive = driver.poll() is None and worker(driver.pid)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         if not under_load or not alive:
-            return f"round {number}: no traffic to kill: {moved(driver.pid)}"
+            said.seek(0)
+            return (f"round {number}: no traffic to kill: {moved(driver.pid)}, status "
+                    f"{driver.returncode}: {said.read()}")
         why = gone(driver.pid)
         return why and f"round {number}: {why}"
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 from owner import gone, loaded, moved, wait
-from vdtest import CASES, NODE, SLOW, VRING, in_group, sh, write
+from vdtest import CASES, ENDLESS, NODE, SLOW, VRING, in_group, sh, write
 
 KILL, OOM, EXEC = "@kill", "@oom", "@exec"
 
@@ -48,7 +48,7 @@ def end(how, mem, user, group):
     if how == EXEC:
         return _exec(mem)
     try:
-        with subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", "--seconds", "99",
+        with subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", *ENDLESS,
                                "--mem", *mem.split()], stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                               preexec_fn=in_group(group)) as driver:

@@ -22,6 +22,8 @@ MODULES = os.environ.get("VD_MODULES", "/vd")
 METADATA = "/sys/module/vhost_direct/parameters/metadata"
 # On a sanitizer kernel everything takes longer; only how long we wait depends on it.
 SLOW = int(os.environ.get("VD_SLOW_FACTOR", "1"))
+# For a driver that is going to be killed: by itself it neither ends nor gives up.
+ENDLESS = ("--seconds", str(600 * SLOW), "--timeout", str(60 * SLOW))
 # What may take the other way in a direct run: a page's first copy-on-write, say.
 _STRAY, _STRAY_SHARE = 8, 0.01
 
