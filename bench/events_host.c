@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,10 +183,30 @@ static int ev_resize(struct vr_run *r, struct vr_range w)
 	return ftruncate(r->mem.fd, end);
 }
 
+/* Nothing to do: the page is replaced. A second error would not come back here. */
+static void on_poison(int sig)
+{
+	(void)sig;
+}
+
+/* Of pages that are dirty Linux 6.12 and later tell who calls it by SIGBUS. */
+static int poison_page(void *at, size_t len)
+{
+	struct sigaction told = { .sa_handler = on_poison }, old;
+	int ret, err;
+
+	sigaction(SIGBUS, &told, &old);
+	ret = madvise(at, len, MADV_HWPOISON);
+	err = errno;
+	sigaction(SIGBUS, &old, NULL);
+	errno = err;
+	return ret;
+}
+
 /* The page and its contents are lost, as by a memory error; the owner puts new ones there. */
 static int poison(struct vr_run *r, struct vr_range w)
 {
-	int ret = madvise(w.at, vr_mem_page(r->o), MADV_HWPOISON), err = errno;
+	int ret = poison_page(w.at, vr_mem_page(r->o)), err = errno;
 
 	if (r->mem.fd >= 0)
 		vr_punch(r, w);
