@@ -134,11 +134,11 @@ def save(made, seconds):
 
 def turns(t, made, log):
     """Each cell once, shortly; then, in a full run, for longer and again and again until there
-    are packets enough."""
+    are packets enough; in the end those that take pages away from the machine."""
     start, turn, total = time.monotonic(), 0, 0
     again = True
     while again:
-        for cell in made:
+        for cell in [cell for cell in made if not cell.last]:
             if time.monotonic() - start > BUDGET:
                 break
             cell.run(log, turn)
@@ -147,7 +147,10 @@ def turns(t, made, log):
         t.diag(f"turn {turn}: {total} packets after {time.monotonic() - start:.0f} s")
         again = (FULL > 0 and total < WANTED and time.monotonic() - start < BUDGET
                  and not any(cell.why for cell in made))
-    return total, time.monotonic() - start
+    for cell in [cell for cell in made if cell.last]:
+        cell.run(log, 0)
+        save(made, time.monotonic() - start)
+    return sum(cell.packets for cell in made), time.monotonic() - start
 
 
 def main():

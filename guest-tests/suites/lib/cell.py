@@ -22,8 +22,10 @@ _QUIET = "readonly,noaccess,mremap,dontneed,munmap"
 _MIXED = {"4k": "pageout,cold,movepages,split,ksm,", "thp": "pageout,cold,movepages,split,",
           "memfd": "pageout,cold,movepages,split,punch,truncate,", "2m": "movepages,", "1g": "",
           "ext4": "pageout,movepages,split,punch,truncate,writeback,verify,resize,"}
-# These lose pages for good, or end their driver: once is enough.
-_ONCE = ("softoffline", "hwpoison", ending.KILL, ending.OOM, ending.EXEC)
+# These lose pages for good: once, and last, for the others may need them.
+_SPENDS = ("softoffline", "hwpoison")
+# These end their driver: once is enough.
+_ENDS = (ending.KILL, ending.OOM, ending.EXEC)
 # Checks in these look back at what the event before did: there must be several.
 _LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
 
@@ -81,6 +83,7 @@ class Cell:
         self._shared, self._slow = "s" in word[1:], "!" in word
         self.why, self.ran = "", False
         self.packets = self.lost = self.hits = self.misses = self.done = 0
+        self.last = events in _SPENDS
 
     def _verdict(self):
         return "skip" if self.skip else "fail" if self.why else "pass" if self.ran else "not run"
@@ -174,9 +177,9 @@ class Cell:
 
     def run(self, log, turn):
         """The cell's TURN (0 is the first); what it says is kept in the cell."""
-        if self.skip or turn and (self.events in _ONCE or self._slow or self.why or not self.events):
+        if self.skip or turn and (self.events in _ENDS or self._slow or self.why or not self.events):
             return
-        if self.events in (ending.KILL, ending.OOM, ending.EXEC):
+        if self.events in _ENDS:
             why = ending.end(self.events, MEM[self.column], self._expect == "u", GROUP)
             self.done += not why
         else:
