@@ -211,6 +211,40 @@ static void hwpoison(void)
 	}
 }
 
+#define FLIGHT (16ul << 20)
+
+/*
+ * The rings are the last pages of much memory that goes at once: between the
+ * start of that event and the moment when the rings go there is time enough for
+ * a device that was looking for their pages to find them, still.
+ */
+static void flight(void)
+{
+	uint8_t *all = md_map(FLIGHT + MD_AREA, -1), *area = all + FLIGHT;
+	static uint8_t was[MD_AREA];
+	struct md d = { 0 };
+	unsigned int round, i;
+
+	srand(1);
+	md_open(&d, area);
+	for (round = 0; round < 12; round++) {
+		md_traffic_direct(&d);
+		memcpy(was, area, MD_AREA);
+		MD_EXPECT(!mprotect(area, MD_AREA, PROT_READ) && !mprotect(area, MD_AREA, RW), "%m");
+		md_kick(&d, MD_TX);
+		usleep(rand() % 4000);
+		MD_EXPECT(!munmap(all, FLIGHT + MD_AREA), "munmap: %m");
+		MD_EXPECT(mmap(all, FLIGHT + MD_AREA, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			       0) == all, "mmap: %m");
+		madvise(all, FLIGHT + MD_AREA, MADV_NOHUGEPAGE);
+		memset(all, 1, FLIGHT);
+		memcpy(area, was, MD_AREA);
+		for (i = 0; i < MD_RINGS; i++)
+			md_kick(&d, i);
+	}
+	md_traffic_direct(&d);
+}
+
 /* Used rings over two pages each: an event on any page of the rings is theirs. */
 static void every_page(void)
 {
@@ -305,6 +339,7 @@ const struct md_case md_fault_cases[] = {
 	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
 	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
 	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "flight", flight, "much memory goes at once, the rings last, while the device looks for them" },
 	{ "hwpoison", hwpoison, "memory errors in all pages of the rings, kicked, new pages" },
 	{ "every-page", every_page, "read-only for a moment, page by page, rings over several pages" },
 	{ "neighbours", neighbours, "protection, MADV_DONTNEED, munmap of pages beside the rings" },

@@ -16,7 +16,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 from inject import Inject, Maps, Waits, missing  # noqa: E402
-from vdtest import NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
+from vdtest import CASES, NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
 CORE = "vhost_direct:"
@@ -119,12 +119,13 @@ def race(t, name, func, events, result="", meddle=False, **params):
             why)
 
 
-def life(t, name, case, func, **params):
-    """The same for a case of the program life, which checks all of its traffic."""
+def life(t, name, case, func, command=None, **params):
+    """The same for a case of the program life, or another COMMAND that checks all of its traffic."""
     count, why = Count(), ""
+    command = command or [LIFE, case, NODE]
     for attempt in range(1, ATTEMPTS + 1):
         with Inject(func, **params) as slow:
-            done = sh([LIFE, case, NODE], timeout=60 * SLOW)
+            done = sh(command, timeout=60 * SLOW)
         count.add(slow)
         why = why or (done.returncode and done.stdout)
         if why or count.enough():
@@ -146,6 +147,9 @@ def mapping(t):
     race(t, "start to end", f"{CORE}vd_mn_start", "split,softdirty --event-us 4000", "busy",
          at_return=1, **slow)
     race(t, "end, before it counts", f"{CORE}vd_mn_end", "split,movepages --event-us 4000", "busy", **slow)
+    # It has started before the pages are installed, and ends after that.
+    life(t, "install in flight", "", "get_user_pages_fast", [CASES, "flight"], at_return=1, usecs=1000,
+         comm="vhost-", watch=f"{CORE}vd_mn_start")
     # Two at a time.
     life(t, "start to end, overlapping", "overlaps", f"{CORE}vd_mn_start", at_return=1, usecs=3000,
          comm="life", watch=f"{CORE}vd_mn_start")
