@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "iotlb.h"
@@ -71,6 +72,59 @@ static void windows(struct io *io, const char *kind)
 	t_end();
 }
 
+/* Sends until a frame went by windows alone, so that all of them are mapped. */
+static bool mapped(struct io *io)
+{
+	uint64_t user, direct;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		io_rest(io);
+		user = node_stat(io->node, Q_TX, "bursts_user");
+		direct = node_stat(io->node, Q_TX, "bursts_direct");
+		io_send(io, 1);
+		io_rest(io);
+		if (node_stat(io->node, Q_TX, "bursts_user") == user &&
+		    node_stat(io->node, Q_TX, "bursts_direct") > direct)
+			return true;
+		sleep_ms(5);
+	}
+	return false;
+}
+
+/* Each page that a part of a ring lies on is the ring's, wherever it lies. */
+static void every_piece(struct io *io, const char *kind)
+{
+	static const unsigned int pages[] = {
+		(AT_RING + AT_DESC) / PAGE, (AT_RING + AT_DESC) / PAGE + 1,
+		(AT_RING + AT_AVAIL) / PAGE, (AT_RING + AT_USED) / PAGE,
+		(AT_RING + AT_USED) / PAGE + 1,
+	};
+	const char *direct = getenv("VD_METADATA");
+	unsigned int i;
+	uint64_t hits;
+
+	if (io->stock || !direct || strcmp(direct, "direct"))
+		return;
+	t_begin("%s: an event on any page of the scattered ring takes its windows away", kind);
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		uint8_t *at = io_file(io, io->page[pages[i]]);
+
+		/* Of a packed ring the rest is eight bytes. */
+		if (io->q[Q_TX].packed && i > 1)
+			break;
+		if (!CHECK(mapped(io)))
+			break;
+		hits = node_stat(io->node, Q_TX, "inval_hit");
+		CHECK_EQ(mprotect(at, PAGE, PROT_READ), 0);
+		if (!CHECK(node_stat(io->node, Q_TX, "inval_hit") > hits))
+			t_diag("page 0x%x of the ring", pages[i] * (unsigned int)PAGE);
+		CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
+	}
+	io_send(io, 2);
+	t_end();
+}
+
 static void moving(struct io *io, const char *kind)
 {
 	unsigned int round, i, old[MOVES];
@@ -87,6 +141,38 @@ static void moving(struct io *io, const char *kind)
 		for (i = 0; i < MOVES; i++)
 			io_release(io, old[i]);
 	}
+	t_end();
+}
+
+/*
+ * The page that a queue used last is taken away, and the next thing that it needs
+ * lies there: the last hit, which it remembers, is no translation any more.
+ */
+static void last_used(struct io *io, const char *kind)
+{
+	unsigned int round, old[2], tested = 0;
+
+	t_begin("%s: the pages used last are taken away before they are used next", kind);
+	for (round = 0; round < 16 && t_errors() < 8; round++) {
+		uint64_t rx = AT_RX + io->rx_offered % RX_BUFS * RX_SIZE;
+		uint64_t tx = AT_TX + io->tx_sent % TX_BUFS * 512;
+
+		io_receive(io, 1);
+		io_send(io, 1);
+		io_rest(io);
+		/* At its end a page is done with. */
+		if ((rx + RX_SIZE) % PAGE < HDR || (tx + 512) % PAGE < 512)
+			continue;
+		old[0] = io_move(io, (rx + RX_SIZE) / PAGE);
+		old[1] = io_move(io, tx / PAGE);
+		io_receive(io, 1);
+		io_send(io, 1);
+		io_rest(io);
+		io_release(io, old[0]);
+		io_release(io, old[1]);
+		tested++;
+	}
+	CHECK(tested > 4);
 	t_end();
 }
 
@@ -144,7 +230,9 @@ static void one_kind(const struct kind *k, uint64_t offered)
 	io_open(&io, k->features, k->v2);
 	traffic(&io, k->name);
 	windows(&io, k->name);
+	every_piece(&io, k->name);
 	moving(&io, k->name);
+	last_used(&io, k->name);
 	storm(&io, k->name);
 	io_close(&io);
 	iotlb_log(k->features, k->name);
