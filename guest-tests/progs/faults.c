@@ -11,6 +11,8 @@
  *	faults log NODE		both, with a dirty log: as KTAP
  *	faults owner NODE ERRNO	VHOST_SET_OWNER fails with that first: as KTAP
  *	faults map NODE		traffic that must take windows in the end: as KTAP
+ *	faults iotlb-map NODE	the same, with a device IOTLB: as KTAP
+ *	faults log-map NODE	the same, with a dirty log: as KTAP
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -484,38 +486,48 @@ static void map(void)
 	t_end();
 }
 
-static void usage(void)
+static void inflight_all(void)
 {
-	fprintf(stderr, "usage: faults setup|move|inflight|map|iotlb|log NODE\n"
-		"       faults owner NODE ERRNO\n");
-	exit(2);
+	inflight(true, true);
+	inflight(true, false);
+	inflight(false, true);
+	inflight(false, false);
 }
+
+static const struct mode {
+	const char *name;
+	void (*run)(void);
+} modes[] = {
+	{ "setup", setup },
+	{ "move", move },
+	{ "inflight", inflight_all },
+	{ "map", map },
+	{ "iotlb", faults_iotlb },
+	{ "iotlb-map", faults_iotlb_map },
+	{ "log", faults_log },
+	{ "log-map", faults_log_map },
+};
 
 int main(int argc, char **argv)
 {
-	if (argc < 3)
-		usage();
+	unsigned int i;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: faults MODE NODE: see the source\n");
+		return 2;
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	node_path = argv[2];
-	if (!strcmp(argv[1], "setup")) {
-		setup();
-	} else if (!strcmp(argv[1], "owner")) {
-		owner(argc > 3 ? atoi(argv[3]) : 0);
-	} else if (!strcmp(argv[1], "map")) {
-		map();
-	} else if (!strcmp(argv[1], "move")) {
-		move();
-	} else if (!strcmp(argv[1], "iotlb")) {
-		faults_iotlb();
-	} else if (!strcmp(argv[1], "log")) {
-		faults_log();
-	} else if (!strcmp(argv[1], "inflight")) {
-		inflight(true, true);
-		inflight(true, false);
-		inflight(false, true);
-		inflight(false, false);
-	} else {
-		usage();
+	if (!strcmp(argv[1], "owner") && argc > 3) {
+		owner(atoi(argv[3]));
+		return t_done();
 	}
-	return t_done();
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		if (!strcmp(argv[1], modes[i].name)) {
+			modes[i].run();
+			return t_done();
+		}
+	}
+	fprintf(stderr, "faults: no mode '%s'\n", argv[1]);
+	return 2;
 }

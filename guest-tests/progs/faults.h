@@ -33,6 +33,8 @@ bool plausible(int ret);
 int vq_comes_back(struct vq *q, uint32_t n, void (*again)(void *), void *arg);
 
 void faults_iotlb(void);
+void faults_iotlb_map(void);
 void faults_log(void);
+void faults_log_map(void);
 
 #endif /* GT_FAULTS_H */

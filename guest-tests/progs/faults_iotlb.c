@@ -318,3 +318,28 @@ void faults_iotlb(void)
 	inflight(F_V1 | F_MRG | F_EVENT, "split");
 	inflight(F_V1 | F_MRG | F_PACKED, "packed");
 }
+
+/* As map of faults.c: pages of rings that are found through the IOTLB. */
+void faults_iotlb_map(void)
+{
+	uint64_t user;
+	unsigned int i;
+
+	t_begin("IOTLB, mapping fails for a while: by user access meanwhile, then by windows");
+	io_open(&io, F_V1 | F_MRG | F_EVENT, true);
+	io_iommu(&io, true);
+	for (i = 0; i < 40; i++) {
+		io_send(&io, 1);
+		io_receive(&io, 1);
+		sleep_ms(10);
+	}
+	CHECK(node_stat(io.node, Q_TX, "bursts_user") >= 2);
+	CHECK(node_stat(io.node, Q_TX, "bursts_direct") >= 2);
+	CHECK(node_stat(io.node, Q_TX, "map_failures") >= 2);
+	user = node_stat(io.node, Q_TX, "bursts_user");
+	io_send(&io, 1);
+	CHECK_EQ(node_stat(io.node, Q_TX, "bursts_user"), user);
+	io_close(&io);
+	CHECK(worker_gone(getpid()));
+	t_end();
+}

@@ -232,3 +232,23 @@ void faults_log(void)
 	inflight(F_V1 | F_MRG | F_PACKED, "packed");
 	close(event);
 }
+
+/* The ring's pages can't be found for a while: what is written is logged all the same. */
+void faults_log_map(void)
+{
+	unsigned int i;
+
+	event = event_new();
+	t_begin("dirty log, mapping fails for a while: all is logged, by user access and by windows");
+	guest_open(&g, FEATURES, 8);
+	for (i = 0; i < ARRAY_SIZE(steps); i++)
+		CHECK_EQ(steps[i].take(), 0);
+	for (i = 0; i < 20; i++)
+		logged_traffic();
+	CHECK(node_stat(g.node, Q_TX, "bursts_user") >= 2);
+	CHECK(node_stat(g.node, Q_TX, "bursts_direct") >= 2);
+	CHECK(node_stat(g.node, Q_TX, "map_failures") >= 2);
+	done();
+	t_end();
+	close(event);
+}

@@ -61,6 +61,9 @@ def pages(t):
     for name, ret in (("EFAULT", -EFAULT), ("ENOMEM", -ENOMEM), ("none at all", 0)):
         probed(t, f"get_user_pages_fast: {name}", "get_user_pages_fast", what="map", ret=ret,
                comm="vhost-", times=6, least=6)
+    for what in ("iotlb-map", "log-map"):
+        probed(t, f"get_user_pages_fast, {what}", "get_user_pages_fast", what=what, ret=-EFAULT,
+               comm="vhost-", times=6, least=6)
 
 
 def arm():
