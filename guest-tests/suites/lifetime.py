@@ -3,6 +3,7 @@
 """Who owns a device, and when that ends: fork, SCM_RIGHTS, signals, the OOM killer, rmmod."""
 # vm: timeout=400
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,12 +11,13 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from inject import Calls, Inject, missing  # noqa: E402
+from inject import Calls, Hold, Inject, missing  # noqa: E402
 from vdtest import NODE, SLOW, Ktap, load, sh, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
 STATS = "/sys/kernel/debug/vhost_direct"
 GROUP = "/sys/fs/cgroup/vd-lifetime"
+SET_OWNER = 0xaf01  # VHOST_SET_OWNER
 OWNERS, DEVICES, PROTECTIONS = 300, 6, 200
 UNLOADS = 6
 
@@ -100,6 +102,28 @@ def unload_while_closing(t):
     t.check("not before", len(refused) == UNLOADS and min(refused, default=0) > 0, refused)
 
 
+def unload_waits(t):
+    """A subscription is freed by the module, some time after its end: unloading waits for that."""
+    if missing():
+        t.skip("unloading waits for subscriptions", missing())
+        return
+    tried = waited = 0
+    said, msecs = "", 500
+    # A machine may be so slow that nothing is held any more when it comes to that.
+    while not tried and msecs < 20_000:
+        msecs *= 2
+        load()
+        with Hold(msecs) as hold:
+            node = os.open(NODE, os.O_RDWR)
+            fcntl.ioctl(node, SET_OWNER)
+            os.close(node)
+            tried += hold.holding()
+            said += unload()
+            waited += not hold.holding()
+    t.check("unloading waits for the subscription that is still to be freed", tried and waited and not said,
+            f"tried {tried}, waited {waited} {said}")
+
+
 def main():
     """The suite."""
     with Ktap() as t:
@@ -114,6 +138,7 @@ def main():
         t.check("no device is left", not left, left)
         said = unload()
         t.check("the modules unload", not said, said)
+        unload_waits(t)
 
 
 main()

@@ -7,7 +7,9 @@
 """
 
 import os
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
@@ -75,6 +77,37 @@ class Waits:
 
     def __str__(self):
         return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
+
+
+class Hold:
+    """No mmu notifier that is put is freed for so many milliseconds: by the module vd_hold."""
+
+    def __init__(self, msecs):
+        self._msecs = msecs
+
+    def __enter__(self):
+        # It sleeps while it ends.
+        self._insmod = subprocess.Popen(["insmod", f"{KMOD}/vd_hold.ko", f"msecs={self._msecs}"],
+                                        stdin=subprocess.DEVNULL)
+        while self._insmod.poll() is None and not self.holding():
+            time.sleep(0.01)
+        return self
+
+    @staticmethod
+    def holding():
+        """Whether it is so now."""
+        try:
+            with open("/sys/module/vd_hold/parameters/holding", encoding="ascii") as file:
+                return file.read().strip() == "Y"
+        except OSError:
+            return False
+
+    def __exit__(self, *_):
+        if self._insmod.wait():
+            raise RuntimeError("insmod vd_hold failed")
+        said = sh("rmmod vd_hold")
+        if said.returncode:
+            raise RuntimeError(f"rmmod vd_hold: {said.stdout}")
 
 
 def _append(line):
