@@ -5,7 +5,7 @@
 Each queue has to carry traffic; then the guest changes their number (ethtool -L) and, where
 its kernel can, their size (ethtool -G, which resets queue after queue) under traffic.
 """
-# vm: timeout=180 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
+# vm: timeout=300 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
 # There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
 # vm 7.2: smp=1 timeout=480
 
