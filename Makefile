@@ -97,6 +97,15 @@ test-sanitize: setup-lab
 qemu: setup-lab
 	qemu-patches/build $(QEMU)
 
+# Each on the Debian release that it is of.
+test-qemu: qemu
+	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules KDIR=$$kdir VD_TESTS=y
+	+$(MAKE) programs
+	@status=0; for version in $(or $(QEMU),7.2 10.0); do \
+		case $$version in 7.2) kernel=6.1 ;; *) kernel=6.12 ;; esac; \
+		guest-tests/run-tests --kernel $$kernel --only vm/qemu.py || status=1; \
+	done; exit $$status
+
 # By the results that those left behind; runs nothing.
 features:
 	guest-tests/features $(FEATURES)
@@ -138,6 +147,7 @@ help:
 #:                  (SANITIZERS="lockdep kasan kcsan")
 #: make qemu        build Debian's QEMU with the series of qemu-patches/
 #:                  (QEMU="7.2 10.0")
+#: make test-qemu   the same, then test it with nested guests
 #: make features    what stock does and this one, too, by the results of the
 #:                  last test runs on each kernel
 #: make check       style, sparse, kernel-doc, shellcheck, warnings

@@ -16,12 +16,14 @@ import os
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(_HERE, "lib"), os.path.join(_HERE, "..", "lab")]
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
-from nested import backend, carry  # noqa: E402
+from moves import ending, hop  # noqa: E402
+from nested import backend  # noqa: E402
 from nested.guest import GuestError  # noqa: E402
-from nested.migrate import QEMU_READS, Journey  # noqa: E402
+from nested.migrate import Journey  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 FULL = os.environ.get("VD_FULL", "0") != "0"
@@ -32,49 +34,6 @@ ROUTE = (("direct", ""), ("direct", ""), ("stock", ""), ("direct", "post"), ("st
 ALWAYS, QUICK_SECONDS = 3, 60
 # Stock has no packed rings.
 PACKED = (("direct", ""), ("user", ""), ("direct", "post"), ("direct", ""))
-
-
-def hop(t, journey, target, mode):
-    """One migration; its checks."""
-    source = journey.guest.backend
-    name = f"{source} to {target}{', post-copy' if mode else ''}"
-    facts = journey.hop(target, post=bool(mode), compare=not mode)
-    stats = facts.pop("stats")
-    differ = facts.pop("differ", None)
-    print(f"# {name}: {facts} logged={stats.get('logged')}", flush=True)
-    t.check(f"{name}: it moves", True)
-    if differ is not None:
-        t.check(f"{name}: all memory is equal at the switch", not differ,
-                f"{len(differ)} pages differ: {' '.join(f'{at:#x}' for at in differ[:12])}")
-    if source != "stock":
-        t.check(f"{name}: the source logged its writes, all of them",
-                stats.get("logged", 0) > 0 and stats.get("log_failures") == 0, stats)
-    journey.under_way()
-    counts = journey.traffic.counts()
-    t.equal(f"{name}: traffic goes on, nothing in it is wrong", carry.wrong(counts), {})
-
-
-def ending(t, journey, name):
-    """Every frame is accounted for."""
-    found = journey.finish()
-    guest, net = found["guest"], found["net"]
-    print(f"# {name}: {found}", flush=True)
-    for stay in journey.stays:
-        print(f"# {name}: {stay}", flush=True)
-    t.equal(f"{name}: what the guest sent came, each once", net["received"] + net["dropped"],
-            guest["sent"])
-    ours = [stay for stay in journey.stays if "delivered" in stay]
-    stock = [stay for stay in journey.stays if "delivered" not in stay]
-    for stay in ours:
-        read = stay["taken"] - stay["delivered"] - stay["given_up"]
-        t.check(f"{name}: on {stay['backend']}: what left the tap was delivered",
-                0 <= read <= QEMU_READS and not stay["given_up"], stay)
-    # Stock doesn't count: what QEMU read for itself can't be told from what stock lost.
-    came = guest["received"] + guest["dropped"] - sum(stay["delivered"] for stay in ours)
-    missing = sum(stay["taken"] for stay in stock) - came
-    t.check(f"{name}: what was delivered came, each once",
-            0 <= missing <= QEMU_READS * len(stock), f"{missing} missing, {journey.stays}")
-    t.equal(f"{name}: nothing twice, nothing changed", carry.wrong({"guest": guest, "net": net}), {})
 
 
 def travel(t, journey, route):

@@ -18,6 +18,7 @@ from vdlab.paths import LabError
 from vdlab.qmp import Qmp
 from . import backend as backends
 
+PROGRAM = "qemu-system-x86_64"
 KERNEL, INITRD = "/share/image/vmlinux", "/share/image/guest.cpio"
 TAP, HOST_IP, GUEST_IP, GUEST_MAC = "vdtap0", "10.77.0.1", "10.77.0.2", "52:54:00:77:00:02"
 _APPEND = ("console=ttyS0 quiet loglevel=5 panic=-1 oops=panic tsc=reliable init_on_alloc=0 "
@@ -73,7 +74,9 @@ def processor():
 class Setup:
     """The machine a guest gets; netdev, device, machine are appended to QEMU's options."""
 
+    program: str = PROGRAM
     memory: int = 384
+    more_memory: str = ""    # appended to -m
     netdev: str = ""
     device: str = ""
     cpu: str = "host"
@@ -86,6 +89,7 @@ class Setup:
     tap: str = TAP
     own_tap: bool = True     # made here, with the host's address, and removed
     node: str = ""           # opened for vhostfd= [QEMU opens /dev/vhost-net]
+    vhostdev: bool = False   # QEMU opens that node itself; a patched one can
     queues: int = 1
     incoming: bool = False   # waits for a migration, doesn't boot
 
@@ -119,15 +123,17 @@ class Guest:
         setup = self.setup
         queues = f",queues={setup.queues}" if setup.queues > 1 else ""
         vhostfd = f",vhostfd={node}" if node is not None else ""
+        if setup.vhostdev:
+            vhostfd = f",vhostdev={setup.node}"
         return (f"tap,id=net0,ifname={setup.tap},script=no,downscript=no,vhost=on{queues}{vhostfd}"
                 f"{setup.netdev}")
 
     def _words(self, folder, node):
         setup = self.setup
         queues = f",mq=on,vectors={2 * setup.queues + 2}" if setup.queues > 1 else ""
-        words = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+        words = [setup.program, "-nodefaults", "-no-user-config", "-display", "none",
                  "-no-reboot", "-machine", f"q35,smm=off,vmport=off{setup.machine}",
-                 "-accel", "kvm", "-cpu", setup.cpu, "-smp", "1", "-m", str(setup.memory),
+                 "-accel", "kvm", "-cpu", setup.cpu, "-smp", "1", "-m", f"{setup.memory}{setup.more_memory}",
                  "-kernel", KERNEL, "-initrd", setup.initrd, "-append", f"{_APPEND} {setup.append}",
                  "-serial", f"file:{self.console}", *setup.words, "-netdev", self._netdev(node),
                  "-device", f"virtio-net-pci,netdev=net0,mac={GUEST_MAC},romfile={queues}{setup.device}",
@@ -146,7 +152,8 @@ class Guest:
             server.listen(1)
             server.settimeout(30)
             servers.append(server)
-        node = os.open(self.setup.node, os.O_RDWR) if self.setup.node else None
+        opened = self.setup.node and not self.setup.vhostdev
+        node = os.open(self.setup.node, os.O_RDWR) if opened else None
         passed = () if node is None else (node,)
         try:
             self._process = subprocess.Popen(self._words(folder, node), stdin=subprocess.DEVNULL,

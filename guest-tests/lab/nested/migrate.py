@@ -11,7 +11,7 @@ import time
 
 from . import backend as backends
 from . import carry, memory, stats
-from .guest import Guest, GuestError, make_tap, processor, remove_tap
+from .guest import PROGRAM, Guest, GuestError, make_tap, processor, remove_tap
 
 TAPS = ("vdtap0", "vdtap1")
 _MEMORY = 192
@@ -32,8 +32,10 @@ def _counter(tap, name):
 class Journey:
     """The guest, where it is, and the traffic."""
 
-    def __init__(self, backend, folder="/results", rate=250, device=""):
+    def __init__(self, backend, folder="/results", rate=250, device="", programs=()):
+        """PROGRAMS: the QEMU of each stay, in order, for those that aren't Debian's."""
         self._folder, self._rate, self._device = folder, rate, device
+        self._programs = programs
         self._hops, self.traffic, self._initrd = 0, None, "/tmp/carry.cpio"
         self.guest = self._coming = None
         self.first = backend
@@ -59,7 +61,8 @@ class Journey:
     def _machine(self, backend, incoming, stopped):
         tap = TAPS[self._hops % 2]
         self.stays.append({"backend": backend, "tap": tap, "before": _counter(tap, "tx_packets")})
-        return Guest(backend, self._folder, name=f"hop{self._hops}-{backend}", memory=_MEMORY,
+        program = (self._programs[self._hops:] or (PROGRAM,))[0]
+        return Guest(backend, self._folder, program=program, vhostdev=program != PROGRAM, name=f"hop{self._hops}-{backend}", memory=_MEMORY,
                      cpu=processor(), initrd=self._initrd, tap=TAPS[self._hops % 2], own_tap=False,
                      node=backends.node_beside(backend), device=self._device, incoming=incoming,
                      # KVM writes the time into the guest's memory when it likes.
