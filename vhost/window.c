@@ -499,9 +499,9 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * @clear: begin anew
  *
  * A page is young if there was a burst since it was last asked for, or a look
- * by busy polling: their count tells, so that the worker has nothing to do for it. Each page is
- * asked for by itself. Those of a ring so large that they share a slot may
- * look older than they are.
+ * by busy polling: their count tells, so that the worker has nothing to do for
+ * it. Each page is asked for by itself. Those of a ring so large that they
+ * share a slot may look older than they are.
  *
  * Context: any; takes no lock. The description may change under us; the
  * answer is then of either one, and a hint in any case.
