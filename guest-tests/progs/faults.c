@@ -215,8 +215,7 @@ static bool one_life(int nth, unsigned int k, unsigned int n)
 		if (i == k) {
 			nth_set(nth, n);
 			ret = take(&steps[i]);
-			hit = !nth_left(nth);
-			nth_set(nth, 0);
+			hit = !nth_end(nth);
 			if (!CHECK(plausible(ret)))
 				t_diag("failure %u: %d", n, ret);
 			if (!ret)
@@ -383,8 +382,7 @@ static void move(void)
 		*q = twin;
 		nth_set(nth, n);
 		ret = q_addr(Q_TX);
-		hit = !nth_left(nth);
-		nth_set(nth, 0);
+		hit = !nth_end(nth);
 		CHECK(plausible(ret));
 		moved += !ret;
 		refused += ret == -ENOMEM;
@@ -422,8 +420,7 @@ static void inflight(bool batch, bool mapped)
 			unmap_rings();
 		nth_set(nth, n);
 		one_round(n, into);
-		left = nth_left(nth);
-		nth_set(nth, 0);
+		left = nth_end(nth);
 		/* What was fed more than once may still be on its way. */
 		sleep_ms(5);
 		tap_drain(&r.tap);

@@ -19,8 +19,11 @@ extern const char *node_path;
 int nth_open(pid_t tid);
 /* The nth place from now on that can fail does; 0: none. */
 void nth_set(int fd, unsigned int n);
-/* How many more were to come before the failure; 0: it has happened. */
-unsigned int nth_left(int fd);
+/*
+ * None from now on. Returns how many places more were to come before the
+ * failure; 0: it has happened.
+ */
+unsigned int nth_end(int fd);
 /* What a call may answer that met a failure. */
 bool plausible(int ret);
 

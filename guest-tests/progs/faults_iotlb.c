@@ -178,8 +178,7 @@ static bool one_life(int nth, unsigned int k, unsigned int n)
 		if (i == k) {
 			nth_set(nth, n);
 			ret = take(&steps[i]);
-			hit = !nth_left(nth);
-			nth_set(nth, 0);
+			hit = !nth_end(nth);
 			if (!CHECK(answers(ret)))
 				t_diag("failure %u: %d", n, ret);
 			if (!ret)
@@ -278,8 +277,7 @@ static unsigned int one_round(int nth, unsigned int n)
 	rx_feed(NULL);
 	if (!CHECK(vq_comes_back(&io.q[Q_RX], io.rx_offered, rx_feed, NULL) >= 0))
 		t_diag("failure %u: rx is stuck", n);
-	left = nth_left(nth);
-	nth_set(nth, 0);
+	left = nth_end(nth);
 	io_rest(&io);
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		io_release(&io, old[i]);

@@ -103,8 +103,7 @@ static bool one_life(int nth, unsigned int k, unsigned int n)
 		if (i == k) {
 			nth_set(nth, n);
 			ret = steps[i].take();
-			hit = !nth_left(nth);
-			nth_set(nth, 0);
+			hit = !nth_end(nth);
 			if (!CHECK(plausible(ret)))
 				t_diag("failure %u: %d", n, ret);
 			if (!ret)
@@ -167,7 +166,7 @@ static void forget(void)
 	}
 }
 
-/* One frame each way. Returns what nth_left() says then. */
+/* One frame each way. Returns what nth_end() says then. */
 static unsigned int one_round(int nth, unsigned int n, bool *lost)
 {
 	uint64_t before = failures();
@@ -184,8 +183,7 @@ static unsigned int one_round(int nth, unsigned int n, bool *lost)
 	if (!CHECK(rx >= 0))
 		t_diag("failure %u: rx is stuck", n);
 	guest_rest(&g);
-	left = nth_left(nth);
-	nth_set(nth, 0);
+	left = nth_end(nth);
 	/* The log comes after what it is of. */
 	late = event_wait(g.q[Q_TX].err, 0) + event_wait(g.q[Q_RX].err, 0);
 	*lost = failures() != before;

@@ -32,7 +32,7 @@ void nth_set(int fd, unsigned int n)
 		MUST(tries++ < 3, "fail-nth");
 }
 
-unsigned int nth_left(int fd)
+unsigned int nth_end(int fd)
 {
 	char text[16] = { 0 };
 	int tries = 0;
@@ -40,6 +40,7 @@ unsigned int nth_left(int fd)
 	/* As above; then the answer is one failure too many, which does no harm. */
 	while (pread(fd, text, sizeof(text) - 1, 0) <= 0)
 		MUST(tries++ < 3, "fail-nth");
+	nth_set(fd, 0);
 	return strtoul(text, NULL, 10);
 }
 
