@@ -15,6 +15,8 @@
 #include "vring.h"
 
 #define BIT(n) (1ULL << (n))
+/* Not in bookworm's headers. */
+#define F_IN_ORDER 35
 
 static const struct {
 	unsigned int bit;
@@ -30,7 +32,7 @@ static const struct {
 	{ VIRTIO_F_VERSION_1, "VERSION_1" },
 	{ VIRTIO_F_ACCESS_PLATFORM, "ACCESS_PLATFORM" },
 	{ VIRTIO_F_RING_PACKED, "RING_PACKED" },
-	{ 35, "IN_ORDER" },	/* not in bookworm's headers */
+	{ F_IN_ORDER, "IN_ORDER" },
 };
 
 const char *vr_feature_name(unsigned int bit)
@@ -53,6 +55,10 @@ static uint64_t wanted_features(const struct vr_opts *o)
 		f |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (o->mergeable)
 		f |= BIT(VIRTIO_NET_F_MRG_RXBUF);
+	if (o->layout == VR_LAYOUT_PACKED)
+		f |= BIT(VIRTIO_F_RING_PACKED);
+	if (o->layout == VR_LAYOUT_IN_ORDER)
+		f |= BIT(F_IN_ORDER);
 	return f;
 }
 
@@ -118,10 +124,16 @@ static void set_eventfd(struct vr_pair *p, unsigned int idx, unsigned long req, 
 	DO(p, req, &f);
 }
 
+/* Where a ring of which all came back would go on. */
+static unsigned int base_of(const struct vr_vq *q)
+{
+	return q->mock ? vr_mock_base(q) : (uint16_t)q->completed;
+}
+
 static void set_ring(struct vr_pair *p, struct vr_vq *q, unsigned int idx)
 {
 	struct vhost_vring_state num = { .index = idx, .num = q->vr.num };
-	struct vhost_vring_state base = { .index = idx, .num = q->last_used };
+	struct vhost_vring_state base = { .index = idx, .num = base_of(q) };
 	struct vhost_vring_addr a = {
 		.index = idx,
 		.desc_user_addr = (uintptr_t)q->vr.desc,
@@ -166,9 +178,9 @@ static void stop_ring(struct vr_run *r, struct vr_pair *p, struct vr_vq *q, unsi
 	DO(p, VHOST_NET_SET_BACKEND, &off);
 	DO(p, VHOST_GET_VRING_BASE, &s);
 	/* All traffic came to rest before the stop: what was taken was given back. */
-	if (!r->failure && s.num != (uint16_t)q->completed)
+	if (!r->failure && s.num != base_of(q))
 		vr_fail(r, "queue pair %u ring %u: base %u after the stop, expected %u",
-			p->index, idx, s.num, (uint16_t)q->completed);
+			p->index, idx, s.num, base_of(q));
 	vr_ring_count_calls(q);
 	if (read(q->err_fd, &n, sizeof(n)) == sizeof(n))
 		r->vring_errs += n;

@@ -55,9 +55,9 @@ static void stalled(struct vr_run *r)
 	unsigned int i, n = each_vq(r, vqs);
 
 	for (i = 0; i < n; i++)
-		fprintf(stderr, "vring: %s queue %u: avail idx %u, used idx %u, %u reaped, %u of %u slots free\n",
-			vqs[i]->tx ? "tx" : "rx", i * r->npairs / n, vqs[i]->pub_idx,
-			vr_used_idx(vqs[i]), vqs[i]->last_used, vqs[i]->free_count, vqs[i]->slots);
+		fprintf(stderr, "vring: %s queue %u: %u made available, %u reaped, %u wait, %u of %u slots free\n",
+			vqs[i]->tx ? "tx" : "rx", i * r->npairs / n, vqs[i]->pub_idx, vqs[i]->last_used,
+			vr_ring_waiting(vqs[i]), vqs[i]->free_count, vqs[i]->slots);
 	vr_fail(r, "nothing moved for %u s", r->o->timeout);
 }
 
@@ -132,9 +132,9 @@ static uint64_t count_tx(const struct vr_run *r)
 	unsigned int i;
 
 	for (i = 0; i < r->npairs && (r->o->dir & VR_DIR_TX); i++) {
-		const struct vr_vq *q = &r->pairs[i].tx;
+		struct vr_vq *q = &r->pairs[i].tx;
 
-		n += q->completed + (uint16_t)(vr_used_idx(q) - q->last_used);
+		n += q->completed + vr_ring_waiting(q);
 	}
 	return n;
 }
@@ -197,12 +197,13 @@ static void burst(struct vr_run *r, struct vr_window *w)
 {
 	unsigned int i;
 
-	for (i = 0; i < r->npairs; i++) {
-		if (r->o->dir & VR_DIR_TX)
+	if (r->o->dir == (VR_DIR_TX | VR_DIR_RX))
+		vr_both_burst(r, w);
+	else if (r->o->dir == VR_DIR_RX)
+		vr_rx_burst(r, w);
+	else
+		for (i = 0; i < r->npairs; i++)
 			vr_tx_burst(r, &r->pairs[i], w);
-		else
-			vr_rx_burst(r, &r->pairs[i], w);
-	}
 }
 
 static void bursts(struct vr_run *r, double warmup)
@@ -294,6 +295,8 @@ void vr_drive(struct vr_run *r)
 	begin(r);
 	if (r->o->idle)
 		idle(r);
+	else if (r->o->mode == VR_MODE_RTT)
+		vr_trips(r);
 	else if (r->o->mode == VR_MODE_BURST)
 		bursts(r, r->o->warmup);
 	else
@@ -302,6 +305,6 @@ void vr_drive(struct vr_run *r)
 	end(r);
 	if (r->o->events && r->o->mode == VR_MODE_STREAM)
 		tail(r);
-	if (!r->failure)
+	if (!r->failure && r->o->mode != VR_MODE_RTT)
 		come_to_rest(r);
 }

@@ -5,7 +5,12 @@
  *
  *   0 destination, source (12)   12 ethertype   14 queue   15 zero
  *  16 sequence (8)   24 length (4)   28 checksum (8)   36 pattern
+ *
+ * With --gso the Ethernet header is followed by those of IPv4 and TCP, and the
+ * rest by them: 40 bytes later, and not even.
  */
+#include <linux/if_ether.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "vring.h"
@@ -21,6 +26,78 @@ struct body {
 
 _Static_assert(BODY + sizeof(struct body) == PATTERN, "frame layout");
 _Static_assert(PATTERN == VR_FRAME_MIN_CHECK, "frame layout");
+
+#define ETH	14
+#define IP	20
+#define TCP	20
+#define MSS	1448
+
+/* How much further back than above everything behind the Ethernet header lies. */
+static unsigned int shift;
+
+void vr_frame_init(const struct vr_opts *o)
+{
+	shift = o->gso ? IP + TCP : 0;
+}
+
+unsigned int vr_frame_ethertype(void)
+{
+	return shift ? ETH_P_IP : VR_ETHERTYPE;
+}
+
+unsigned int vr_frame_queue_at(void)
+{
+	return VR_FRAME_QUEUE + shift;
+}
+
+static struct virtio_net_hdr header(void)
+{
+	return (struct virtio_net_hdr){
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+		.hdr_len = ETH + IP + TCP, .gso_size = MSS, .csum_start = ETH + IP, .csum_offset = 16,
+	};
+}
+
+/* What the guest puts before a frame: nothing, or how it is to be cut up. */
+void vr_frame_header(uint8_t *hdr, unsigned int hdr_len)
+{
+	struct virtio_net_hdr h = header();
+
+	memset(hdr, 0, hdr_len);
+	if (shift)
+		memcpy(hdr, &h, sizeof(h));
+}
+
+/* Whether the tap says the same of it; the length of headers is its own affair. */
+bool vr_frame_header_ok(const uint8_t *hdr)
+{
+	struct virtio_net_hdr want = header(), h;
+
+	memcpy(&h, hdr, sizeof(h));
+	if (!shift)
+		return h.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+		       !(h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+	want.hdr_len = h.hdr_len;
+	return !memcmp(&h, &want, sizeof(h));
+}
+
+/* Nobody checks their sums: the frames are for another host. */
+static void build_tcp(uint8_t *f, unsigned int len)
+{
+	uint8_t *ip = f + ETH, *tcp = ip + IP;
+
+	ip[0] = 0x45;
+	ip[2] = (len - ETH) >> 8;
+	ip[3] = len - ETH;
+	ip[8] = 64;
+	ip[9] = IPPROTO_TCP;
+	ip[12] = 10;
+	ip[15] = 1;
+	ip[16] = 10;
+	ip[19] = 2;
+	tcp[12] = TCP / 4 << 4;
+	tcp[13] = 0x10;
+}
 
 static uint64_t mix(uint64_t x)
 {
@@ -56,24 +133,27 @@ static uint64_t checksum(const uint8_t *f, unsigned int len)
 
 void vr_frame_build(uint8_t *f, unsigned int len, unsigned int queue, uint64_t seq)
 {
-	static const uint8_t head[14] = { 0x02, 'p', 'e', 'e', 'r', 0, 0x02, 'g', 'u', 'e', 's', 0,
-					  VR_ETHERTYPE >> 8, VR_ETHERTYPE & 0xff };
+	const uint8_t head[ETH] = { 0x02, 'p', 'e', 'e', 'r', 0, 0x02, 'g', 'u', 'e', 's', 0,
+				    vr_frame_ethertype() >> 8, vr_frame_ethertype() & 0xff };
+	const unsigned int pattern = PATTERN + shift;
 	struct body b = { .seq = seq, .len = len };
 	uint64_t w = mix(seq ^ (uint64_t)queue << 56);
 	unsigned int i;
 
-	memset(f, 0, len < PATTERN ? len : PATTERN);
+	memset(f, 0, len < pattern ? len : pattern);
 	memcpy(f, head, sizeof(head));
-	if (len > VR_FRAME_QUEUE)
-		f[VR_FRAME_QUEUE] = queue;
-	if (len < PATTERN)
+	if (shift)
+		build_tcp(f, len);
+	if (len > vr_frame_queue_at())
+		f[vr_frame_queue_at()] = queue;
+	if (len < pattern)
 		return;
-	memcpy(f + BODY, &b, sizeof(b));
-	for (i = PATTERN; i + 8 <= len; i += 8, w += 0x9e3779b97f4a7c15ULL)
+	memcpy(f + shift + BODY, &b, sizeof(b));
+	for (i = pattern; i + 8 <= len; i += 8, w += 0x9e3779b97f4a7c15ULL)
 		memcpy(f + i, &w, 8);
 	memcpy(f + i, &w, len - i);
 	b.sum = checksum(f, len);
-	memcpy(f + BODY, &b, sizeof(b));
+	memcpy(f + shift + BODY, &b, sizeof(b));
 }
 
 /* The sum was taken with its own field zero; @f is the caller's to write to. */
@@ -82,11 +162,11 @@ bool vr_frame_ok(uint8_t *f, unsigned int len, unsigned int *queue, uint64_t *se
 	const uint64_t zero = 0;
 	struct body b;
 
-	if (len < PATTERN)
+	if (len < PATTERN + shift)
 		return false;
-	memcpy(&b, f + BODY, sizeof(b));
-	memcpy(f + BODY + offsetof(struct body, sum), &zero, sizeof(zero));
-	*queue = f[VR_FRAME_QUEUE];
+	memcpy(&b, f + shift + BODY, sizeof(b));
+	memcpy(f + shift + BODY + offsetof(struct body, sum), &zero, sizeof(zero));
+	*queue = f[vr_frame_queue_at()];
 	*seq = b.seq;
 	return b.len == len && b.sum == checksum(f, len);
 }

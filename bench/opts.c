@@ -8,10 +8,12 @@
 #include "vring.h"
 
 const char *const vr_dir_names[] = { "none", "tx", "rx", "both", NULL };
-const char *const vr_mode_names[] = { "stream", "burst", NULL };
+const char *const vr_mode_names[] = { "stream", "burst", "rtt", NULL };
 const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "hugetlb1g", "memfd", "file",
 				     "secret", NULL };
 const char *const vr_xdp_names[] = { "none", "drop", "check", NULL };
+const char *const vr_layout_names[] = { "split", "packed", "in-order", NULL };
+const char *const vr_feeder_names[] = { "packet", "pktgen", NULL };
 const char *const vr_wait_names[] = { "poll", "call", NULL };
 const char *const vr_storm_names[] = { "no", "hit", "miss", "none", "numa", NULL };
 
@@ -33,11 +35,20 @@ struct opt {
 static const struct opt opts[] = {
 	{ "dev", OPT_STR, F(dev), NULL, "NODE", "vhost-net node (/dev/vhost-net)" },
 	{ "dir", OPT_NAME, F(dir), vr_dir_names, "tx|rx|both", "direction as the guest sees it (tx)" },
-	{ "mode", OPT_NAME, F(mode), vr_mode_names, "stream|burst",
+	{ "mode", OPT_NAME, F(mode), vr_mode_names, "stream|burst|rtt",
 	  "stream: the ring is kept full; burst: --burst frames at a time, timed\n"
-	  "from the kick until all are used (rx: the feeding is not timed)" },
+	  "from the kick until all are used (rx: the feeding is not timed); rtt:\n"
+	  "one frame at a time, which XDP sends back, until it has returned" },
 	{ "size", OPT_SIZE, 0, NULL, "N[:M]", "frame bytes without FCS, or a range (64)" },
+	{ "gso", OPT_ON, F(gso), NULL, NULL,
+	  "frames are TCP segments of 1448 bytes in one, as the tap's owner and\n"
+	  "guest agreed on (TUN_F_TSO4)" },
+	{ "feeder", OPT_NAME, F(feeder), vr_feeder_names, "packet|pktgen",
+	  "who fills the tap for --dir rx: a packet socket, or the kernel's pktgen,\n"
+	  "with --mode burst (packet)" },
 	{ "ring", OPT_UINT, F(ring), NULL, "N", "entries of each ring, a power of two (256)" },
+	{ "layout", OPT_NAME, F(layout), vr_layout_names, "split|packed|in-order",
+	  "split ring, packed ring, or split with IN_ORDER (split)" },
 	{ "burst", OPT_UINT, F(burst), NULL, "N", "frames a burst (as many as the ring holds)" },
 	{ "chain", OPT_UINT, F(chain), NULL, "N",
 	  "descriptors a buffer; 1 = header and frame in one (1)" },
@@ -220,6 +231,19 @@ static void check_storm(struct vr_opts *o)
 		vr_die("--events and --storm or --latency-us exclude each other");
 }
 
+static void check_mode(const struct vr_opts *o)
+{
+	if (o->mode == VR_MODE_RTT && (o->dir != (VR_DIR_TX | VR_DIR_RX) || o->xdp || o->events))
+		vr_die("--mode rtt needs --dir both, and no --xdp or --events");
+	if (o->feeder == VR_FEED_PKTGEN &&
+	    (o->mode != VR_MODE_BURST || o->dir != VR_DIR_RX || o->queues != 1 || o->check || o->gso ||
+	     o->size != o->size_max || o->size < 60))
+		vr_die("--feeder pktgen needs --mode burst --dir rx, one queue pair and one --size of at\n"
+		       "least 60, and neither --check nor --gso");
+	if (o->gso && (o->size < 1503 || o->spoil || o->xdp == VR_XDP_CHECK))
+		vr_die("--gso needs a --size of at least 1503, and no --spoil or --xdp check");
+}
+
 static void check_sense(struct vr_opts *o)
 {
 	unsigned int frame = o->size_max + sizeof(struct virtio_net_hdr_mrg_rxbuf);
@@ -236,8 +260,7 @@ static void check_sense(struct vr_opts *o)
 		vr_die("--xdp check needs --check and one --size of 40 to 128, a multiple of 8");
 	if (!o->dir)
 		vr_die("--dir: tx, rx or both");
-	if (o->mode == VR_MODE_BURST && o->dir == (VR_DIR_TX | VR_DIR_RX))
-		vr_die("--mode burst times one direction; use --mode stream for both");
+	check_mode(o);
 	if (!o->buf)
 		o->buf = frame > 1536 && !o->mergeable ? frame : frame > 1536 ? 4096 : 1536;
 	if (o->buf < frame && !o->mergeable)

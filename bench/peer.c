@@ -11,8 +11,13 @@
 
 #include "vring.h"
 
+/* Bytes for a frame and what goes before it. */
+#define ROOM (VR_MAX_FRAME + 1 + 64)
+
 static uint8_t *frames;		/* VR_BATCH of them, shared: one thread drives all */
 static struct iovec iov[VR_BATCH];
+/* What goes before a frame that is fed: with --gso, how it is to be cut up. */
+static unsigned int front;
 static struct mmsghdr msgs[VR_BATCH];
 
 static int packet_socket(int ifindex, int protocol)
@@ -39,6 +44,8 @@ static void open_feed(struct vr_pair *p)
 {
 	p->feed_fd = packet_socket(p->ifindex, 0);
 	set(p->feed_fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1, "PACKET_QDISC_BYPASS");
+	if (front)
+		set(p->feed_fd, SOL_PACKET, PACKET_VNET_HDR, 1, "PACKET_VNET_HDR");
 	set(p->feed_fd, SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20, "SO_SNDBUFFORCE");
 }
 
@@ -48,29 +55,41 @@ static void open_feed(struct vr_pair *p)
  */
 static void open_recv(struct vr_run *r, struct vr_pair *p)
 {
-	int fd = packet_socket(p->ifindex, VR_ETHERTYPE);
+	int fd = packet_socket(p->ifindex, vr_frame_ethertype());
 
 	set(fd, SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20, "SO_RCVBUFFORCE");
 	set(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
 	r->recv_fd[r->nrecv++] = fd;
 }
 
+/* Where frame @i of a batch is built. */
+static uint8_t *frame_at(unsigned int i)
+{
+	return frames + (size_t)i * ROOM + ROOM - VR_MAX_FRAME - 1;
+}
+
 void vr_peer_open(struct vr_run *r)
 {
 	unsigned int i;
 
-	frames = calloc(VR_BATCH, VR_MAX_FRAME + 1);
+	frames = calloc(VR_BATCH, ROOM);
 	if (!frames)
 		vr_die("out of memory");
+	front = r->o->gso ? sizeof(struct virtio_net_hdr) : 0;
 	for (i = 0; i < VR_BATCH; i++) {
-		iov[i].iov_base = frames + (size_t)i * (VR_MAX_FRAME + 1);
+		iov[i].iov_base = frame_at(i) - front;
+		vr_frame_header(iov[i].iov_base, front);
 		msgs[i].msg_hdr.msg_iov = &iov[i];
 		msgs[i].msg_hdr.msg_iovlen = 1;
 	}
 	for (i = 0; i < r->npairs; i++) {
 		struct vr_pair *p = &r->pairs[i];
 
-		if (r->o->dir & VR_DIR_RX)
+		if (r->o->mode == VR_MODE_RTT)
+			continue;
+		if (r->o->feeder == VR_FEED_PKTGEN)
+			vr_pktgen_open(r, p);
+		else if (r->o->dir & VR_DIR_RX)
 			open_feed(p);
 		if (r->o->check && r->o->xdp != VR_XDP_CHECK && (r->o->dir & VR_DIR_TX) &&
 		    (!i || r->o->separate))
@@ -89,10 +108,14 @@ unsigned int vr_peer_feed(struct vr_run *r, struct vr_pair *p, unsigned int n)
 	for (i = 0; i < n; i++) {
 		unsigned int len = vr_frame_len(r->o, p->rx_fed + i);
 
-		if (r->o->check || iov[i].iov_len != len ||
-		    ((uint8_t *)iov[i].iov_base)[VR_FRAME_QUEUE] != p->index)
-			vr_frame_build(iov[i].iov_base, len, p->index, p->rx_fed + i);
-		iov[i].iov_len = len;
+		if (r->o->check || iov[i].iov_len != front + len ||
+		    frame_at(i)[vr_frame_queue_at()] != p->index)
+			vr_frame_build(frame_at(i), len, p->index, p->rx_fed + i);
+		iov[i].iov_base = frame_at(i) - front;
+		iov[i].iov_len = front + len;
+		/* A frame that came in may have been here. */
+		if (r->o->check)
+			vr_frame_header(iov[i].iov_base, front);
 	}
 	sent = sendmmsg(p->feed_fd, msgs, n, 0);
 	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
@@ -131,7 +154,7 @@ unsigned int vr_peer_recv(struct vr_run *r)
 		return vr_xdp_check_recv(r);
 	for (s = 0; s < r->nrecv; s++) {
 		for (i = 0; i < VR_BATCH; i++)
-			iov[i].iov_len = VR_MAX_FRAME + 1;
+			iov[i] = (struct iovec){ frame_at(i), VR_MAX_FRAME + 1 };
 		n = recvmmsg(r->recv_fd[s], msgs, VR_BATCH, MSG_DONTWAIT, NULL);
 		for (i = 0; i < n; i++)
 			take(r, iov[i].iov_base, msgs[i].msg_len, s);

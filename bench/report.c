@@ -85,6 +85,7 @@ static void configuration(const struct vr_run *r)
 	text("dev", o->dev);
 	text("dir", vr_dir_names[o->dir]);
 	text("mode", vr_mode_names[o->mode]);
+	text("layout", vr_layout_names[o->layout]);
 	number("size", o->size);
 	number("size_max", o->size_max);
 	number("ring", o->ring);
@@ -93,11 +94,14 @@ static void configuration(const struct vr_run *r)
 	truth("indirect", o->indirect);
 	number("buf", o->buf);
 	text("mem", vr_mem_names[o->mem]);
+	number("mem_kb", r->mem.size / 1024);
 	number("huge_kb", r->mem.huge_kb);
 	number("offset", o->offset);
 	number("queues", o->queues);
 	truth("separate", o->separate);
 	number("regions", o->regions);
+	truth("gso", o->gso);
+	text("feeder", vr_feeder_names[o->feeder]);
 	text("xdp", vr_xdp_names[o->xdp]);
 	text("wait", vr_wait_names[o->wait]);
 	truth("check", o->check);
@@ -124,7 +128,10 @@ static void add_tx(const struct vr_run *r, struct sums *s)
 		s->calls += p->tx.calls;
 		s->bad_used += p->tx.bad_used;
 	}
-	if (!r->o->check) {
+	/* Round trips: what came back was sent. */
+	if (r->o->mode == VR_MODE_RTT) {
+		s->seen = s->got;
+	} else if (!r->o->check) {
 		s->got = r->tap_frames;
 		s->seen = r->tap_frames;
 	}
@@ -241,6 +248,7 @@ int vr_report(const struct vr_run *r)
 	number("calls", tx.calls + rx.calls);
 	number("vring_errors", r->vring_errs);
 	events();
+	vr_trips_print();
 	vr_storm_print(r->o);
 	vr_latency_print(r->o);
 	census();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The driver's half of a split virtqueue (virtio 1.2, section 2.7). */
+/*
+ * The driver's half of a virtqueue: a split one (virtio 1.2, section 2.7) here, other
+ * layouts in ring_mock.c.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,8 +34,10 @@ static size_t used_bytes(unsigned int num)
 /* An upper bound of what the rings of one queue take. */
 size_t vr_ring_bytes(const struct vr_opts *o)
 {
-	return o->ring * sizeof(struct vring_desc) + avail_bytes(o->ring) + used_bytes(o->ring) +
-	       6 * PAGE + 3 * o->offset;
+	size_t tables = o->layout != VR_LAYOUT_SPLIT && o->indirect ? o->chain : 0;
+
+	return o->ring * (1 + tables) * sizeof(struct vring_desc) + avail_bytes(o->ring) +
+	       used_bytes(o->ring) + 6 * PAGE + 3 * o->offset;
 }
 
 /*
@@ -44,6 +49,10 @@ void vr_ring_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o)
 	size_t off = o->offset;
 	size_t page = off ? PAGE : 1;
 
+	if (o->layout != VR_LAYOUT_SPLIT) {
+		vr_mock_place(q, m, o);
+		return;
+	}
 	q->vr.num = o->ring;
 	q->vr.desc = vr_mem_take(m, o->ring * sizeof(struct vring_desc), PAGE, round_up(off, 16));
 	q->vr.avail = vr_mem_take(m, avail_bytes(o->ring), off ? page : 2, round_up(off, 2));
@@ -115,6 +124,8 @@ size_t vr_bufs_bytes(const struct vr_opts *o, unsigned int hdr_len)
 
 static struct vring_desc *slot_descs(struct vr_vq *q, unsigned int slot)
 {
+	if (q->own)
+		return q->own + (size_t)slot * q->chain;
 	return q->tables ? q->tables + (size_t)slot * q->chain : q->vr.desc + slot * q->chain;
 }
 
@@ -156,13 +167,16 @@ void vr_ring_fill(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o,
 	q->slots = slot_count(o);
 	q->descs_per_slot = o->indirect ? 1 : o->chain;
 	q->event_idx = o->event_idx;
+	q->indirect = o->indirect;
 	q->want_calls = o->wait == VR_WAIT_CALL;
 	for (i = 0; i < q->chain; i++)
 		q->seg_cap[i] = seg_room(o, hdr_len, tx, i);
 	q->seg_stride = seg_stride(o, hdr_len, tx);
 	q->slot_stride = q->seg_stride * q->chain;
 	q->bufs = vr_mem_take(m, q->slot_stride * q->slots, 64, 0);
-	if (o->indirect)
+	if (q->mock)
+		q->own = vr_mock_slots(q);
+	else if (o->indirect)
 		q->tables = vr_mem_take(m, sizeof(struct vring_desc) * q->chain * q->slots, 16, 0);
 	q->free = calloc(q->slots, sizeof(*q->free));
 	q->busy = calloc(q->slots, 1);
@@ -172,7 +186,7 @@ void vr_ring_fill(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o,
 		slot_init(q, i);
 		vr_slot_give(q, i);
 	}
-	if (!q->want_calls && !q->event_idx)
+	if (!q->mock && !q->want_calls && !q->event_idx)
 		q->vr.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 }
 
@@ -235,6 +249,8 @@ int vr_ring_used_slot(const struct vr_vq *q, unsigned int ahead, unsigned int *l
 	const struct vring_used_elem *e;
 	unsigned int slot;
 
+	if (q->mock)
+		return vr_mock_slot(q, ahead, len);
 	e = &q->vr.used->ring[(uint16_t)(q->last_used + ahead) & (q->vr.num - 1)];
 	slot = e->id / q->descs_per_slot;
 	*len = e->len;
@@ -252,15 +268,28 @@ static bool kick_wanted(const struct vr_vq *q, uint16_t old)
 	return !(*(volatile __virtio16 *)&q->vr.used->flags & VRING_USED_F_NO_NOTIFY);
 }
 
+static void kick(struct vr_vq *q)
+{
+	const uint64_t one = 1;
+
+	if (write(q->kick_fd, &one, sizeof(one)) != sizeof(one))
+		vr_die_errno("kick");
+	q->kicks++;
+}
+
 /* Makes what was added visible and kicks if the device asked to be told. */
 void vr_ring_publish(struct vr_vq *q)
 {
-	const uint64_t one = 1;
 	uint16_t old = q->pub_idx;
 
 	if (old == q->avail_idx)
 		return;
 	q->pub_idx = q->avail_idx;
+	if (q->mock) {
+		if (vr_mock_publish(q))
+			kick(q);
+		return;
+	}
 	/* Entries and descriptors first, then the index (2.7.13.3). */
 	__atomic_store_n(&q->vr.avail->idx, q->avail_idx, __ATOMIC_RELEASE);
 	/*
@@ -268,11 +297,8 @@ void vr_ring_publish(struct vr_vq *q)
 	 * the device's barrier between asking and its last look (2.7.13.4.1).
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!kick_wanted(q, old))
-		return;
-	if (write(q->kick_fd, &one, sizeof(one)) != sizeof(one))
-		vr_die_errno("kick");
-	q->kicks++;
+	if (kick_wanted(q, old))
+		kick(q);
 }
 
 /*
@@ -281,13 +307,14 @@ void vr_ring_publish(struct vr_vq *q)
  */
 unsigned int vr_ring_reap(struct vr_vq *q, unsigned int max)
 {
-	uint16_t used = vr_used_idx(q);
-	unsigned int n = 0;
+	unsigned int waiting = vr_ring_waiting(q), n = 0;
 
-	while (q->last_used != used && n < max) {
+	while (n < waiting && n < max) {
 		unsigned int len;
 		int slot = vr_ring_used_slot(q, 0, &len);
 
+		if (q->mock)
+			vr_mock_next(q);
 		q->last_used++;
 		n++;
 		if (slot < 0) {
@@ -299,7 +326,7 @@ unsigned int vr_ring_reap(struct vr_vq *q, unsigned int max)
 	}
 	q->completed += n;
 	/* While we poll, keep the device's event far ahead: no calls wanted. */
-	if (n && q->event_idx && !q->want_calls)
+	if (n && q->event_idx && !q->want_calls && !q->mock)
 		vring_used_event(&q->vr) = q->last_used + 0x8000;
 	return n;
 }
@@ -318,6 +345,8 @@ void vr_ring_count_calls(struct vr_vq *q)
  */
 bool vr_ring_arm(struct vr_vq *q)
 {
+	if (q->mock)
+		return vr_mock_arm(q);
 	if (q->event_idx)
 		vring_used_event(&q->vr) = q->last_used;
 	/* The wish before the look; pairs with the device's (2.7.7.2). */

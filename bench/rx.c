@@ -30,14 +30,6 @@ static unsigned int span(const struct vr_run *r, const struct vr_vq *q, int slot
 	return h.num_buffers <= q->slots ? h.num_buffers : 0;
 }
 
-static bool header_plain(const uint8_t *hdr)
-{
-	struct virtio_net_hdr h;
-
-	memcpy(&h, hdr, sizeof(h));
-	return h.gso_type == VIRTIO_NET_HDR_GSO_NONE && !(h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
-}
-
 /* Puts the frame together from its buffers; 0 if it makes no sense. */
 static unsigned int gather(const struct vr_vq *q, unsigned int nbufs)
 {
@@ -56,23 +48,26 @@ static unsigned int gather(const struct vr_vq *q, unsigned int nbufs)
 
 static void check(struct vr_run *r, struct vr_pair *p, unsigned int nbufs)
 {
+	/* XDP sends a frame back by the queue of the processor that it runs on. */
+	bool trips = r->o->mode == VR_MODE_RTT;
 	unsigned int total = gather(&p->rx, nbufs), queue;
 	uint64_t seq;
 
-	if (total <= r->hdr_len || !header_plain(scratch) ||
+	if (total <= r->hdr_len || !vr_frame_header_ok(scratch) ||
 	    !vr_frame_ok(scratch + r->hdr_len, total - r->hdr_len, &queue, &seq) ||
-	    queue != p->index || vr_frame_len(r->o, seq) != total - r->hdr_len)
+	    (queue != p->index && !trips) || queue >= r->npairs ||
+	    vr_frame_len(r->o, seq) != total - r->hdr_len)
 		p->rx_seq.corrupt++;
 	else
-		vr_seq_take(&p->rx_seq, seq);
+		vr_seq_take(&r->pairs[queue].rx_seq, seq);
 }
 
 /* Takes the frames that wait in the used ring, up to @max; returns the count. */
-static unsigned int take(struct vr_run *r, struct vr_pair *p, unsigned int max)
+unsigned int vr_rx_take(struct vr_run *r, struct vr_pair *p, unsigned int max)
 {
 	bool spans = mergeable(r) && (r->o->check || r->o->size_max + r->hdr_len > r->o->buf);
 	struct vr_vq *q = &p->rx;
-	unsigned int n, waiting = (uint16_t)(vr_used_idx(q) - q->last_used);
+	unsigned int n, waiting = vr_ring_waiting(q);
 
 	if (!spans && !r->o->check) {
 		n = vr_ring_reap(q, max);
@@ -96,7 +91,8 @@ static unsigned int take(struct vr_run *r, struct vr_pair *p, unsigned int max)
 	return n;
 }
 
-static void post(struct vr_vq *q, unsigned int max)
+/* Gives the device up to @max empty buffers. */
+void vr_rx_post(struct vr_vq *q, unsigned int max)
 {
 	while (max-- && q->free_count)
 		vr_ring_add(q, vr_slot_take(q));
@@ -112,9 +108,9 @@ static bool due(const struct vr_run *r, const struct vr_pair *p)
 
 bool vr_rx_step(struct vr_run *r, struct vr_pair *p, bool more)
 {
-	unsigned int moved = take(r, p, p->rx.slots);
+	unsigned int moved = vr_rx_take(r, p, p->rx.slots);
 
-	post(&p->rx, p->rx.slots);
+	vr_rx_post(&p->rx, p->rx.slots);
 	if (more && due(r, p) && p->rx_fed - p->rx_got < TAP_CREDIT)
 		moved += vr_peer_feed(r, p, VR_BATCH);
 	return moved;
@@ -127,7 +123,7 @@ bool vr_rx_resting(const struct vr_run *r, const struct vr_pair *p)
 }
 
 /* Feeds one burst into the tap and says how many buffers it will take. */
-static unsigned int feed_burst(struct vr_run *r, struct vr_pair *p)
+unsigned int vr_rx_feed(struct vr_run *r, struct vr_pair *p)
 {
 	uint64_t end = p->rx_fed + r->o->burst, seq = p->rx_fed, since = 0;
 	unsigned int bufs = 0;
@@ -140,29 +136,47 @@ static unsigned int feed_burst(struct vr_run *r, struct vr_pair *p)
 			break;
 		bufs += need;
 	}
+	if (r->o->feeder == VR_FEED_PKTGEN) {
+		vr_pktgen_feed(r, seq - p->rx_fed);
+		p->rx_fed = seq;
+	}
 	while (p->rx_fed < seq && !vr_over(r))
 		vr_idle(r, &since, vr_peer_feed(r, p, seq - p->rx_fed));
 	return bufs;
 }
 
 /*
- * One burst: the tap is filled while the ring has no buffer, so that what is
- * timed, from the kick to the last frame, is the back end's work alone and not
- * the feeder's, which costs about as much. @w is NULL in warm-up.
+ * One burst of each queue: the taps are filled while the rings have no buffer, so
+ * that what is timed, from the kicks to the last frame, is the back end's work alone
+ * and not the feeder's, which costs about as much. @w is NULL in warm-up.
  */
-void vr_rx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w)
+void vr_rx_burst(struct vr_run *r, struct vr_window *w)
 {
-	uint64_t t0, got0 = p->rx_got, since = 0;
-	unsigned int bufs = feed_burst(r, p);
+	unsigned int bufs[VR_MAX_QUEUES], i;
+	uint64_t t0, got = 0, fed = 0, since = 0;
 
+	for (i = 0; i < r->npairs; i++) {
+		fed -= r->pairs[i].rx_got;
+		bufs[i] = vr_rx_feed(r, &r->pairs[i]);
+		fed += r->pairs[i].rx_fed;
+	}
 	mark_open(w && r->o->mark);
 	t0 = vr_now();
-	post(&p->rx, bufs);
-	while (p->rx_got < p->rx_fed && !vr_over(r))
-		vr_idle(r, &since, take(r, p, p->rx.slots));
+	for (i = 0; i < r->npairs; i++)
+		vr_rx_post(&r->pairs[i].rx, bufs[i]);
+	while (got < fed && !vr_over(r)) {
+		unsigned int moved = 0;
+
+		for (i = 0; i < r->npairs; i++)
+			moved += vr_rx_take(r, &r->pairs[i], r->pairs[i].rx.slots);
+		got += moved;
+		vr_idle(r, &since, moved);
+	}
 	mark_close(w && r->o->mark);
 	if (w) {
 		w->ns += vr_now() - t0;
-		w->packets += p->rx_got - got0;
+		w->packets += got;
 	}
+	if (r->o->feeder == VR_FEED_PKTGEN)
+		vr_pktgen_end();
 }

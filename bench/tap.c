@@ -55,7 +55,7 @@ static void link_up(struct vr_pair *p, const struct vr_opts *o)
 	link_ioctl(s, SIOCSIFHWADDR, &ifr, "address");
 	ifr.ifr_qlen = TAP_QUEUE_LEN;
 	link_ioctl(s, SIOCSIFTXQLEN, &ifr, "queue length");
-	if (o->size_max > 1514) {
+	if (o->size_max > 1514 && !o->gso) {
 		ifr.ifr_mtu = o->size_max - 14;
 		link_ioctl(s, SIOCSIFMTU, &ifr, "MTU");
 	}
@@ -94,6 +94,8 @@ void vr_tap_open(struct vr_run *r, struct vr_pair *p)
 	/* QEMU's default, and vhost-net's condition for batching through XDP. */
 	if (ioctl(p->tap_fd, TUNSETSNDBUF, &sndbuf))
 		vr_die_errno("tap %s: TUNSETSNDBUF", p->ifname);
+	if (o->gso && ioctl(p->tap_fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4))
+		vr_die_errno("tap %s: TUNSETOFFLOAD", p->ifname);
 	if (joins)
 		p->ifindex = r->pairs[0].ifindex;
 	else

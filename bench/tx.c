@@ -18,10 +18,11 @@ static void fill(struct vr_run *r, struct vr_pair *p, unsigned int slot, uint64_
 
 	vr_ring_set_len(q, slot, len);
 	if (q->chain == 1) {
-		memset(vr_seg(q, slot, 0), 0, r->hdr_len);
+		vr_frame_header(vr_seg(q, slot, 0), r->hdr_len);
 		vr_frame_build(vr_seg(q, slot, 0) + r->hdr_len, len, p->index, seq);
 		return;
 	}
+	vr_frame_header(scratch, r->hdr_len);
 	vr_frame_build(scratch + r->hdr_len, len, p->index, seq);
 	vr_ring_scatter(q, slot, scratch);
 }
@@ -71,7 +72,8 @@ static uint64_t credit(const struct vr_run *r, const struct vr_pair *p)
 	return waiting < limit ? limit - waiting : 0;
 }
 
-static unsigned int submit(struct vr_run *r, struct vr_pair *p, unsigned int max)
+/* Puts the next frames, up to @max, into the ring; returns how many there was room for. */
+unsigned int vr_tx_submit(struct vr_run *r, struct vr_pair *p, unsigned int max)
 {
 	bool check = r->o->check;
 	struct vr_vq *q = &p->tx;
@@ -101,7 +103,7 @@ bool vr_tx_step(struct vr_run *r, struct vr_pair *p, bool more)
 		moved += vr_peer_recv(r);
 	room = more ? credit(r, p) : 0;
 	if (room)
-		moved += submit(r, p, room < p->tx.slots ? room : p->tx.slots);
+		moved += vr_tx_submit(r, p, room < p->tx.slots ? room : p->tx.slots);
 	return moved;
 }
 
@@ -119,7 +121,7 @@ void vr_tx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w)
 
 	mark_open(w && r->o->mark);
 	t0 = vr_now();
-	n = submit(r, p, n);
+	n = vr_tx_submit(r, p, n);
 	for (left = n; left && !vr_over(r);) {
 		unsigned int got = vr_ring_reap(q, left);
 

@@ -7,6 +7,7 @@
  * descriptors, so nothing outlives it, however it ends.
  */
 #include <errno.h>
+#include <linux/bpf.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,7 +116,7 @@ static unsigned int burst_limit(const struct vr_run *r)
 	const struct vr_opts *o = r->o;
 	unsigned int slots = r->pairs[0].rx.slots, bufs;
 
-	if (o->dir & VR_DIR_TX)
+	if (!(o->dir & VR_DIR_RX))
 		return slots;
 	bufs = (o->size_max + r->hdr_len + o->buf - 1) / o->buf;
 	/* And no more than the tap's queue holds. */
@@ -128,9 +129,12 @@ static void attach_xdp(struct vr_run *r)
 	unsigned int i;
 	int prog;
 
-	if (r->o->xdp == VR_XDP_NONE)
+	if (r->o->mode == VR_MODE_RTT)
+		prog = vr_xdp_return_load(XDP_TX);
+	else if (r->o->xdp == VR_XDP_NONE)
 		return;
-	prog = r->o->xdp == VR_XDP_DROP ? vr_xdp_drop_load() : vr_xdp_check_load(r);
+	else
+		prog = r->o->xdp == VR_XDP_DROP ? vr_xdp_return_load(XDP_DROP) : vr_xdp_check_load(r);
 	for (i = 0; i < r->npairs; i++)
 		if (!i || r->o->separate)
 			vr_xdp_attach(prog, r->pairs[i].ifindex);
@@ -144,7 +148,7 @@ static void start(struct vr_run *r)
 	for (i = 0; i < r->npairs; i++)
 		vr_tap_open(r, &r->pairs[i]);
 	if (r->npairs > 1 && !r->o->separate && (r->o->dir & VR_DIR_RX))
-		r->steer_prog = vr_steer_attach(r->pairs[0].tap_fd, VR_FRAME_QUEUE);
+		r->steer_prog = vr_steer_attach(r->pairs[0].tap_fd, vr_frame_queue_at());
 	attach_xdp(r);
 	for (i = 0; i < r->npairs; i++)
 		vr_backend_open(r, &r->pairs[i]);
@@ -187,6 +191,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &sa, NULL);
 	r.hdr_len = o.legacy && !o.mergeable ? sizeof(struct virtio_net_hdr) :
 					       sizeof(struct virtio_net_hdr_mrg_rxbuf);
+	vr_frame_init(&o);
 	r.features = vr_backend_features(&r);
 	make_pairs(&r);
 	if (!o.burst || o.burst > burst_limit(&r))

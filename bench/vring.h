@@ -21,12 +21,14 @@
 #define VR_SPARE_PAGES	64	/* behind the buffers, for a balloon */
 
 enum { VR_DIR_TX = 1, VR_DIR_RX = 2 };
-enum { VR_MODE_STREAM, VR_MODE_BURST };
+enum { VR_MODE_STREAM, VR_MODE_BURST, VR_MODE_RTT };
 enum {
 	VR_MEM_4K, VR_MEM_THP, VR_MEM_HUGETLB, VR_MEM_HUGE1G, VR_MEM_MEMFD, VR_MEM_FILE,
 	VR_MEM_SECRET,
 };
 
+enum { VR_LAYOUT_SPLIT, VR_LAYOUT_PACKED, VR_LAYOUT_IN_ORDER };
+enum { VR_FEED_PACKET, VR_FEED_PKTGEN };
 enum { VR_XDP_NONE, VR_XDP_DROP, VR_XDP_CHECK };
 enum { VR_WAIT_POLL, VR_WAIT_CALL };
 enum { VR_STORM_NO, VR_STORM_HIT, VR_STORM_MISS, VR_STORM_NONE, VR_STORM_NUMA };
@@ -39,6 +41,8 @@ struct vr_opts {
 	char *reclaim;
 	unsigned int dir;
 	unsigned int mode;
+	unsigned int layout;
+	unsigned int feeder;
 	unsigned int size;
 	unsigned int size_max;
 	unsigned int ring;
@@ -76,6 +80,7 @@ struct vr_opts {
 	bool mark;
 	bool separate;
 	bool idle;
+	bool gso;
 	bool shared;		/* hugetlb pages of a file, not private ones */
 };
 
@@ -101,8 +106,13 @@ struct vr_seq {
 	uint64_t map[VR_SEQ_WINDOW / 64];
 };
 
+struct vr_mock;
+
 struct vr_vq {
 	struct vring vr;
+	struct vr_mock *mock;	/* NULL for a plain split ring */
+	struct vring_desc *own;	/* with it: the slots' chains, not in guest memory */
+	bool indirect;
 	bool tx;
 	bool event_idx;
 	bool want_calls;
@@ -195,6 +205,7 @@ uint64_t vr_now(void);
 void vr_opts_parse(struct vr_opts *o, int argc, char **argv);
 extern const char *const vr_dir_names[], *const vr_mode_names[];
 extern const char *const vr_mem_names[], *const vr_xdp_names[];
+extern const char *const vr_layout_names[], *const vr_feeder_names[];
 extern const char *const vr_wait_names[], *const vr_storm_names[];
 
 /* mem.c */
@@ -210,6 +221,17 @@ static inline uint64_t vr_gpa(const struct vr_mem *m, const void *p)
 {
 	return m->gpa + (uint64_t)((const uint8_t *)p - m->base);
 }
+
+/* ring_mock.c: what ring.c leaves to it if the layout isn't plainly split */
+void vr_mock_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o);
+struct vring_desc *vr_mock_slots(struct vr_vq *q);
+void vr_mock_add(struct vr_vq *q, unsigned int slot);
+bool vr_mock_publish(struct vr_vq *q);
+unsigned int vr_mock_waiting(struct vr_vq *q);
+int vr_mock_slot(const struct vr_vq *q, unsigned int ahead, unsigned int *len);
+void vr_mock_next(struct vr_vq *q);
+bool vr_mock_arm(struct vr_vq *q);
+uint32_t vr_mock_base(const struct vr_vq *q);
 
 /* ring.c */
 size_t vr_ring_bytes(const struct vr_opts *o);
@@ -256,7 +278,10 @@ static inline void vr_slot_give(struct vr_vq *q, unsigned int slot)
 static inline void vr_ring_add(struct vr_vq *q, unsigned int slot)
 {
 	q->busy[slot] = 1;
-	q->vr.avail->ring[q->avail_idx & (q->vr.num - 1)] = slot * q->descs_per_slot;
+	if (q->mock)
+		vr_mock_add(q, slot);
+	else
+		q->vr.avail->ring[q->avail_idx & (q->vr.num - 1)] = slot * q->descs_per_slot;
 	q->avail_idx++;
 	q->submitted++;
 }
@@ -264,6 +289,12 @@ static inline void vr_ring_add(struct vr_vq *q, unsigned int slot)
 static inline uint16_t vr_used_idx(const struct vr_vq *q)
 {
 	return __atomic_load_n(&q->vr.used->idx, __ATOMIC_ACQUIRE);
+}
+
+/* Buffers that came back and were not reaped yet. */
+static inline unsigned int vr_ring_waiting(struct vr_vq *q)
+{
+	return q->mock ? vr_mock_waiting(q) : (uint16_t)(vr_used_idx(q) - q->last_used);
 }
 
 /* backend.c */
@@ -282,7 +313,7 @@ union bpf_attr;
 struct bpf_insn;
 int vr_bpf(int cmd, union bpf_attr *attr);
 int vr_bpf_load(unsigned int type, const struct bpf_insn *insns, unsigned int n);
-int vr_xdp_drop_load(void);
+int vr_xdp_return_load(int action);
 void vr_xdp_attach(int prog, int ifindex);
 int vr_steer_attach(int tap_fd, unsigned int byte);
 
@@ -292,8 +323,13 @@ unsigned int vr_xdp_check_recv(struct vr_run *r);
 
 /* frame.c */
 #define VR_ETHERTYPE	0x88b5	/* IEEE: local experimental */
-#define VR_FRAME_QUEUE	14	/* the byte that holds the queue's number */
+#define VR_FRAME_QUEUE	14	/* the byte that holds the queue's number, without --gso */
 #define VR_FRAME_MIN_CHECK 36
+void vr_frame_init(const struct vr_opts *o);
+unsigned int vr_frame_ethertype(void);
+unsigned int vr_frame_queue_at(void);
+void vr_frame_header(uint8_t *hdr, unsigned int hdr_len);
+bool vr_frame_header_ok(const uint8_t *hdr);
 unsigned int vr_frame_len(const struct vr_opts *o, uint64_t seq);
 void vr_frame_build(uint8_t *f, unsigned int len, unsigned int queue, uint64_t seq);
 bool vr_frame_ok(uint8_t *f, unsigned int len, unsigned int *queue, uint64_t *seq);
@@ -312,13 +348,27 @@ uint64_t vr_worker_ns(const struct vr_run *r);
 bool vr_worker_asleep(const struct vr_run *r);
 
 /* tx.c, rx.c: a step returns whether anything moved */
+unsigned int vr_tx_submit(struct vr_run *r, struct vr_pair *p, unsigned int max);
 void vr_tx_prepare(struct vr_run *r, struct vr_pair *p);
 bool vr_tx_step(struct vr_run *r, struct vr_pair *p, bool more);
 bool vr_tx_resting(const struct vr_run *r, const struct vr_pair *p);
 void vr_tx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w);
+unsigned int vr_rx_feed(struct vr_run *r, struct vr_pair *p);
+unsigned int vr_rx_take(struct vr_run *r, struct vr_pair *p, unsigned int max);
+void vr_rx_post(struct vr_vq *q, unsigned int max);
 bool vr_rx_step(struct vr_run *r, struct vr_pair *p, bool more);
 bool vr_rx_resting(const struct vr_run *r, const struct vr_pair *p);
-void vr_rx_burst(struct vr_run *r, struct vr_pair *p, struct vr_window *w);
+void vr_rx_burst(struct vr_run *r, struct vr_window *w);
+
+/* both.c */
+void vr_both_burst(struct vr_run *r, bool timed);
+void vr_trips(struct vr_run *r);
+void vr_trips_print(void);
+
+/* pktgen.c */
+void vr_pktgen_open(const struct vr_run *r, const struct vr_pair *p);
+void vr_pktgen_feed(struct vr_run *r, unsigned int n);
+void vr_pktgen_end(void);
 
 /* drive.c */
 void vr_drive(struct vr_run *r);

@@ -40,15 +40,15 @@ int vr_bpf_load(unsigned int type, const struct bpf_insn *insns, unsigned int n)
 	return fd;
 }
 
-/* return XDP_DROP; */
-int vr_xdp_drop_load(void)
+/* return @action; */
+int vr_xdp_return_load(int action)
 {
-	const struct bpf_insn drop[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_DROP },
+	const struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = action },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
-	return vr_bpf_load(BPF_PROG_TYPE_XDP, drop, sizeof(drop) / sizeof(drop[0]));
+	return vr_bpf_load(BPF_PROG_TYPE_XDP, code, sizeof(code) / sizeof(code[0]));
 }
 
 /* By a link, which goes with its file. */

@@ -5,14 +5,14 @@
 Each is run through the windows and the statistics must say so; a ring in a file that
 has to be written back is refused the windows by design and goes by user access.
 """
-# vm: timeout=150
+# vm: timeout=200
 
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from vdtest import METADATA, Ktap, Run, load, sh, traffic, unload, write  # noqa: E402
+from vdtest import METADATA, NODE, VRING, Ktap, Run, load, sh, traffic, unload, write  # noqa: E402
 
 TIME = "--warmup 0 --seconds 0.2"
 BOTH = f"--dir both {TIME}"
@@ -89,6 +89,46 @@ def many(t):
         traffic(t, f"bursts, {way}, driver sleeps", f"--dir {way} --mode burst --wait call {TIME}")
 
 
+def layouts(t):
+    """Packed rings, and split ones used in order."""
+    for layout in ("packed", "in-order"):
+        for args in ("", "--size 36:1514 --wait call", "--chain 4 --size 60:1500", "--no-event-idx",
+                     "--chain 3 --indirect --size 60:1500", "--offset 1000 --ring 1024",
+                     "--buf 128 --size 36:1514", "--queues 2", "--mem thp --ring 1024"):
+            traffic(t, f"{layout} {args}".strip(), f"{BOTH} --layout {layout} {args}")
+        run = Run(f"--dir tx --warmup 0 --packets 20000 --size 64 --spoil --layout {layout}")
+        t.check(f"{layout}: spoiled frames are found out", run.json.get("tx", {}).get("corrupt"), run.text)
+
+
+def trips(t):
+    """Bursts both ways, and frames that come back."""
+    for layout in ("split", "packed", "in-order"):
+        at = f"--layout {layout} {TIME}"
+        traffic(t, f"{layout}: bursts both ways", f"--dir both --mode burst --ring 1024 {at}")
+        for more in ("", "--queues 2", "--size 1500", "--size 9000", "--gso --size 65535"):
+            run = traffic(t, f"{layout}: round trips {more}".rstrip(), f"--dir both --mode rtt {more} {at}")
+            trip = run.json.get("rtt", {})
+            t.check("they have their times in order", 0 < trip.get("p50", 0) <= trip["p99"] <=
+                    trip["p999"] <= trip["max"] if trip else False, trip)
+
+
+def large(t):
+    """Frames that stand for many segments, which the tap agreed to."""
+    for layout in ("split", "packed", "in-order"):
+        for args in ("--dir tx", "--dir rx --mode burst --ring 1024", "--dir both --size 4000:65535"):
+            traffic(t, f"{layout}: GSO frames {args}", f"{args} --gso --layout {layout} {TIME} " +
+                    ("" if ":" in args else "--size 65535"))
+    traffic(t, "GSO frames in chains", f"{BOTH} --gso --size 65535 --chain 18 --indirect --buf 4096")
+
+
+def generator(t):
+    """The kernel's pktgen fills the tap."""
+    sh("modprobe pktgen")
+    # Its frames are not ours: there is nothing to check in them but how many there are.
+    done = sh(f"{VRING} --dev {NODE} --dir rx --mode burst --ring 1024 --feeder pktgen --size 64 {TIME}")
+    t.check("pktgen feeds, all arrives", not done.returncode, done.stdout)
+
+
 def user(t):
     """The same module without windows."""
     write(METADATA, "user")
@@ -124,6 +164,10 @@ def main():
         shapes(t)
         features(t)
         many(t)
+        layouts(t)
+        trips(t)
+        large(t)
+        generator(t)
         user(t)
         said = unload()
         t.check("the modules unload", not said, said)
