@@ -2,6 +2,7 @@
 """What has to be there before anything is measured: image, modules, programs."""
 
 import os
+import platform
 import resource
 import subprocess
 import time
@@ -34,11 +35,19 @@ def _modules(name):
     lab.call(["make", "-s", "-C", lab.REPO, "modules", f"KDIR={headers}"], "building the modules")
 
 
-def everything(name, modules=True):
-    """Build all of it, return the image's facts."""
+def _pinned(name):
+    headers = lab.call([lab.VM, "kdir", "--image", name], "finding kernel headers").strip()
+    lab.call(["make", "-s", "-C", os.path.join(lab.BENCH, "pinned"), f"KDIR={headers}"],
+             "building the pinned variant")
+
+
+def everything(name, others=("direct",)):
+    """Build all of it that the back ends OTHERS need, return the image's facts."""
     facts = _step(f"image {name}", lambda: image(name))
-    if modules and not _made_inside(facts):
+    if others and not _made_inside(facts):
         _step("modules", lambda: _modules(name))
+        if "pinned" in others:
+            _step("pinned variant", lambda: _pinned(name))
     _step("vring, tcgcount", lambda: lab.call(["make", "-s", "-C", lab.BENCH, "all"], "make"))
     return facts
 
@@ -81,3 +90,11 @@ def machine():
     return {"kernel": os.uname().release, "cpu": cpu, "processors": os.cpu_count(),
             "qemu": _text(["qemu-system-x86_64", "--version"]).split("\n", maxsplit=1)[0],
             "commit": _text(["git", "-C", lab.REPO, "describe", "--always", "--dirty"])}
+
+
+def versions():
+    """Of the programs that take part on this machine."""
+    found = {"python": platform.python_version()}
+    for name, words in (("qemu", ["qemu-system-x86_64", "--version"]), ("gcc", ["gcc", "--version"])):
+        found[name] = _text(words).split("\n", maxsplit=1)[0]
+    return found

@@ -16,10 +16,12 @@ def run(chosen, backends, folder, options=(), on_run=lambda run: None):
     lines = os.path.join(folder, "tcgcount.jsonl")
     plugin = os.path.join(lab.BUILD, "tcgcount.so")
     os.makedirs(folder, exist_ok=True)
-    work = plan.make(plan.counted(chosen, backends), symbols="/results/kallsyms")
+    wanted = plan.counted(chosen, backends)
+    work = plan.make(wanted, symbols="/results/kallsyms", setup=plan.setup(chosen))
     runs = []
     for line in plan.execute(work, folder, ["--accel", "tcg", *options, "--plugin",
-                                            f"{plugin},out={lines},profile=on"]):
+                                            f"{plugin},out={lines},profile=on"],
+                             timeout=120 + 12 * len(wanted)):
         if "run" in line:
             runs.append(line["run"])
             on_run(line["run"])
@@ -29,12 +31,13 @@ def run(chosen, backends, folder, options=(), on_run=lambda run: None):
     if len(counts) != len(good):
         raise lab.BenchError(f"{len(good)} marked runs but {len(counts)} counts in {lines}")
     symbols = tcgprof.Symbols(os.path.join(folder, "files", "kallsyms"))
-    return [_entry(run, count, symbols) for run, count in zip(good, counts)]
+    fields = {cell.name: cell.fields() for cell in chosen}
+    return [_entry(fields[run["cell"]], run, count, symbols) for run, count in zip(good, counts)]
 
 
-def _entry(run, count, symbols):
+def _entry(fields, run, count, symbols):
     packets = run["result"]["packets"]
-    entry = {"cell": run["cell"], "backend": run["backend"], "packets": packets,
+    entry = {**fields, "backend": run["backend"], "packets": packets,
              "windows": count["windows"], "ok": run["result"]["ok"]}
     sums = count["vcpus"][WORKER_VCPU]
     for kind in tcgprof.KINDS:

@@ -7,14 +7,30 @@ import os
 from . import cells, lab
 
 INSIDE = "/vd/bench/inside"
+# Pages of 2 MiB that a boot with such cells sets aside.
+_HUGE_PAGES = 192
 
 
 def make(runs, symbols="", setup=()):
     """A plan of RUNS; SYMBOLS: where the VM shall put its kallsyms; SETUP: commands before all."""
     names = {run["backend"] for run in runs}
-    return {"vring": cells.VRING, "metadata": cells.METADATA, "symbols": symbols, "runs": runs,
-            "setup": list(setup),
+    return {"vring": cells.VRING, "testpmd": cells.TESTPMD, "metadata": cells.METADATA,
+            "symbols": symbols, "runs": runs, "setup": list(setup),
             "backends": {name: cells.BACKENDS[name] for name in cells.BACKENDS if name in names}}
+
+
+def setup(chosen):
+    """Commands that a boot for these cells begins with."""
+    commands = []
+    if any(cell.memory == "hugetlb" for cell in chosen):
+        commands.append(f"echo {_HUGE_PAGES} >/proc/sys/vm/nr_hugepages || true")
+    if any(cell.memory == "thp" for cell in chosen):
+        commands.append("echo madvise >/sys/kernel/mm/transparent_hugepage/enabled || true")
+    if any(cell.generator == "pktgen" for cell in chosen):
+        commands.append("modprobe pktgen")
+    if any(cell.generator == "testpmd" for cell in chosen):
+        commands.append("modprobe tun")
+    return commands
 
 
 def checks(backends):
@@ -23,22 +39,34 @@ def checks(backends):
              "args": cells.COMMON + cells.CHECK} for name in backends]
 
 
+def _run(kind, cell, name, *more):
+    run = {"kind": kind, "cell": cell.name, "backend": name, "program": cell.program,
+           "memory": cell.memory, "needs": cells.NEEDS[cell.layout], "args": [*cell.args, *more]}
+    return run
+
+
 def timed(chosen, others, rounds, seconds):
-    """ROUNDS rounds over all cells, each a stock run beside a run of each of OTHERS."""
+    """ROUNDS(cell) rounds of each cell, all of OTHERS(cell) beside a stock run.
+
+    Where stock lacks a layout its split ring stands in: "instead".
+    """
     runs = []
-    for number in range(rounds):
+    for number in range(max((rounds(cell) for cell in chosen), default=0)):
         for cell in chosen:
-            runs += [{"kind": "timed", "cell": cell.name, "backend": name, "pair": other,
-                      "round": number,
-                      "args": cells.COMMON + cell.args + ["--seconds", f"{seconds:g}"]}
-                     for name, other in cells.round_order(number, others)]
+            if number >= rounds(cell):
+                continue
+            for name, pair in cells.shared_order(number, others(cell)):
+                run = _run("timed", cell, name, "--seconds", f"{seconds:g}")
+                run.update(pair=pair, round=number)
+                if name == "stock" and run["needs"]:
+                    run["instead"] = [*cell.split.args, "--seconds", f"{seconds:g}"]
+                runs.append(run)
     return runs
 
 
 def counted(chosen, backends):
     """One marked run a cell and back end; the counter's lines come in this order."""
-    return [{"kind": "counted", "cell": cell.name, "backend": name,
-             "args": cells.COMMON + cell.args + ["--mark", "--packets", str(cell.packets)]}
+    return [_run("counted", cell, name, "--mark", "--packets", str(cell.packets))
             for cell in chosen for name in backends]
 
 

@@ -3,6 +3,7 @@
 
 # Two runs of the same thing, side by side, further apart than this: say so.
 _NOISY = 1.3
+WIDTH = 100
 
 
 def spread(value, form=lambda value: f"{value:.2f}"):
@@ -10,10 +11,6 @@ def spread(value, form=lambda value: f"{value:.2f}"):
     if not value:
         return "-"
     return f"{form(value['median'])} ({form(value['min'])}-{form(value['max'])})"
-
-
-def _kpps(value):
-    return f"{value / 1000:.0f}"
 
 
 def grid(head, rows):
@@ -26,40 +23,93 @@ def grid(head, rows):
     return [line(head), *map(line, rows)]
 
 
+def _wrapped(text, width=WIDTH):
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
 def heading(out):
     """What the figures were taken on."""
     facts, machine, accel, meanwhile = (out[key] for key in ("facts", "machine", "accel",
                                                              "neighbours"))
     how = "EMULATED (TCG): ratios are not a forecast for hardware" if accel == "tcg" else accel
     bugs = {name: text for name, text in facts["mitigations"].items() if text != "Not affected"}
-    return [f"stock is vhost_net of {facts['kernel']}; {how}",
-            f"{machine['qemu']}; processor {facts['cpu']}, SMAP {'on' if facts['smap'] else 'OFF'}, "
-            f"erms {'on' if facts['erms'] else 'off'}, fsrm {'on' if facts['fsrm'] else 'off'}",
-            "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none"),
-            f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
-            f"{meanwhile['stolen']:.0%} was stolen; the VM went first"]
+    lines = [f"stock is vhost_net of {facts['kernel']}; {how}",
+             f"{machine['qemu']}; processor {facts['cpu']}, SMAP {'on' if facts['smap'] else 'OFF'}, "
+             f"erms {'on' if facts['erms'] else 'off'}, fsrm {'on' if facts['fsrm'] else 'off'}",
+             "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none"),
+             f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
+             f"{meanwhile['stolen']:.0%} was stolen; the VM went first"]
+    return [part for line in lines for part in _wrapped(line)]
 
 
-def rates(table, others):
-    """Rates and ratios: median (minimum-maximum)."""
-    head = ["kpps, median (min-max)", "stock", *others, *(f"{name}/stock" for name in others),
-            "stock/stock"]
-    rows = [[entry["cell"], *(spread(entry["pps"][name], _kpps) for name in ("stock", *others)),
-             *(spread(entry["ratio"][name]) for name in others),
-             spread(entry["noise"])] for entry in table]
-    return grid(head, rows) + [_noisy(entry) for entry in table if _noisy(entry)]
+def _ratio(value):
+    return f"{value['median']:.2f} {value['min']:.2f}-{value['max']:.2f}" if value else "-"
 
 
-def _noisy(entry):
+def _deviation(entry):
+    """How far stock beside stock was apart, at worst."""
     noise = entry["noise"]
-    worst = max(noise["max"], 1 / noise["min"]) if noise else 1
-    return f"noisy: {entry['cell']}: stock beside stock differed by {worst:.2f}" if worst > _NOISY else ""
+    return max(noise["max"], 1 / noise["min"]) if noise and noise["min"] else None
+
+
+def _noise(entry):
+    worst = _deviation(entry)
+    return f"{worst:.2f}{'!' if worst > _NOISY else ''}" if worst else "-"
+
+
+def _mark(entry):
+    short = entry["short"].replace("65535gso", "64K").replace("hugetlb", "2M")
+    return short + ("*" if entry.get("against") else "")
+
+
+def rates(cells, others):
+    """Rates, ratios to stock with their extremes, and what noise alone did."""
+    table = [entry for entry in cells if entry["unit"] == "pps" and entry["rate"]]
+    names = [name for name in others if any(name in entry["ratio"] for entry in table)]
+    rows = [[_mark(entry), _first(entry), *(_ratio(entry["ratio"].get(name)) for name in names),
+             _noise(entry)] for entry in table]
+    head = ["kpps; others: x stock", "stock", *names, "noise"]
+    notes = ["median and extremes of the ratios; noise: stock to stock, at worst; "
+             "64K: GSO frames of 65535"]
+    if any(entry.get("against") for entry in table):
+        notes += _wrapped("* stock lacks this layout: kpps are those of metadata=direct, the ratio is "
+                          "to stock's split ring")
+    if any((_deviation(entry) or 1) > _NOISY for entry in table):
+        notes.append("! two runs of stock, one after the other, differed by more than "
+                     f"{_NOISY - 1:.0%}")
+    return grid(head, rows) + notes if rows else []
+
+
+def _first(entry):
+    """The rate that the row begins with: stock's, or ours if there is none."""
+    for name in ("stock", "direct", "user"):
+        if entry["rate"].get(name):
+            return f"{entry['rate'][name]['median'] / 1000:.0f}"
+    return "-"
+
+
+def trips(cells, others):
+    """Round trips."""
+    rows = []
+    for entry in cells:
+        if entry["unit"] != "ns":
+            continue
+        for name, each in entry["percentiles"].items():
+            rows.append([_mark(entry), name,
+                         *(f"{each[key] / 1000:.0f}" for key in ("p50", "p99", "p999")),
+                         _ratio(entry["ratio"].get(name)) if name in others else ""])
+    return grid(["round trip, us", "", "p50", "p99", "p99.9", "stock/this"], rows) if rows else []
 
 
 def counts(entries):
     """What the worker's processor executes for a packet."""
     kinds = ("insns", "stac", "clac", "lfence", "lock", "rep")
-    rows = [[f"{entry['cell']}, {entry['backend']}", f"{entry['insns']:.0f}",
+    rows = [[f"{entry['short']}, {entry['backend']}", f"{entry['insns']:.0f}",
              *(f"{entry[kind]:.2f}" for kind in kinds[1:])] for entry in entries]
     return grid(["a packet, counted", "instr", "STAC", "CLAC", "LFENCE", "LOCK", "rep"], rows)
 
@@ -74,14 +124,28 @@ def nested(found):
     return grid(["nested guest", "ping us", "answered", "tx pps", "rx pps", ""], rows)
 
 
-def script_lines(table, entries, others):
+def absences(cells, skipped):
+    """Why a row, or a back end in a row, isn't there: a line a reason."""
+    reasons = {}
+    for entry in cells:
+        for name, reason in entry["absent"].items():
+            reasons.setdefault((name, reason), []).append(entry["short"])
+    lines = [f"not measured, {name}: {reason} ({len(of)} rows: {', '.join(of[:4])}"
+             f"{', ...' if len(of) > 4 else ''})" for (name, reason), of in reasons.items()]
+    lines += [f"skipped: {each['cell']}{' on ' + each['backend'] if each.get('backend') else ''}: "
+              f"{each['reason']}" for each in skipped]
+    return [part for line in lines for part in _wrapped(line)]
+
+
+def script_lines(cells, entries, others):
     """One line a cell, for scripts: no column moves, no value has a blank."""
     lines = []
     for entry in entries:
         lines.append(f"count: {entry['cell']} {entry['backend']} insns={entry['insns']:.0f} "
                      f"stac={entry['stac']:.2f} clac={entry['clac']:.2f} lfence={entry['lfence']:.2f}")
-    for entry in table:
+    for entry in cells:
         values = " ".join(f"{name}/stock={entry['ratio'][name]['median']:.2f}"
-                          for name in reversed(others) if entry["ratio"][name])
-        lines.append(f"bench: {entry['cell']} {values}")
+                          for name in reversed(others) if entry["ratio"].get(name))
+        if values:
+            lines.append(f"bench: {entry['cell']} {values}")
     return lines

@@ -4,11 +4,15 @@
 import collections
 import statistics
 
+PERCENTILES = ("p50", "p99", "p999")
 
-def pps(run):
-    """Packets a second of a timed run, in its direction."""
+
+def rate(run):
+    """Packets a second of a timed run, of all its directions; a round trip's median in ns."""
     result = run["result"]
-    return result[result["dir"]]["pps"]
+    if "rtt" in result:
+        return result["rtt"]["p50"]
+    return sum(result[name]["pps"] for name in ("tx", "rx") if name in result)
 
 
 def spread(values):
@@ -20,39 +24,48 @@ def spread(values):
             "n": len(values)}
 
 
-def ratios(runs, cell, other):
-    """OTHER's rate over that of the stock run beside it, one value a round."""
-    rounds = collections.defaultdict(dict)
+def full_spread(values, digits=None):
+    """The same with the values themselves, in the order of the runs."""
+    values = [round(value, digits) for value in values]
+    found = spread(values)
+    return found and {**found, "values": values}
+
+
+def ratios(runs, other, inverse=False):
+    """OTHER's rate over that of the stock run beside it, one value a round; or INVERSE."""
+    groups = collections.defaultdict(dict)
     for run in runs:
-        if run["cell"] == cell and run["pair"] == other:
-            rounds[run["round"]][run["backend"]] = pps(run)
-    return [pair[other] / pair["stock"] for _, pair in sorted(rounds.items())
-            if len(pair) == 2 and pair["stock"]]
+        if other in run["pair"].split("+"):
+            groups[run["round"]][run["backend"]] = rate(run)
+    found = [(group[other], group["stock"]) for _, group in sorted(groups.items())
+             if group.get("stock") and group.get(other)]
+    return [stock / own if inverse else own / stock for own, stock in found]
 
 
-def noise(runs, cell):
-    """Stock over stock within a round: how far two runs of the same thing are apart."""
-    rounds = collections.defaultdict(list)
-    for run in runs:
-        if run["cell"] == cell and run["backend"] == "stock":
-            rounds[run["round"]].append(pps(run))
-    return [rates[1] / rates[0] for _, rates in sorted(rounds.items())
-            if len(rates) > 1 and rates[0]]
+def noise(runs):
+    """Stock over the stock run before it, two by two: how far runs of the same thing are apart."""
+    rates = [rate(run) for run in runs if run["backend"] == "stock"]
+    return [after / before for before, after in zip(rates[::2], rates[1::2]) if before]
 
 
-def table(runs, names, others):
-    """One entry a cell: rates by back end, ratios by back end, the noise."""
-    found = []
-    for name in names:
-        mine = [run for run in runs if run["cell"] == name]
-        entry = {"cell": name, "pps": {}, "worker_ns": {}, "ratio": {}, "ratios": {}}
-        for backend in ("stock", *others):
-            of = [run for run in mine if run["backend"] == backend]
-            entry["pps"][backend] = spread(pps(run) for run in of)
-            entry["worker_ns"][backend] = spread(run["result"]["worker_ns_per_packet"] for run in of)
-        for other in others:
-            entry["ratios"][other] = ratios(mine, name, other)
-            entry["ratio"][other] = spread(entry["ratios"][other])
-        entry["noise"] = spread(noise(mine, name))
-        found.append(entry)
+def entry(cell, runs, backends):
+    """One entry of "cells": RUNS are those of the cell that went well, in order."""
+    found = {**cell.fields(), "rate": {}, "ratio": {}, "absent": {},
+             "noise": full_spread(noise(runs), 4)}
+    instead = any(run.get("instead_of") for run in runs)
+    for name in backends:
+        of = [run for run in runs if run["backend"] == name]
+        if name == "stock" and instead:
+            found["against"] = cell.split.name
+            found["absent"][name] = of[0]["instead_of"]
+        elif of:
+            found["rate"][name] = full_spread((rate(run) for run in of), 0)
+        if name != "stock":
+            found["ratio"][name] = full_spread(ratios(runs, name, cell.unit == "ns"), 4)
+    found["ratio"] = {name: value for name, value in found["ratio"].items() if value}
+    if cell.unit == "ns":
+        found["percentiles"] = {
+            name: {key: round(statistics.median(run["result"]["rtt"][key] for run in runs
+                                                if run["backend"] == name)) for key in PERCENTILES}
+            for name in found["rate"]}
     return found

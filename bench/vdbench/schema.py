@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What bench.json looks like, as something that can check one: bench/SCHEMA.md explains it."""
+
+VERSION = 2
+_NUMBER = (int, float)
+_SPREAD = {"median": _NUMBER, "min": _NUMBER, "max": _NUMBER, "n": int, "values": [_NUMBER]}
+_CELL = {"cell": str, "short": str, "dir": ("tx", "rx", "both", "rtt"), "size": int, "gso": bool,
+         "layout": ("split", "packed", "in-order"), "memory": ("4k", "thp", "hugetlb"),
+         "pairs": int, "smap": bool, "generator": ("vring", "testpmd", "pktgen"), "boot": str,
+         "unit": ("pps", "ns")}
+
+
+class Maybe:
+    """A field that may be absent, or null."""
+
+    def __init__(self, of):
+        self.of = of
+
+
+class Each:
+    """An object whose keys are names (of KEYS, if given) and whose values are alike."""
+
+    def __init__(self, of, keys=None):
+        self.of = of
+        self.keys = keys
+
+
+_BACKENDS = ("stock", "user", "direct", "pinned")
+SCHEMA = {
+    "schema": (VERSION,), "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str],
+    "skipped": [{"cell": str, "reason": str, "backend": Maybe(str), "part": Maybe(str)}],
+    "machine": {"kernel": str, "cpu": str, "processors": int, "qemu": str, "commit": str},
+    "accel": Maybe(("tcg", "kvm", "host")),
+    "neighbours": Maybe({"others": _NUMBER, "stolen": _NUMBER}),
+    "versions": Each(str),
+    "boots": [{"id": str, "qemu_command": str, "facts": {
+        "kernel": str, "version": str, "cmdline": str, "cpu": str, "smap": bool, "flags": [str],
+        "processors": int, "mitigations": Each(str), "parameters": Each(str),
+        "features": Each(str), "versions": Each(str)}}],
+    "cells": [{**_CELL, "rate": Each(_SPREAD, _BACKENDS), "ratio": Each(_SPREAD, _BACKENDS[1:]),
+               "noise": Maybe(_SPREAD), "absent": Each(str, _BACKENDS), "against": Maybe(str),
+               "percentiles": Maybe(Each({"p50": _NUMBER, "p99": _NUMBER, "p999": _NUMBER},
+                                         _BACKENDS))}],
+    "counts": [{**_CELL, "backend": _BACKENDS, "packets": int, "ok": bool, "insns": _NUMBER,
+                "stac": _NUMBER, "clac": _NUMBER, "lfence": _NUMBER, "lock": _NUMBER,
+                "rep": _NUMBER}],
+    "storms": [{"backend": _BACKENDS, "where": ("hit", "miss", "none"), "rate": int,
+                "slices": [[_NUMBER]]}],
+    "nested": Maybe(Each(dict)),
+    "runs": [{"kind": str, "cell": str, "backend": str, "args": [str]}],
+}
+
+
+def _object(value, wanted, where):
+    if not isinstance(value, dict):
+        return [f"{where}: no object"]
+    found = []
+    for key, of in wanted.items():
+        maybe = isinstance(of, Maybe)
+        if value.get(key) is None and maybe:
+            continue
+        if key not in value:
+            found.append(f"{where}.{key}: missing")
+        else:
+            found += errors(value[key], of.of if maybe else of, f"{where}.{key}")
+    return found
+
+
+def _each(value, wanted, where):
+    if not isinstance(value, dict):
+        return [f"{where}: no object"]
+    found = [f"{where}.{key}: not one of {', '.join(wanted.keys)}"
+             for key in value if wanted.keys and key not in wanted.keys]
+    for key, each in value.items():
+        found += errors(each, wanted.of, f"{where}.{key}")
+    return found
+
+
+def _plain(value, wanted, where):
+    if isinstance(wanted, tuple) and not isinstance(wanted[0], type):
+        return [] if value in wanted else [f"{where}: {value!r} is not one of {wanted}"]
+    # True is an int to Python; it is no number here.
+    if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):
+        return []
+    return [f"{where}: {value!r} is no {wanted}"]
+
+
+def errors(value, wanted=None, where="bench.json"):
+    """What is wrong with VALUE; nothing, if it is as it shall be. Other fields are allowed."""
+    wanted = SCHEMA if wanted is None else wanted
+    if isinstance(wanted, dict):
+        return _object(value, wanted, where)
+    if isinstance(wanted, Each):
+        return _each(value, wanted, where)
+    if isinstance(wanted, list):
+        if not isinstance(value, list):
+            return [f"{where}: no array"]
+        return [error for at, each in enumerate(value)
+                for error in errors(each, wanted[0], f"{where}[{at}]")]
+    return _plain(value, wanted, where)
+
+
+def check(out):
+    """The same, and what one field says of others."""
+    found = errors(out)
+    if found:
+        return found
+    boots = {boot["id"] for boot in out["boots"]}
+    for entry in out["cells"]:
+        where = f"cells: {entry['cell']}"
+        if entry["boot"] not in boots:
+            found.append(f"{where}: no boot {entry['boot']}")
+        if "stock" in entry["absent"] and entry["ratio"] and not entry.get("against"):
+            found.append(f"{where}: a ratio, but not to what")
+        for name, spread in entry["rate"].items():
+            if len(spread["values"]) != spread["n"]:
+                found.append(f"{where}: {name}: {spread['n']} values announced")
+        if (entry["unit"] == "ns") != bool(entry.get("percentiles") is not None):
+            found.append(f"{where}: percentiles belong to round trips")
+    names = [entry["cell"] for entry in out["cells"]]
+    found += [f"cells: {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
+    return found

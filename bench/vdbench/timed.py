@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The timed part: boots for the cells that go together, kept cell by cell."""
+
+import os
+import shutil
+
+from . import build, cells, lab, plan, stats
+
+# What a run takes beside its seconds: the start of a program, rings, tap, warm-up.
+_OVERHEAD = {"vring": 0.4, "testpmd": 5}
+_BOOT = 10
+# Cells a boot in a full run: an interruption loses no more than these.
+_PIECE = 8
+_CPU = {"smap": lab.CPU, "nosmap": f"{lab.CPU},-smap"}
+
+
+def pieces(chosen, whole):
+    """Cells that share a boot; WHOLE: all that can, else a few, so that little is lost."""
+    found = []
+    for boot in ("smap", "nosmap"):
+        of = [cell for cell in chosen if cell.boot == boot]
+        step = len(of) or 1 if whole else _PIECE
+        found += [of[at:at + step] for at in range(0, len(of), step)]
+    return found
+
+
+class Timed:
+    """Measures cells and makes their entries; what went wrong is told to NOTE."""
+
+    def __init__(self, args, kept, note, folder):
+        self._args = args
+        self._kept = kept
+        self._note = note
+        self._folder = folder
+        self._busy = []
+        self.boots = {}
+        self.runs = []
+        self.skipped = []
+        self.accel = None
+
+    def rounds(self, cell):
+        """The cells that are judged get all rounds, others enough for a median."""
+        if cell in cells.CORE:
+            return self._args.rounds
+        return min(self._args.rounds, self._args.side_rounds)
+
+    def others(self, cell):
+        """Beside stock; the upper bound only where metadata is what counts."""
+        plain = cell._replace(smap=True) in cells.CORE
+        return [name for name in self._args.others if name != "pinned" or plain]
+
+    def _plan(self, chosen):
+        return plan.timed(chosen, self.others, self.rounds, self._args.seconds)
+
+    def estimate(self, chosen):
+        """Seconds that these cells will take, boots included."""
+        runs = self._plan(chosen)
+        return (sum(_OVERHEAD[run["program"]] + self._args.seconds for run in runs) +
+                _BOOT * len(pieces(chosen, not self._args.full)))
+
+    def measure(self, chosen):
+        """All of CHOSEN that isn't kept; returns their entries."""
+        kept = {cell: self._kept.load("timed", cell.name) for cell in chosen}
+        missing = [cell for cell in chosen if kept[cell] is None]
+        if len(missing) < len(chosen):
+            lab.say(f"timed: {len(chosen) - len(missing)} of {len(chosen)} cells are kept from before")
+        left = pieces(missing, not self._args.full)
+        for number, piece in enumerate(left):
+            rest = self.estimate([cell for some in left[number:] for cell in some])
+            lab.say(f"timed: piece {number + 1} of {len(left)}, {len(piece)} cells; about "
+                    f"{rest / 60:.0f} min to go")
+            found = self._piece(piece, not number)
+            for cell in piece:
+                kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
+                self._kept.save("timed", cell.name, kept[cell])
+        return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell]["runs"]]
+
+    def _entry(self, cell, kept):
+        self.boots.setdefault(cell.boot, kept["boot"])
+        self.runs += kept["runs"]
+        entry = stats.entry(cell, [run for run in kept["runs"] if _good(run)],
+                            ["stock", *self.others(cell)])
+        for run in kept["runs"]:
+            if "skipped" in run:
+                entry["absent"][run["backend"]] = run["skipped"]
+        if not entry["rate"]:
+            reasons = sorted(set(entry["absent"].values())) or ["every run failed: see failures"]
+            self.skipped.append({"cell": cell.name, "reason": "; ".join(reasons)})
+        return entry
+
+    def _piece(self, chosen, first):
+        """One boot; returns the runs by cell."""
+        boot = chosen[0].boot
+        folder = os.path.join(self._folder, f"timed-{boot}")
+        shutil.rmtree(folder, ignore_errors=True)
+        runs = self._plan(chosen)
+        if first:
+            runs = plan.checks(["stock", *self._args.others]) + runs
+        work = plan.make(runs, setup=plan.setup(chosen))
+        found = {cell.name: [] for cell in chosen}
+        options = [*self._args.vm_options, "--cpu", _CPU[boot], "--accel", self._args.accel]
+        before, done = build.load(), 0
+        for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
+            if "facts" in line:
+                self.boots[boot] = {"id": boot, "facts": line["facts"], "qemu_command": ""}
+                before = build.load()
+            if "run" in line:
+                done += 1
+                self._take(line["run"], found)
+                if done % 40 == 0:
+                    lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
+        self._busy.append((build.load()["wall"] - before["wall"],
+                           build.neighbours(before, build.load())))
+        with open(os.path.join(folder, "qemu.command"), encoding="utf-8", errors="replace") as file:
+            command = file.read().strip()
+        self.boots[boot]["qemu_command"] = command
+        self.accel = "kvm" if "-accel kvm" in command else "tcg"
+        return found
+
+    def _take(self, run, found):
+        if "skipped" not in run:
+            self._note(run)
+        if run["cell"] in found:
+            found[run["cell"]].append(run)
+        else:
+            self.runs.append(run)
+
+    def _so_far(self, chosen, found):
+        parts = []
+        for cell in chosen[:4]:
+            entry = stats.entry(cell, [run for run in found[cell.name] if _good(run)],
+                                ["stock", *self.others(cell)])
+            parts += [f"{cell.short} {name}/stock {spread['median']:.2f}"
+                      for name, spread in entry["ratio"].items() if name == "direct"]
+        return ", ".join(parts)
+
+    def neighbours(self):
+        """What others took of the machine meanwhile, of all boots together."""
+        whole = sum(seconds for seconds, _ in self._busy) or 1
+        return {key: round(sum(seconds * each[key] for seconds, each in self._busy) / whole, 3)
+                for key in ("others", "stolen")}
+
+
+def _good(run):
+    return "result" in run and run["result"]["ok"]
