@@ -39,15 +39,18 @@ class Timed:
         self.accel = None
 
     def rounds(self, cell):
-        """The cells that are judged get all rounds, others enough for a median."""
+        """The cells that are judged get all rounds, others enough for a median; those that take
+        seconds to start fewer, unless there is time."""
         if cell in cells.CORE:
             return self._args.rounds
-        return min(self._args.rounds, self._args.side_rounds)
+        side = min(self._args.rounds, self._args.side_rounds)
+        return side if cell.program == "vring" or self._args.full else min(side, 2)
 
     def others(self, cell):
-        """Beside stock; the upper bound only where metadata is what counts."""
-        plain = cell._replace(smap=True) in cells.CORE
-        return [name for name in self._args.others if name != "pinned" or plain]
+        """Beside stock; the upper bound only where metadata is what counts: small frames."""
+        small = cell.size == 64 and cell.pairs == 1 and cell.unit == "pps"
+        bound = small and (cell in cells.CORE or self._args.full and cell.program == "vring")
+        return [name for name in self._args.others if name != "pinned" or bound]
 
     def _plan(self, chosen):
         return plan.timed(chosen, self.others, self.rounds, self._args.seconds)
@@ -72,7 +75,9 @@ class Timed:
             found = self._piece(piece, not number)
             for cell in piece:
                 kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
-                self._kept.save("timed", cell.name, kept[cell])
+                # What went wrong is to be tried again.
+                if all("skipped" in run or _good(run) for run in kept[cell]["runs"]):
+                    self._kept.save("timed", cell.name, kept[cell])
         return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell]["runs"]]
 
     def _entry(self, cell, kept):
