@@ -132,8 +132,9 @@ help:
 #: make             build vhost_direct.ko and vhost_direct_net.ko here
 #:                  (KDIR= other kernel headers)
 #: make bench       measure beside stock vhost-net in virtual machines, print
-#:                  a table; needs root once, to install what is missing
-#:                  (BENCH="--help" for its options)
+#:                  tables, in about 8 minutes; needs root once, to install
+#:                  what is missing (BENCH="--help" for its options,
+#:                  BENCH="--full" for every row: hours, resumable)
 #: make bench-mm    measure what memory events cost: packets a second under
 #:                  invalidations, latency, the notifier's callbacks
 #: make bench-ring  measure the ring engine beside DPDK's vhost library, here
