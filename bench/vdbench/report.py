@@ -129,12 +129,15 @@ def absences(cells, skipped):
     reasons = {}
     for entry in cells:
         for name, reason in entry["absent"].items():
-            reasons.setdefault((name, reason), []).append(entry["short"])
-    lines = [f"not measured, {name}: {reason} ({len(of)} rows: {', '.join(of[:4])}"
-             f"{', ...' if len(of) > 4 else ''})" for (name, reason), of in reasons.items()]
-    lines += [f"skipped: {each['cell']}{' on ' + each['backend'] if each.get('backend') else ''}: "
-              f"{each['reason']}" for each in skipped]
-    return [part for line in lines for part in _wrapped(line)]
+            reasons.setdefault((f"not measured, {name}", reason), []).append(entry["short"])
+    for each in skipped:
+        what = " ".join(["not", each.get("part", "measured")])
+        if each.get("backend"):
+            what += f", {each['backend']}"
+        reasons.setdefault((what, each["reason"]), []).append(each["cell"])
+    return [part for (what, reason), of in reasons.items() for part in _wrapped(
+        f"{what}: {reason} ({len(of)} row{'s' if len(of) > 1 else ''}: {', '.join(of[:4])}"
+        f"{', ...' if len(of) > 4 else ''})")]
 
 
 def script_lines(cells, entries, others):
