@@ -15,7 +15,7 @@ _TONES = {"--back": ("#f6f8fa", "#0d1117"), "--link": ("#0a58a8", "#79b8ff"),
           "--warn": ("#8a4b00", "#f0b45b"), "--warnback": ("#fff6e5", "#2b2112"),
           "--bad": ("#b3261e", "#ff8a80"), "--badback": ("#fdecea", "#33171a")}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-# More plots than this of one kind, and those about a factor wait to be asked for.
+# More plots than this of one kind, and those that aren't the first to look at wait to be asked for.
 _SHOWN = 6
 
 
@@ -48,7 +48,7 @@ def _gallery(panels, absent):
     if len(panels) <= _SHOWN or not base or len(base) == len(panels):
         return _plots(panels)
     rest = [panel for panel in panels if not panel.base]
-    return join((_plots(base), details(f"{len(rest)} more, of other rings, memory, queues or generators",
+    return join((_plots(base), details(f"{len(rest)} more, of other sizes, rings, memory, queues or generators",
                                        _plots(rest))))
 
 
@@ -96,8 +96,11 @@ def _tiles(result, plots):
         ratio = cell.ratio["direct"]
         tiles.append(tag("li", tag("span", plots.heading(cell.place, True)),
                          tag("b", f"{ratio.median:.2f} ×"),
-                         tag("span", f"stock ({ratio.min:.2f} to {ratio.max:.2f})")))
-    return tag("ul", *tiles, class_="tiles") if tiles else None
+                         tag("span", f"({ratio.min:.2f} to {ratio.max:.2f})")))
+    if not tiles:
+        return None
+    return join((tag("p", "direct over stock: median (lowest to highest of all pairs of runs)"),
+                 tag("ul", *tiles, class_="tiles")))
 
 
 _MEANING = {"stock": "the kernel's own vhost_net", "user": "this project's, with user access",
@@ -136,6 +139,8 @@ def _measured(result, plots):
             "better than stock. Bars and markers are medians, thin lines go from the lowest to the "
             "highest of all runs, dots are the single runs; nothing is left out. stock/stock is "
             "the same for two runs of stock: what noise alone does."),
+        tag("p", f"With {len(result.cells)} cells, plots are of those that are special in one way at "
+            "most; the tables at the end have all.") if plots.limited else None,
         _legend(result, plots) if result.backends else tag("p", "No back end was measured.", class_="none"))
 
 

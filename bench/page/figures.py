@@ -7,8 +7,8 @@ from . import draw, style
 from .draw import Bar, Group, Series
 from .result import PERCENTILES, Spread
 
-# A plot on the page: BOX and BODY are SVG, ALT says the same in words, BASE: it is about no factor
-# but direction and size.
+# A plot on the page: BOX and BODY are SVG, ALT says the same in words, BASE: it is one of
+# those that are shown first.
 Panel = collections.namedtuple("Panel", "title note alt box body base")
 
 DIRECTIONS = {"tx": "TX", "rx": "RX", "both": "both ways", "rtt": "round trip"}
@@ -19,6 +19,8 @@ WHERE = {"hit": "{} invalidations a second of the ring's own pages",
          "none": "No invalidation, its thread is woken {} times a second"}
 FACTOR_TITLES = {"memory": "Memory", "layout": "Ring", "smap": "SMAP", "generator": "Generator"}
 _MARGIN = 8
+# A result of more cells than this has plots of those that are special in one way at most.
+_MANY = 100
 
 
 def size_text(place):
@@ -61,6 +63,16 @@ class Figures:
 
     def __init__(self, result):
         self.result, self._made, self._colours = result, 0, style.Colours(True)
+        self.limited = len(result.cells) > _MANY
+        smallest = {}
+        for entry in (*result.cells, *result.counts):
+            known = smallest.setdefault(entry.place.dir, entry.place.size)
+            smallest[entry.place.dir] = min(known, entry.place.size)
+        self._smallest = smallest
+
+    def _drawn(self, place, most, *but):
+        """Is PLACE, which is special but for the factors BUT, worth a plot? MOST: ways if there are many."""
+        return not self.limited or len(self.special(place, *but)) <= most
 
     # -- words ---------------------------------------------------------------
 
@@ -125,7 +137,8 @@ class Figures:
         """Bars of ratio to stock, a panel a direction, or several."""
         panels = []
         for direction in dict.fromkeys(cell.place.dir for cell in self.result.cells):
-            cells = [cell for cell in self.result.cells if cell.place.dir == direction and cell.ratio]
+            cells = [cell for cell in self.result.cells if cell.place.dir == direction and cell.ratio
+                     and self._drawn(cell.place, 1)]
             by_place = {cell.place: cell for cell in cells}
             for places in self._chosen(by_place):
                 chunk = [by_place[place] for place in places]
@@ -144,7 +157,8 @@ class Figures:
         panels = []
         by_place = collections.defaultdict(dict)
         for count in self.result.counts:
-            by_place[count.place][count.backend] = count.values
+            if self._drawn(count.place, 1):
+                by_place[count.place][count.backend] = count.values
         # Big segments are counted in thousands: beside them other bars would be dots.
         for alike in dict.fromkeys((place.dir, place.gso) for place in by_place):
             for chunk in self._chosen([place for place in by_place if (place.dir, place.gso) == alike]):
@@ -185,15 +199,15 @@ class Figures:
         for members in alike.values():
             members.sort(key=lambda member: x_of(member[0]))
             ticks = {x_of(place): tick_of(place) for place, _ in members}
-            if len(ticks) < 2:
+            if len(ticks) < 2 or not self._drawn(members[0][0], "size" in factors, *factors):
                 continue
             series = [Series(name, self.look(name), points) for name in self.result.backends
                       if (points := [(x_of(place), of[name]) for place, of in members if of.get(name)])]
             first = members[0][0]
             words = [direction_text(first), *(() if "size" in factors else (size_text(first),)),
                      *self.special(first, *factors)]
-            base = all(getattr(first, name) == value for name, value in self.result.base.items()
-                       if name not in factors)
+            base = not self.special(first, *factors) and (
+                "size" in factors or first.size == self._smallest[first.dir])
             if series:
                 panels.append(self._lines(f"{' · '.join(words)}: {label(first)}", series, ticks, base,
                                           logarithmic))
@@ -228,7 +242,7 @@ class Figures:
             alike[cell.place.without(name)].append(cell)
         panels = []
         for cells in alike.values():
-            if len(cells) < 2:
+            if len(cells) < 2 or not self._drawn(cells[0].place, 0, name):
                 continue
             first, groups = cells[0].place, []
             for cell in cells:
@@ -238,8 +252,7 @@ class Figures:
                         if backend in cell.rate or backend in cell.absent]
                 groups.append(Group(factor_text(name, getattr(cell.place, name)), bars))
             words = [direction_text(first), size_text(first), *self.special(first, name)]
-            base = all(getattr(first, each) == value for each, value in self.result.base.items()
-                       if each != name)
+            base = not self.special(first, name) and first.size == self._smallest[first.dir]
             panels.append(self._bars(f"{FACTOR_TITLES[name]}: {' · '.join(words)}", "", groups,
                                      self._unit(first), base))
         return panels
