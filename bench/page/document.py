@@ -16,7 +16,7 @@ _TONES = {"--back": ("#f6f8fa", "#0d1117"), "--link": ("#0a58a8", "#79b8ff"),
           "--bad": ("#b3261e", "#ff8a80"), "--badback": ("#fdecea", "#33171a")}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 # More plots than this of one kind, and those that aren't the first to look at wait to be asked for.
-_SHOWN = 6
+_SHOWN = 9
 
 
 def _style_sheet():

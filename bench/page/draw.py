@@ -129,14 +129,16 @@ def apart(places, least):
 
 def _names(axes, colours, ending):
     """Each line's name at its end, none over another; ENDING: [(label, look, x, y)]."""
-    def height(value):
-        return axes.transData.transform((ending[0][2], value))[1]
-    unit = axes.figure.dpi / 72
-    found = apart([height(y) / unit for _, _, _, y in ending], 12)
-    for (label, number, x, y), place in zip(ending, found):
-        axes.annotate(label, (x, y), (9, place - height(y) / unit), textcoords="offset points",
-                      va="center", fontsize=_SMALL, color=colours.of(number), fontweight="bold",
-                      annotation_clip=False)
+    unit, last = axes.figure.dpi / 72, max(x for _, _, x, _ in ending)
+    for end in dict.fromkeys(x for _, _, x, _ in ending):
+        here = [each for each in ending if each[2] == end]
+        heights = [axes.transData.transform((x, y))[1] / unit for _, _, x, y in here]
+        for (label, number, x, y), height, place in zip(here, heights, apart(heights, 12)):
+            # Where other lines go on, a name stands above them.
+            axes.annotate(label, (x, y), (9 if end == last else 3, place - height + (end != last) * 11),
+                          textcoords="offset points", va="center",
+                          fontsize=_SMALL, color=colours.of(number), fontweight="bold",
+                          annotation_clip=False)
 
 
 def _line(axes, colours, one):

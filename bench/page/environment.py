@@ -31,7 +31,7 @@ def _boot(name, a, b):
     flags = [side.get("flags") for side in (a, b)]
     found += _sets(f"{label}processor's flags",
                    *({str(flag) for flag in each} if isinstance(each, list) else set() for each in flags))
-    for part in ("mitigations", "parameters"):
+    for part in ("mitigations", "parameters", "features"):
         found += _objects(f"{label}{part}", a.get(part, {}), b.get(part, {}))
     return found
 

@@ -263,8 +263,8 @@ class Figures:
         panels = []
         for chunk in _chunks(cells, 4):
             groups = [Group(self.heading(cell.place), [
-                Bar(name, self.look(name), {key: cell.percentiles[name][key] for key in PERCENTILES
-                                            if cell.percentiles[name].get(key, 0) > 0})
+                Bar(name, self.look(name), {key: cell.percentiles[name][key] / 1000
+                                            for key in PERCENTILES if cell.percentiles[name].get(key, 0) > 0})
                 for name in self.result.backends if any(cell.percentiles.get(name, {}).values())])
                 for cell in chunk]
             groups = [group for group in groups if group.bars]
@@ -275,7 +275,7 @@ class Figures:
                          for group in groups) + draw.AXIS
             panels.append(self._panel(
                 "Round trip", "● p50, ▲ p99, ◆ p99.9", alt, height,
-                lambda axes, colours, groups=groups: draw.percentiles(axes, colours, groups, "nanoseconds"),
+                lambda axes, colours, groups=groups: draw.percentiles(axes, colours, groups, "microseconds"),
                 self.result.is_base(chunk[0].place)))
         return panels
 

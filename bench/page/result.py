@@ -237,7 +237,9 @@ class Result:
         self.cells.sort(key=lambda cell: cell.place.order())
         self.counts.sort(key=lambda count: count.place.order())
         self.failures = [str(text) for text in self.listed("failures")]
-        self.skipped = [(str(each.get("cell", "?")), str(each.get("reason", "no reason given")))
+        self.skipped = [(str(each.get("cell", "?")), " ".join(
+            str(each[key]) for key in ("backend", "part") if key in each) or "all",
+                         str(each.get("reason", "no reason given")))
                         for each in self.listed("skipped") if isinstance(each, dict)]
         self.accel = str(data.get("accel", "unknown"))
         self.backends = self._backends()

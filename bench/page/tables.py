@@ -105,12 +105,12 @@ def _fields(value):
 
 def skipped(result):
     """Cells that are not there, and back ends that a cell lacks."""
-    rows = [(cell, "all", reason) for cell, reason in result.skipped]
+    rows = list(dict.fromkeys(result.skipped))
     rows += [(cell.name, backend, reason) for cell in result.cells
              for backend, reason in cell.absent.items()]
     if not rows:
         return _none("Nothing that was asked for was left out.")
-    return table(("cell", "back end", "reason"), rows, "Left out, with the reason", numbers=False)
+    return table(("cell", "back end, part", "reason"), rows, "Left out, with the reason", numbers=False)
 
 
 def _value(value):
