@@ -26,6 +26,7 @@ programs:
 	+$(MAKE) -C virtio/tests all
 	+$(MAKE) -C virtio/user/vhost_user all
 	+$(MAKE) -C guest-tests/progs all
+	+$(MAKE) -C guest-tests/workload all
 
 clean:
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Flows and sessions of a receiver. */
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "intake.h"
+#include "stop.h"
+
+static void lock(int *l)
+{
+	/* Pairs with unlock(). Two threads meet in a flow only where it isn't steered to one. */
+	while (__atomic_exchange_n(l, 1, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+static void unlock(int *l)
+{
+	__atomic_store_n(l, 0, __ATOMIC_RELEASE);
+}
+
+void intake_init(struct intake *in, const struct options *o)
+{
+	*in = (struct intake){
+		.window = o->reorder_window, .join = o->join, .clock = intake_clock(),
+		.flow = calloc(FLOWS_MAX, sizeof(*in->flow)),
+	};
+	if (!in->flow)
+		die("no memory");
+	if (o->same_clock)
+		in->clocks = CLOCKS_SAME;
+}
+
+void intake_free(struct intake *in)
+{
+	unsigned int i;
+
+	for (i = 0; i < FLOWS_MAX; i++)
+		tracker_free(&in->flow[i].tracker);
+	free(in->flow);
+}
+
+static void add(struct intake_totals *sum, const struct intake_flow *f)
+{
+	const struct tracker *t = &f->tracker;
+
+	sum->expected += tracker_expected(t, f->total);
+	sum->unique += t->unique;
+	sum->duplicated += t->duplicated;
+	sum->reordered += t->reordered;
+	sum->stale += t->stale;
+	sum->reach = t->reach > sum->reach ? t->reach : sum->reach;
+	sum->flows++;
+}
+
+static void begin(struct intake *in, struct intake_flow *f, const struct payload *p)
+{
+	if (f->seen) {
+		lock(&in->past_lock);
+		add(&in->past, f);
+		unlock(&in->past_lock);
+		if (f->ended)
+			__atomic_fetch_sub(&in->ended, 1, __ATOMIC_RELAXED);
+		tracker_free(&f->tracker);
+	}
+	if (!tracker_init(&f->tracker, in->window))
+		die("no memory");
+	f->seen = true;
+	f->ended = false;
+	f->session = p->session;
+	f->total = UINT64_MAX;
+	if (in->join && p->kind == PAYLOAD_DATA)
+		tracker_join(&f->tracker, p->number);
+}
+
+static void control(struct intake *in, struct intake_flow *f, const struct payload *p)
+{
+	if (in->clocks == CLOCKS_UNKNOWN)
+		in->clocks = p->clock && p->clock == in->clock ? CLOCKS_SAME : CLOCKS_DIFFER;
+	__atomic_store_n(&in->flows, p->flows, __ATOMIC_RELAXED);
+	if (p->kind != PAYLOAD_END || f->ended)
+		return;
+	f->total = p->total;
+	f->ended = true;
+	__atomic_fetch_add(&in->ended, 1, __ATOMIC_RELEASE);
+}
+
+/* Does this packet begin a session of its flow? */
+static bool begins(const struct intake_flow *f, const struct payload *p)
+{
+	if (!f->seen)
+		return true;
+	if (p->kind == PAYLOAD_HELLO)
+		return f->ended || p->session != f->session;
+	return f->ended && p->session != f->session;
+}
+
+enum intake_verdict intake_take(struct intake *in, const struct payload *p)
+{
+	static const enum intake_verdict verdicts[] = {
+		[TRACK_NEW] = INTAKE_NEW, [TRACK_REORDERED] = INTAKE_NEW,
+		[TRACK_DUPLICATED] = INTAKE_AGAIN, [TRACK_STALE] = INTAKE_STALE,
+	};
+	struct intake_flow *f = &in->flow[p->flow];
+	enum intake_verdict verdict = INTAKE_CONTROL;
+
+	lock(&f->lock);
+	if (begins(f, p))
+		begin(in, f, p);
+	if (f->session != p->session)
+		verdict = INTAKE_FOREIGN;
+	else if (p->kind != PAYLOAD_DATA)
+		control(in, f, p);
+	else
+		verdict = verdicts[tracker_take(&f->tracker, p->number)];
+	unlock(&f->lock);
+	return verdict;
+}
+
+void intake_total(struct intake *in, unsigned int flow, uint64_t total)
+{
+	struct intake_flow *f = &in->flow[flow];
+
+	lock(&f->lock);
+	if (!f->seen)
+		begin(in, f, &(struct payload){ 0 });
+	f->total = total;
+	unlock(&f->lock);
+}
+
+unsigned int intake_flows(struct intake *in)
+{
+	return __atomic_load_n(&in->flows, __ATOMIC_RELAXED);
+}
+
+bool intake_ended(struct intake *in)
+{
+	unsigned int flows = intake_flows(in);
+
+	return flows && __atomic_load_n(&in->ended, __ATOMIC_ACQUIRE) >= flows;
+}
+
+struct intake_totals intake_totals(struct intake *in)
+{
+	struct intake_totals sum;
+	unsigned int i;
+
+	lock(&in->past_lock);
+	sum = in->past;
+	unlock(&in->past_lock);
+	for (i = 0; i < FLOWS_MAX; i++) {
+		struct intake_flow *f = &in->flow[i];
+
+		lock(&f->lock);
+		if (f->seen)
+			add(&sum, f);
+		unlock(&f->lock);
+	}
+	return sum;
+}
+
+static uint64_t hash(uint64_t sum, const char *text)
+{
+	while (*text)
+		sum = (sum ^ (uint8_t)*text++) * 0x100000001b3ull;
+	return sum;
+}
+
+uint64_t intake_clock(void)
+{
+	char boot[64] = "", space[64] = "";
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+
+	if (file) {
+		if (!fgets(boot, sizeof(boot), file))
+			boot[0] = 0;
+		fclose(file);
+	}
+	if (!boot[0])
+		return 0;
+	/* A time namespace has a clock of its own; a kernel without them has one for all. */
+	if (readlink("/proc/self/ns/time", space, sizeof(space) - 1) < 0)
+		space[0] = 0;
+	return hash(hash(0xcbf29ce484222325ull, boot), space);
+}

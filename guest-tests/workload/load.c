@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What threads do, by role. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "load.h"
+#include "stop.h"
+
+#define SLICE_NS	100000000ull
+#define MS		1000000ull
+#define SEC		1000000000ull
+
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+struct batch {
+	struct worker *w;
+	unsigned int answers;
+};
+
+static void latency(struct worker *w, uint64_t now, uint64_t then)
+{
+	int64_t ns = payload_since(now, then);
+
+	if (ns >= 0)
+		histogram_add(&w->latency, ns);
+	else
+		count(&w->unstamped, 1);
+}
+
+static void answer(struct batch *b, const struct arrival *in)
+{
+	struct port *port = b->w->port;
+	uint8_t *at = port->ops->room(port, in->length);
+
+	if (!at)
+		return;
+	memcpy(at, in->payload, in->length);
+	port->ops->commit_back(port, in, in->length);
+	b->answers++;
+}
+
+static void corrupt(struct worker *w, const struct arrival *in)
+{
+	if (!w->corrupt)
+		payload_blame(in->payload, in->length, w->blame, sizeof(w->blame));
+	count(&w->corrupt, 1);
+}
+
+static void take(void *context, const struct arrival *in)
+{
+	struct batch *b = context;
+	struct worker *w = b->w;
+	enum intake_verdict verdict;
+	struct payload p;
+
+	if (!payload_parse(in->payload, in->length, &p)) {
+		corrupt(w, in);
+		return;
+	}
+	/* One look at the clock for all that came together. */
+	if (!w->port->now)
+		w->port->now = now_ns();
+	if (w->sends && (p.kind != PAYLOAD_DATA || p.session != w->run->session.number)) {
+		count(&w->foreign, p.kind == PAYLOAD_DATA);
+		return;
+	}
+	verdict = intake_take(&w->run->intake, &p);
+	if (verdict == INTAKE_FOREIGN)
+		count(&w->foreign, 1);
+	if (verdict == INTAKE_FOREIGN || verdict == INTAKE_CONTROL)
+		return;
+	if (!w->first)
+		w->first = w->port->now;
+	w->last = w->port->now;
+	count(&w->packets, 1);
+	count(&w->bytes, in->length + FRAME_HEAD);
+	if (verdict == INTAKE_NEW) {
+		count(&w->fresh, 1);
+		latency(w, w->port->now, p.stamp);
+	}
+	if (w->answers)
+		answer(b, in);
+}
+
+static void receive(struct worker *w, uint64_t until)
+{
+	struct batch b = { .w = w };
+
+	w->port->ops->receive(w->port, until, take, &b);
+	if (b.answers)
+		w->port->ops->flush(w->port);
+}
+
+static void do_receive(struct worker *w)
+{
+	while (!stopping())
+		receive(w, now_ns() + SLICE_NS);
+	w->port->ops->drops(w->port);
+}
+
+/* Of sending, without the words before and after. */
+static void begin_sending(struct worker *w)
+{
+	uint64_t until = now_ns() + w->run->o->wait * SEC;
+
+	/* A peer that sends is there when it says hello; nobody else says anything to a sender. */
+	if (w->run->o->role == ROLE_BOTH)
+		while (!stopping() && now_ns() < until && !intake_flows(&w->run->intake))
+			sender_hello_once(&w->sender);
+	sender_hello(&w->sender);
+	w->sent = w->port->counts;
+	w->began = now_ns();
+}
+
+static void end_sending(struct worker *w)
+{
+	w->ended = now_ns();
+	w->sent.bytes = w->port->counts.bytes - w->sent.bytes;
+	w->sent.sent = w->port->counts.sent - w->sent.sent;
+}
+
+static bool done_sending(struct worker *w)
+{
+	double duration = w->run->o->duration;
+
+	return stopping() || !w->sender.left || (duration && now_ns() - w->began > duration * SEC);
+}
+
+static void do_send(struct worker *w)
+{
+	begin_sending(w);
+	while (!done_sending(w)) {
+		pace_sleep(pace_due(&w->sender.pace, now_ns()));
+		if (!stopping())
+			sender_burst(&w->sender);
+	}
+	end_sending(w);
+	sender_end(&w->sender);
+}
+
+/* Packets that may still be answered. An answer may come after it was given up. */
+static uint64_t open_now(const struct worker *w, uint64_t given_up)
+{
+	uint64_t settled = w->fresh + given_up;
+
+	return w->sender.made > settled ? w->sender.made - settled : 0;
+}
+
+static void linger(struct worker *w, uint64_t wait)
+{
+	uint64_t fresh = w->fresh, until = now_ns() + wait;
+
+	while (w->fresh < w->sender.made && now_ns() < until && !giving_up()) {
+		receive(w, until);
+		if (w->fresh != fresh)
+			until = now_ns() + wait;
+		fresh = w->fresh;
+	}
+}
+
+static void do_ping(struct worker *w)
+{
+	const struct options *o = w->run->o;
+	uint64_t timeout = o->timeout_ms * MS, moved = now_ns(), given_up = 0, fresh = 0, now, due;
+	unsigned int i;
+
+	begin_sending(w);
+	while (!done_sending(w)) {
+		bool full = open_now(w, given_up) + o->burst > o->window;
+
+		now = now_ns();
+		due = pace_due(&w->sender.pace, now);
+		if (full || due > now) {
+			receive(w, full ? moved + timeout : due);
+		} else {
+			if (!open_now(w, given_up))
+				moved = now;
+			sender_burst(&w->sender);
+			receive(w, 0);
+		}
+		if (w->fresh != fresh)
+			moved = now_ns();
+		else if (full && now_ns() >= moved + timeout)
+			given_up += open_now(w, given_up);
+		fresh = w->fresh;
+	}
+	end_sending(w);
+	linger(w, o->linger_ms * MS);
+	sender_end(&w->sender);
+	for (i = 0; i < w->port->flows; i++)
+		intake_total(&w->run->intake, port_flow(w->port, i), w->sender.number[i]);
+	w->port->ops->drops(w->port);
+}
+
+static void pin(const struct worker *w)
+{
+	int cpu = w->run->o->pins[w->index % THREADS_MAX];
+	cpu_set_t set;
+
+	if (cpu < 0)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (cpu >= CPU_SETSIZE || sched_setaffinity(0, sizeof(set), &set))
+		die("--pin: processor %d: %s", cpu, strerror(cpu >= CPU_SETSIZE ? EINVAL : errno));
+}
+
+static void open_port(struct worker *w)
+{
+	static struct port *(*const opens[])(const struct port *, struct facts *) = {
+		[PATH_PACKET] = packet_open, [PATH_UDP] = udp_open, [PATH_URING] = uring_open,
+	};
+	const struct options *o = w->run->o;
+	unsigned int thread = w->index % o->threads;
+	struct port like = {
+		.o = o, .thread = thread, .tx = w->sends, .rx = w->receives, .back = w->answers,
+		.flows = o->flows / o->threads + (thread < o->flows % o->threads),
+	};
+
+	/* In turn, so that what the first says is whole. */
+	pthread_mutex_lock(&opening);
+	w->port = opens[o->path](&like, thread ? NULL : w->sends ? &w->run->out : &w->run->in);
+	pthread_mutex_unlock(&opening);
+	if (w->sends)
+		sender_init(&w->sender, w->port, &w->run->session);
+}
+
+static void *work(void *argument)
+{
+	struct worker *w = argument;
+
+	pin(w);
+	open_port(w);
+	pthread_barrier_wait(&w->run->ready);
+	pthread_barrier_wait(&w->run->go);
+	if (w->run->o->role == ROLE_PROBE)
+		;
+	else if (w->sends && w->receives)
+		do_ping(w);
+	else if (w->sends)
+		do_send(w);
+	else
+		do_receive(w);
+	if (w->sends) {
+		sender_free(&w->sender);
+		__atomic_fetch_sub(&w->run->sending, 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void add_workers(struct run *run, bool send, bool receive, bool answer)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->o->threads; i++) {
+		struct worker *w = &run->worker[run->workers];
+
+		*w = (struct worker){
+			.run = run, .index = run->workers, .sends = send, .receives = receive, .answers = answer,
+		};
+		run->workers++;
+		run->sending += send;
+	}
+}
+
+void load_start(struct run *run)
+{
+	enum role role = run->o->role;
+	unsigned int i;
+	int status;
+
+	run->worker = calloc(2 * run->o->threads, sizeof(*run->worker));
+	if (!run->worker)
+		die("no memory");
+	if (sends(run->o))
+		add_workers(run, true, role == ROLE_PING, false);
+	if (role != ROLE_SEND && role != ROLE_PING)
+		add_workers(run, false, true, role == ROLE_ECHO);
+	pthread_barrier_init(&run->ready, NULL, run->workers + 1);
+	pthread_barrier_init(&run->go, NULL, run->workers + 1);
+	for (i = 0; i < run->workers; i++) {
+		status = pthread_create(&run->worker[i].thread, NULL, work, &run->worker[i]);
+		if (status)
+			die("thread: %s", strerror(status));
+	}
+	pthread_barrier_wait(&run->ready);
+}
+
+void load_go(struct run *run)
+{
+	run->began = now_ns();
+	pthread_barrier_wait(&run->go);
+}
+
+void load_join(struct run *run)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->workers; i++)
+		pthread_join(run->worker[i].thread, NULL);
+	run->ended = now_ns();
+}

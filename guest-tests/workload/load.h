@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The threads of a run: what each does, and what it counts. */
+#ifndef WL_LOAD_H
+#define WL_LOAD_H
+
+#include <pthread.h>
+
+#include "histogram.h"
+#include "intake.h"
+#include "sender.h"
+
+struct worker {
+	pthread_t thread;
+	struct run *run;
+	unsigned int index;
+	bool sends, receives, answers;
+	struct port *port;
+	struct sender sender;
+	struct histogram latency;	/* one way, or of round trips */
+	/* Of packets that came. */
+	uint64_t packets, bytes, fresh, corrupt, foreign;
+	uint64_t unstamped;		/* sent after they came, by these clocks */
+	uint64_t first, last;		/* when: ns */
+	uint64_t began, ended;		/* sending: ns */
+	struct port_counts sent;	/* packets and bytes, between those */
+	char blame[128];		/* the first corrupt one */
+};
+
+struct run {
+	const struct options *o;
+	struct sender_session session;
+	struct intake intake;
+	struct worker *worker;
+	unsigned int workers, sending;	/* threads; those that still send */
+	pthread_barrier_t ready, go;
+	struct facts host, out, in;	/* what the kernel gave: itself, senders, receivers */
+	uint64_t began, ended;
+};
+
+/**
+ * load_start - start the threads, each with its port
+ * @run: the run
+ *
+ * Returns when all ports are open, and none has sent yet: load_go() lets them.
+ */
+void load_start(struct run *run);
+void load_go(struct run *run);
+
+/* Wait for the threads to end. */
+void load_join(struct run *run);
+
+#endif /* WL_LOAD_H */

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The command line: one table serves parsing and --help alike. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "options.h"
+#include "payload.h"
+#include "stop.h"
+
+const char *const role_names[] = { "send", "receive", "echo", "ping", "both", "probe", NULL };
+const char *const path_names[] = { "packet", "udp", "uring", NULL };
+static const char *const send_names[] = { "auto", "zc", "fixed", "plain", NULL };
+static const char *const receive_names[] = { "auto", "multishot", "single", NULL };
+
+enum kind { TEXT, UINT, REAL, RATE, COUNT, ON, OFF, NAME, TO, SOURCE, JSON };
+
+struct option {
+	const char *name;
+	enum kind kind;
+	size_t field;
+	unsigned long min, max;
+	const char *const *names;
+	const char *arg, *help;
+};
+
+#define F(field) offsetof(struct options, field)
+
+static const struct option table[] = {
+	{ "path", NAME, F(path), 0, 0, path_names, "packet|udp|uring",
+	  "rings of AF_PACKET sockets, UDP with sendmmsg and recvmmsg, or UDP through\nio_uring (udp)" },
+	{ "to", TO, 0, 0, 0, NULL, "IP[:PORT]", "send, ping, both: the peer; probe: tell of sending, too" },
+	{ "port", UINT, F(port), 1, 65535, NULL, "N", "port of receive, echo and both, and of the peer (7700)" },
+	{ "source", SOURCE, 0, 0, 0, NULL, "IP[/N]", "address to send from, or N of them in turn, a flow each" },
+	{ "source-port", UINT, F(source_port), 1, 65535 - FLOWS_MAX, NULL, "N",
+	  "flow f has the source port N + f (20000)" },
+	{ "dev", TEXT, F(dev), 0, 0, NULL, "IF", "interface; path packet needs it" },
+	{ "mac", TEXT, F(mac), 0, 0, NULL, "MAC", "path packet: the peer's address (asked for by ARP)" },
+	{ "size", TEXT, F(mix), 0, 0, NULL, "N", "bytes of a frame without its FCS (60)" },
+	{ "mix", TEXT, F(mix), 0, 0, NULL, "imix|N:WEIGHT,...",
+	  "frames of several sizes; imix is 60:7,590:4,1514:1, the classic mix\nof 64, 594 and 1518 bytes with FCS" },
+	{ "burst", UINT, F(burst), 1, 512, NULL, "N", "packets handed to the kernel at once, all of one flow (32)" },
+	{ "rate", RATE, F(rate), 0, 0, NULL, "N[k|M]", "packets a second of all threads; 0: as many as go (0)" },
+	{ "flows", UINT, F(flows), 1, FLOWS_MAX, NULL, "N", "flows, each with its source port and numbers (1)" },
+	{ "threads", UINT, F(threads), 1, THREADS_MAX, NULL, "N", "threads; flows are shared out among them (1)" },
+	{ "pin", TEXT, F(pin), 0, 0, NULL, "CPU,CPU,...", "processors of the threads, in turn (not pinned)" },
+	{ "duration", REAL, F(duration), 0, 0, NULL, "S", "end after S seconds (10, if sending without --count)" },
+	{ "count", COUNT, F(count), 0, 0, NULL, "N[k|M]", "end after N packets" },
+	{ "window", UINT, F(window), 1, 65536, NULL, "N", "ping: packets without an answer, at most (--burst)" },
+	{ "timeout", UINT, F(timeout_ms), 1, 60000, NULL, "MS", "ping: an answer that takes longer is lost (1000)" },
+	{ "linger", UINT, F(linger_ms), 0, 60000, NULL, "MS", "wait for what is late after the end (500)" },
+	{ "keep", ON, F(keep), 0, 0, NULL, NULL, "receive, echo: go on after the sender said it has ended" },
+	{ "join", ON, F(join), 0, 0, NULL, NULL, "receive: expect nothing before the first packet that comes" },
+	{ "wait", REAL, F(wait), 0, 0, NULL, "S", "both: for the peer, before sending; then begin without (10)" },
+	{ "max-loss", REAL, F(max_loss), 0, 0, NULL, "PERCENT", "of expected packets, that exit status 0 allows (0)" },
+	{ "same-clock", ON, F(same_clock), 0, 0, NULL, NULL,
+	  "sender and receiver read one CLOCK_MONOTONIC: report one-way latency\n(found out by itself where both run on one kernel)" },
+	{ "reorder-window", UINT, F(reorder_window), 64, 1 << 20, NULL, "N",
+	  "numbers a flow that the receiver remembers, rounded up to 64 (4096)" },
+	{ "no-udp-checksum", OFF, F(udp_checksum), 0, 0, NULL, NULL,
+	  "udp, uring: send none, so that corruption is counted, not dropped\n(path packet never sends one)" },
+	{ "socket-buffer", UINT, F(socket_buffer), 4096, 1 << 30, NULL, "N", "bytes of socket buffers (4194304)" },
+	{ "receive-bytes", UINT, F(receive_bytes), 256, 65536, NULL, "N", "longest frame to be received (9216)" },
+	{ "gso", UINT, F(gso), 1, 64, NULL, "N", "udp: N packets in one segmented send (off)" },
+	{ "gro", ON, F(gro), 0, 0, NULL, NULL, "udp: take coalesced packets" },
+	{ "tpacket", UINT, F(tpacket), 2, 3, NULL, "2|3",
+	  "packet: version of the rings (receive, both: 3, blocks; echo, ping: 2,\na packet at a time)" },
+	{ "ring-slots", UINT, F(ring_slots), 2, 65536, NULL, "N", "packet: slots of the ring to send (512)" },
+	{ "ring-bytes", UINT, F(ring_bytes), 1 << 18, 1 << 30, NULL, "N", "packet: size of the ring to receive (4194304)" },
+	{ "block-timeout", UINT, F(block_ms), 1, 1000, NULL, "MS", "packet: hand over a block that isn't full (1)" },
+	{ "qdisc-bypass", ON, F(qdisc_bypass), 0, 0, NULL, NULL, "packet: PACKET_QDISC_BYPASS" },
+	{ "uring-send", NAME, F(uring_send), 0, 0, send_names, "auto|zc|fixed|plain",
+	  "uring: zero copy from registered buffers, copies from them, or plain\nsends (auto: the first that the kernel has)" },
+	{ "uring-receive", NAME, F(uring_receive), 0, 0, receive_names, "auto|multishot|single",
+	  "uring: one request for all, with provided buffers, or one a packet\n(auto: the first that the kernel has)" },
+	{ "json", JSON, 0, 0, 0, NULL, "[=FILE]", "results as JSON to standard output (or FILE), else for people" },
+	{ "progress", ON, F(progress), 0, 0, NULL, NULL, "a line a second on stderr (default on a terminal)" },
+	{ "quiet", ON, F(quiet), 0, 0, NULL, NULL, "don't tell which path the kernel gave" },
+};
+
+#define OPTIONS (sizeof(table) / sizeof(table[0]))
+
+static void usage(void)
+{
+	const char *help, *line;
+	unsigned int i;
+
+	puts("usage: vdload ROLE [options]\n"
+	     "Makes or takes network load whose every packet is numbered, stamped and summed.\n\n"
+	     "  send      to a receiver\n"
+	     "  receive   until the sender says that it has ended, or a limit\n"
+	     "  echo      receive, and send everything back\n"
+	     "  ping      round trips with an echo\n"
+	     "  both      send to a peer of the same role, and receive from it\n"
+	     "  probe     tell which path the kernel gives, and end\n");
+	for (i = 0; i < OPTIONS; i++) {
+		const struct option *o = &table[i];
+		int width = printf("  --%s%s%s", o->name, o->arg && o->kind != JSON ? " " : "", o->arg ? o->arg : "");
+
+		if (width > 25) {
+			putchar('\n');
+			width = 0;
+		}
+		for (help = o->help; (line = strchr(help, '\n')); help = line + 1, width = 0)
+			printf("%*s%.*s\n", 26 - width, "", (int)(line - help), help);
+		printf("%*s%s\n", 26 - width, "", help);
+	}
+	puts("\nExit status: 0 all well, 1 more lost or corrupt than --max-loss allows (or nothing\n"
+	     "came), 2 couldn't run. Ctrl-C and SIGTERM end it with the summary. One sender a receiver.");
+}
+
+static double scaled(const char *text, const char *name)
+{
+	char *end;
+	double value;
+
+	errno = 0;
+	value = strtod(text, &end);
+	if (*end == 'k' || *end == 'M')
+		value *= *end++ == 'k' ? 1e3 : 1e6;
+	if (errno || end == text || *end || !(value >= 0) || value > 1e15)
+		die("--%s %s: not a number", name, text);
+	return value;
+}
+
+static unsigned int number(const char *text, unsigned long min, unsigned long max, const char *name)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || value < min || value > max)
+		die("--%s %s: wanted is a number from %lu to %lu", name, text, min, max);
+	return value;
+}
+
+static unsigned int name_of(const char *text, const char *const *names, const char *what)
+{
+	unsigned int i;
+
+	for (i = 0; names[i]; i++)
+		if (!strcmp(text, names[i]))
+			return i;
+	die("%s %s: no such thing (see --help)", what, text);
+}
+
+static void address(struct in_addr *at, const char *text, size_t length)
+{
+	char copy[INET_ADDRSTRLEN] = "";
+
+	if (length < sizeof(copy))
+		memcpy(copy, text, length);
+	if (inet_pton(AF_INET, copy, at) != 1)
+		die("%.*s: not an IPv4 address", (int)length, text);
+}
+
+static void take_address(struct options *o, enum kind kind, const char *text)
+{
+	size_t length = strcspn(text, kind == TO ? ":" : "/");
+
+	address(kind == TO ? &o->to : &o->source, text, length);
+	if (!text[length])
+		return;
+	if (kind == TO)
+		o->port = number(text + length + 1, 1, 65535, "to");
+	else
+		o->addresses = number(text + length + 1, 1, FLOWS_MAX, "source");
+}
+
+static void take(struct options *o, const struct option *which, const char *text)
+{
+	void *field = (char *)o + which->field;
+
+	switch (which->kind) {
+	case TEXT:
+		*(const char **)field = text;
+		break;
+	case UINT:
+		*(unsigned int *)field = number(text, which->min, which->max, which->name);
+		break;
+	case REAL:
+	case RATE:
+		*(double *)field = scaled(text, which->name);
+		break;
+	case COUNT:
+		*(uint64_t *)field = scaled(text, which->name);
+		break;
+	case ON:
+	case OFF:
+		*(bool *)field = which->kind == ON;
+		break;
+	case NAME:
+		*(unsigned int *)field = name_of(text, which->names, which->name);
+		break;
+	case TO:
+	case SOURCE:
+		take_address(o, which->kind, text);
+		break;
+	case JSON:
+		o->json = text ? JSON_FILE : JSON_STDOUT;
+		o->json_file = text;
+		break;
+	}
+}
+
+/* --name value or --name=value. Returns how many words it was. */
+static int one(struct options *o, char **argv)
+{
+	size_t length = strcspn(argv[0], "="), i;
+	const char *value = argv[0][length] ? argv[0] + length + 1 : NULL;
+
+	for (i = 0; i < OPTIONS; i++) {
+		const struct option *which = &table[i];
+
+		if (strncmp(argv[0], "--", 2) || strlen(which->name) != length - 2 ||
+		    strncmp(argv[0] + 2, which->name, length - 2))
+			continue;
+		if (!which->arg && value)
+			die("--%s takes no value", which->name);
+		if (!which->arg || which->kind == JSON || value) {
+			take(o, which, value);
+			return 1;
+		}
+		if (!argv[1])
+			die("--%s wants %s", which->name, which->arg);
+		take(o, which, argv[1]);
+		return 2;
+	}
+	die("%s: no such option (see --help)", argv[0]);
+}
+
+static void pins(struct options *o)
+{
+	unsigned int n = 0, i;
+	const char *at = o->pin;
+	char *end;
+
+	for (i = 0; i < THREADS_MAX; i++)
+		o->pins[i] = -1;
+	while (at && n < THREADS_MAX) {
+		o->pins[n++] = strtol(at, &end, 10);
+		if (end == at || *at == '-' || (*end && *end != ','))
+			die("--pin %s: wanted are processors, with commas between", o->pin);
+		at = *end ? end + 1 : NULL;
+	}
+	for (i = n; n && i < THREADS_MAX; i++)
+		o->pins[i] = o->pins[i - n];
+}
+
+static void agree(struct options *o)
+{
+	const char *wrong = sizes_parse(&o->sizes, o->mix, FRAME_MIN, FRAME_HEAD + PAYLOAD_MAX);
+
+	if (wrong)
+		die("--size, --mix %s: %s (bytes from %d to %d)", o->mix, wrong, FRAME_MIN,
+		    FRAME_HEAD + PAYLOAD_MAX);
+	if (sends(o) && !o->to.s_addr)
+		die("%s wants --to", role_names[o->role]);
+	if (o->path == PATH_PACKET && !o->dev)
+		die("--path packet wants --dev");
+	if (o->threads > o->flows && sends(o))
+		die("--threads %u wants as many --flows: a flow belongs to one thread", o->threads);
+	if (o->role == ROLE_ECHO && o->gro)
+		die("--gro is for receive and both: an echo answers packet by packet");
+	if ((o->gso || o->gro) && o->path != PATH_UDP)
+		die("--gso and --gro are of --path udp");
+	if (o->gso && o->sizes.kinds > 1)
+		die("--gso wants packets of one size");
+	if (o->gso * (o->sizes.max - FRAME_HEAD) > PAYLOAD_MAX)
+		die("--gso %u of %u bytes are more than one send may have", o->gso, o->sizes.max);
+	if (sends(o) && !o->count && !o->duration)
+		o->duration = 10;
+	if (!o->window)
+		o->window = o->burst;
+	if (o->burst > o->window)
+		o->burst = o->window;
+	if (o->path == PATH_PACKET && o->burst > o->ring_slots / 2)
+		die("--burst %u wants --ring-slots %u", o->burst, 2 * o->burst);
+	if (o->gro)
+		o->receive_bytes = 65536;
+	if (!o->tpacket)
+		o->tpacket = o->role == ROLE_ECHO || o->role == ROLE_PING ? 2 : 3;
+	o->reorder_window = (o->reorder_window + 63) / 64 * 64;
+	pins(o);
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+	int i;
+
+	*o = (struct options){
+		.path = PATH_UDP, .port = 7700, .source_port = 20000, .addresses = 1, .mix = "60",
+		.burst = 32, .flows = 1, .threads = 1, .timeout_ms = 1000, .linger_ms = 500, .wait = 10,
+		.reorder_window = 4096, .ring_slots = 512, .ring_bytes = 4 << 20, .block_ms = 1,
+		.socket_buffer = 4 << 20, .receive_bytes = 9216, .udp_checksum = true,
+		.progress = isatty(STDERR_FILENO),
+	};
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+			usage();
+			exit(0);
+		}
+	if (argc < 2)
+		die("no role: send, receive, echo, ping, both or probe (see --help)");
+	o->role = name_of(argv[1], role_names, "role");
+	for (i = 2; i < argc;)
+		i += one(o, argv + i);
+	agree(o);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What came of a run: the verdict, for people and as JSON. */
+#ifndef WL_REPORT_H
+#define WL_REPORT_H
+
+#include "load.h"
+
+struct result {
+	double seconds;
+	struct port_counts sent, received;	/* of either side's ports */
+	double sent_seconds, received_seconds;
+	uint64_t packets, bytes, corrupt, foreign, unstamped, lost;
+	struct intake_totals totals;
+	struct histogram latency;
+	const char *blame;
+	bool sends, receives, ok;
+	char verdict[160];
+};
+
+/* Add up and judge. */
+void report_make(struct result *r, struct run *run);
+
+/* For people. */
+void report_text(const struct result *r, const struct run *run, FILE *to);
+
+/* One object, as README.md describes it. */
+void report_json(const struct result *r, const struct run *run, FILE *to);
+
+/* A line about the last second. */
+void report_progress(struct run *run, FILE *to);
+
+#endif /* WL_REPORT_H */

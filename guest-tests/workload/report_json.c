@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Results as JSON: README.md describes the fields. They may be added to, never changed. */
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "report.h"
+
+#define FORMAT	1
+
+static void string(FILE *to, const char *text)
+{
+	fputc('"', to);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fprintf(to, "\\%c", *text);
+		else if ((unsigned char)*text < ' ')
+			fprintf(to, "\\u%04x", *text);
+		else
+			fputc(*text, to);
+	}
+	fputc('"', to);
+}
+
+static void member(FILE *to, const char *name, const char *text)
+{
+	fprintf(to, "\"%s\": ", name);
+	string(to, text);
+}
+
+static void facts(FILE *to, const char *name, const struct facts *f)
+{
+	unsigned int i;
+
+	fprintf(to, "  \"%s\": {", name);
+	for (i = 0; i < f->count; i++) {
+		fputs(i ? ", " : "", to);
+		string(to, f->fact[i].name);
+		fputs(": ", to);
+		string(to, f->fact[i].value);
+	}
+	fputs("},\n", to);
+}
+
+static void numbers(FILE *to, const char *const *names, const uint64_t *values)
+{
+	for (; *names; names++, values++)
+		fprintf(to, ", \"%s\": %llu", *names, (unsigned long long)*values);
+}
+
+static void options(FILE *to, const struct options *o)
+{
+	char text[INET_ADDRSTRLEN];
+
+	fprintf(to, "  \"options\": {");
+	member(to, "size", o->mix);
+	fprintf(to, ", \"burst\": %u, \"rate\": %.12g, \"flows\": %u, \"threads\": %u, \"window\": %u, ",
+		o->burst, o->rate, o->flows, o->threads, o->window);
+	fprintf(to, "\"duration\": %.12g, \"count\": %llu, \"port\": %u, \"max_loss\": %.12g, ", o->duration,
+		(unsigned long long)o->count, o->port, o->max_loss);
+	member(to, "to", inet_ntop(AF_INET, &o->to, text, sizeof(text)));
+	fputs("},\n", to);
+}
+
+static void sent(FILE *to, const struct result *r)
+{
+	static const char *const names[] = {
+		"packets", "bytes", "system_calls", "kernel_full", "refused", NULL };
+	const uint64_t values[] = {
+		r->sent.sent, r->sent.bytes, r->sent.calls, r->sent.full, r->sent.refused };
+
+	if (!r->sends) {
+		fputs("  \"sent\": null,\n", to);
+		return;
+	}
+	fprintf(to, "  \"sent\": {\"seconds\": %.6f, \"pps\": %.1f, \"bits_per_second\": %.0f", r->sent_seconds,
+		r->sent_seconds > 0 ? r->sent.sent / r->sent_seconds : 0,
+		r->sent_seconds > 0 ? r->sent.bytes * 8 / r->sent_seconds : 0);
+	numbers(to, names, values);
+	fputs("},\n", to);
+}
+
+static void received(FILE *to, const struct result *r)
+{
+	static const char *const names[] = {
+		"packets", "bytes", "expected", "unique", "lost", "queue_full", "duplicated", "reordered",
+		"reorder_reach", "stale", "corrupt", "foreign", "flows", NULL };
+	const struct intake_totals *t = &r->totals;
+	const uint64_t values[] = {
+		r->packets, r->bytes, t->expected, t->unique, r->lost, r->received.queue_full, t->duplicated,
+		t->reordered, t->reach, t->stale, r->corrupt, r->foreign, t->flows };
+
+	if (!r->receives) {
+		fputs("  \"received\": null,\n", to);
+		return;
+	}
+	fprintf(to, "  \"received\": {\"seconds\": %.6f, \"pps\": %.1f, \"bits_per_second\": %.0f",
+		r->received_seconds, r->received_seconds > 0 ? r->packets / r->received_seconds : 0,
+		r->received_seconds > 0 ? r->bytes * 8 / r->received_seconds : 0);
+	numbers(to, names, values);
+	fputs(", \"first_corrupt\": ", to);
+	if (r->blame)
+		string(to, r->blame);
+	else
+		fputs("null", to);
+	fputs("},\n", to);
+}
+
+static void latency(FILE *to, const char *name, const struct result *r, const char *why_not)
+{
+	static const char *const names[] = { "count", "min", "p50", "p90", "p99", "p999", "max", NULL };
+	const struct histogram *h = &r->latency;
+	const uint64_t values[] = {
+		h->count, h->min, histogram_share(h, 0.5), histogram_share(h, 0.9), histogram_share(h, 0.99),
+		histogram_share(h, 0.999), h->max };
+
+	if (why_not || !h->count) {
+		fprintf(to, "  \"%s\": {", name);
+		member(to, "why_not", why_not ? why_not : "no packet");
+		fputs("},\n", to);
+		return;
+	}
+	fprintf(to, "  \"%s\": {\"unit\": \"ns\", \"mean\": %.1f", name, h->sum / h->count);
+	numbers(to, names, values);
+	fputs("},\n", to);
+}
+
+void report_json(const struct result *r, const struct run *run, FILE *to)
+{
+	bool trip = run->o->role == ROLE_PING;
+	struct utsname name;
+
+	uname(&name);
+	fprintf(to, "{\n  \"program\": \"vdload\", \"format\": %d, \"role\": \"%s\", \"path\": \"%s\",\n", FORMAT,
+		role_names[run->o->role], path_names[run->o->path]);
+	fprintf(to, "  \"ok\": %s, ", r->ok ? "true" : "false");
+	member(to, "verdict", r->verdict);
+	fprintf(to, ", \"seconds\": %.6f, ", r->seconds);
+	member(to, "kernel", name.release);
+	fputs(",\n", to);
+	options(to, run->o);
+	facts(to, "host", &run->host);
+	facts(to, "granted_to_send", &run->out);
+	facts(to, "granted_to_receive", &run->in);
+	sent(to, r);
+	received(to, r);
+	latency(to, "one_way", r, trip || !r->receives ? "not measured by this role" :
+		run->intake.clocks == CLOCKS_SAME ? NULL : "clocks not comparable");
+	latency(to, "round_trip", r, trip ? NULL : "not measured by this role");
+	fprintf(to, "  \"system_calls\": %llu\n}\n", (unsigned long long)(r->sent.calls + r->received.calls));
+	fflush(to);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Unit tests of the generator, by file. */
+#ifndef WL_UNITS_H
+#define WL_UNITS_H
+
+#include <stdint.h>
+
+void test_trackers(void);
+void test_intake(void);
+
+/* The same numbers each time. */
+uint64_t rnd(void);
+
+#endif /* WL_UNITS_H */

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Path uring: UDP through io_uring. Two rings a thread, so that waiting for sends doesn't
+ * meet what comes in. What the kernel lacks is done without, feature by feature, and said.
+ */
+#ifndef WL_URING_H
+#define WL_URING_H
+
+#include <liburing.h>
+
+#include "sock.h"
+
+enum send_mode { SEND_ZC = 1, SEND_FIXED, SEND_PLAIN };
+
+struct uring_tx {
+	struct io_uring ring;
+	enum send_mode mode;
+	bool registered;
+	unsigned int slots, used, index, next;
+	size_t room;
+	uint8_t *memory;
+	struct slot {
+		bool taken, done;	/* of the burst under way; its request is through */
+		unsigned int shared;	/* requests of zero copy that may still read it */
+		size_t length;
+		int result;
+		struct sockaddr_in to;
+		struct iovec iov;
+		struct msghdr message;
+	} *slot;
+	unsigned int *order;	/* slots committed, the oldest first */
+};
+
+struct uring_rx {
+	struct io_uring ring;
+	bool multishot, registered;
+	unsigned int buffers, mask, want;	/* want: requests to be made */
+	size_t room;
+	uint8_t *memory;
+	struct io_uring_buf_ring *ring_of;
+	struct msghdr message;			/* of multishot: how much of a buffer is whose */
+	struct single {
+		struct sockaddr_in from;
+		struct iovec iov;
+		struct msghdr message;
+	} *single;
+	uint32_t *again;			/* user data of requests to be made */
+};
+
+struct uring {
+	struct port port;
+	struct sockets sockets;
+	struct uring_tx tx;
+	struct uring_rx rx;
+};
+
+/**
+ * uring_ring - set up a ring with the best flags that the kernel takes
+ * @ring: the ring
+ * @entries: requests at once
+ * @completions: room for those
+ * @facts: gets the flags and the kernel's features
+ *
+ * Dies, saying why, where there is no io_uring.
+ */
+void uring_ring(struct io_uring *ring, unsigned int entries, unsigned int completions, struct facts *facts);
+
+/* Does the kernel know this operation? */
+bool uring_knows(struct io_uring *ring, int operation);
+
+/* Both halves: as port_ops says. */
+void uring_tx_open(struct uring *u, struct facts *facts);
+uint8_t *uring_room(struct port *port, size_t payload);
+void uring_commit(struct port *port, unsigned int index, size_t payload);
+void uring_commit_back(struct port *port, const struct arrival *in, size_t payload);
+bool uring_flush(struct port *port);
+void uring_tx_close(struct uring *u);
+void uring_rx_open(struct uring *u, struct facts *facts);
+void uring_receive(struct port *port, uint64_t until, port_take take, void *context);
+void uring_rx_close(struct uring *u);
+
+#endif /* WL_URING_H */

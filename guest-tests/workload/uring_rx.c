@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Receiving through io_uring: one request a socket that stays (multishot), into buffers that the
+ * kernel picks from a ring; or, where it can't do that, requests for a packet each.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pace.h"
+#include "stop.h"
+#include "uring.h"
+
+#define BUFFERS		1024
+#define MEMORY		(16 << 20)
+/* Requests of a packet each, of all sockets together; one each at least. */
+#define SINGLES		64
+#define GROUP		1
+#define ROUND		256
+#define SLICE_NS	100000000ull
+
+static void again(struct uring_rx *r, uint32_t what)
+{
+	r->again[r->want++] = what;
+}
+
+static struct io_uring_sqe *entry(struct uring_rx *r)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
+
+	while (!sqe) {
+		io_uring_submit(&r->ring);
+		sqe = io_uring_get_sqe(&r->ring);
+	}
+	return sqe;
+}
+
+static void arm_multishot(struct uring *u, uint32_t which)
+{
+	struct io_uring_sqe *sqe = entry(&u->rx);
+	int fd = u->sockets.fd[which];
+
+	if (u->port.back)
+		io_uring_prep_recvmsg_multishot(sqe, fd, &u->rx.message, 0);
+	else
+		io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = GROUP;
+	sqe->user_data = which;
+}
+
+static void arm_single(struct uring *u, uint32_t which)
+{
+	struct io_uring_sqe *sqe = entry(&u->rx);
+	uint8_t *at = u->rx.memory + which * u->rx.room;
+	struct single *s = &u->rx.single[which];
+	int fd = u->sockets.fd[which % u->sockets.count];
+
+	s->iov = (struct iovec){ at, u->rx.room };
+	s->message = (struct msghdr){
+		.msg_name = &s->from, .msg_namelen = sizeof(s->from), .msg_iov = &s->iov, .msg_iovlen = 1,
+	};
+	if (u->port.back)
+		io_uring_prep_recvmsg(sqe, fd, &s->message, 0);
+	else if (u->rx.registered)
+		io_uring_prep_read_fixed(sqe, fd, at, u->rx.room, 0, 0);
+	else
+		io_uring_prep_recv(sqe, fd, at, u->rx.room, 0);
+	sqe->user_data = which;
+}
+
+static void arm(struct uring *u)
+{
+	struct uring_rx *r = &u->rx;
+
+	while (r->want) {
+		if (r->multishot)
+			arm_multishot(u, r->again[--r->want]);
+		else
+			arm_single(u, r->again[--r->want]);
+	}
+}
+
+static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port_take take, void *context)
+{
+	unsigned int buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	uint8_t *at = u->rx.memory + buffer * u->rx.room;
+	struct arrival in = { .payload = at, .length = cqe->res };
+
+	if (u->port.back) {
+		struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(at, cqe->res, &u->rx.message);
+		struct sockaddr_in from = { 0 };
+
+		if (out) {
+			memcpy(&from, io_uring_recvmsg_name(out), sizeof(from));
+			in.payload = io_uring_recvmsg_payload(out, &u->rx.message);
+			in.length = io_uring_recvmsg_payload_length(out, cqe->res, &u->rx.message);
+		} else {
+			in.length = 0;
+		}
+		in.way.from = from.sin_addr;
+		in.way.from_port = from.sin_port;
+	}
+	take(context, &in);
+	io_uring_buf_ring_add(u->rx.ring_of, at, u->rx.room, buffer, u->rx.mask, 0);
+	io_uring_buf_ring_advance(u->rx.ring_of, 1);
+}
+
+static void trouble(struct uring *u, int error)
+{
+	switch (error) {
+	case ENOBUFS:	/* of the buffers: they are back by now */
+	case EINTR:
+	case ECANCELED:
+	case EAGAIN:
+		break;
+	case ECONNREFUSED:
+		count(&u->port.counts.refused, 1);
+		break;
+	default:
+		stop_error("io_uring: receive: %s", strerror(error));
+	}
+}
+
+static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_take take, void *context)
+{
+	uint32_t which = cqe->user_data;
+	struct single *s;
+
+	if (cqe->res < 0)
+		trouble(u, -cqe->res);
+	if (u->rx.multishot) {
+		if (cqe->flags & IORING_CQE_F_BUFFER)
+			take_multishot(u, cqe, take, context);
+		if (!(cqe->flags & IORING_CQE_F_MORE))
+			again(&u->rx, which);
+		return;
+	}
+	if (cqe->res >= 0) {
+		s = &u->rx.single[which];
+		take(context, &(struct arrival){
+			.payload = u->rx.memory + which * u->rx.room, .length = cqe->res,
+			.way = { .from = s->from.sin_addr, .from_port = s->from.sin_port },
+		});
+	}
+	again(&u->rx, which);
+}
+
+static void drain(struct uring *u, port_take take, void *context)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int head, seen = 0, most = io_uring_cq_ready(&u->rx.ring);
+
+	/* Those that come meanwhile are for the next time, with its time. */
+	u->port.now = 0;
+	most = most > ROUND ? ROUND : most;
+	if (!most)
+		return;
+	io_uring_for_each_cqe(&u->rx.ring, head, cqe) {
+		completion(u, cqe, take, context);
+		if (++seen == most)
+			break;
+	}
+	io_uring_cq_advance(&u->rx.ring, seen);
+}
+
+void uring_receive(struct port *port, uint64_t until, port_take take, void *context)
+{
+	struct uring *u = (struct uring *)port;
+	uint64_t now = until ? now_ns() : 0, left = until > now ? until - now : 0;
+	struct __kernel_timespec t = { .tv_nsec = left > SLICE_NS ? SLICE_NS : left };
+	struct io_uring_cqe *cqe;
+
+	arm(u);
+	/* Also where completions are there: what the kernel has put off runs in this call alone. */
+	if (left && !io_uring_cq_ready(&u->rx.ring))
+		io_uring_submit_and_wait_timeout(&u->rx.ring, &cqe, 1, &t, NULL);
+	else
+		io_uring_submit_and_get_events(&u->rx.ring);
+	count(&port->counts.calls, 1);
+	drain(u, take, context);
+}
+
+static bool provide(struct uring_rx *r)
+{
+	struct io_uring_buf_reg reg = { .ring_entries = r->buffers, .bgid = GROUP };
+	size_t size = (r->buffers * sizeof(struct io_uring_buf) + 4095) / 4096 * 4096;
+	unsigned int i;
+
+	r->ring_of = aligned_alloc(4096, size);
+	if (!r->ring_of)
+		die("no memory");
+	memset(r->ring_of, 0, size);
+	reg.ring_addr = (uintptr_t)r->ring_of;
+	if (io_uring_register_buf_ring(&r->ring, &reg, 0))
+		return false;
+	r->mask = r->buffers - 1;
+	io_uring_buf_ring_init(r->ring_of);
+	for (i = 0; i < r->buffers; i++)
+		io_uring_buf_ring_add(r->ring_of, r->memory + i * r->room, r->room, i, r->mask, i);
+	io_uring_buf_ring_advance(r->ring_of, r->buffers);
+	return true;
+}
+
+/* No operation of its own: a kernel that lacks it says at once that the request is invalid. */
+static bool has_multishot(struct uring_rx *r)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct io_uring_sqe *sqe = entry(r);
+	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
+	struct io_uring_cqe *cqe = NULL;
+	bool good;
+
+	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = GROUP;
+	sqe->user_data = 1;
+	io_uring_submit_and_get_events(&r->ring);
+	good = io_uring_peek_cqe(&r->ring, &cqe) || cqe->res != -EINVAL;
+	if (cqe) {
+		io_uring_cqe_seen(&r->ring, cqe);
+	} else if (good) {
+		io_uring_prep_cancel64(entry(r), 1, 0);
+		io_uring_submit_and_wait_timeout(&r->ring, &cqe, 2, &t, NULL);
+		while (!io_uring_peek_cqe(&r->ring, &cqe))
+			io_uring_cqe_seen(&r->ring, cqe);
+	}
+	close(fd);
+	return good;
+}
+
+static void open_single(struct uring *u, const char *why, struct facts *facts)
+{
+	struct uring_rx *r = &u->rx;
+	struct iovec all;
+
+	r->buffers = u->sockets.count > SINGLES ? u->sockets.count : SINGLES;
+	all = (struct iovec){ r->memory, r->buffers * r->room };
+	r->registered = !io_uring_register_buffers(&r->ring, &all, 1);
+	r->single = calloc(r->buffers, sizeof(*r->single));
+	if (!r->single)
+		die("no memory");
+	fact(facts, "receive", "a request a packet (%s), %u at once, %s%s",
+	     u->port.back ? "RECVMSG" : r->registered ? "READ_FIXED" : "RECV", r->buffers,
+	     r->registered ? "buffers registered" : "buffers not registered", why);
+}
+
+void uring_rx_open(struct uring *u, struct facts *facts)
+{
+	const struct options *o = u->port.o;
+	struct uring_rx *r = &u->rx;
+	const char *why = "";
+	unsigned int most, i;
+
+	r->room = o->receive_bytes + (u->port.back ? sizeof(struct io_uring_recvmsg_out) +
+				      sizeof(struct sockaddr_in) : 0);
+	r->room = (r->room + 63) / 64 * 64;
+	r->message.msg_namelen = sizeof(struct sockaddr_in);
+	for (r->buffers = BUFFERS; r->buffers * r->room > MEMORY && r->buffers > SINGLES;)
+		r->buffers /= 2;
+	most = r->buffers > u->sockets.count ? r->buffers : u->sockets.count;
+	r->memory = aligned_alloc(4096, (most * r->room + 4095) / 4096 * 4096);
+	r->again = calloc(most, sizeof(*r->again));
+	if (!r->memory || !r->again)
+		die("no memory");
+	uring_ring(&r->ring, ROUND, 2 * r->buffers, u->port.back || u->port.tx ? NULL : facts);
+	r->multishot = o->uring_receive != URING_RECEIVE_SINGLE;
+	if (r->multishot && !provide(r)) {
+		why = "; the kernel takes no ring of buffers";
+		r->multishot = false;
+	}
+	if (r->multishot && !has_multishot(r)) {
+		why = "; the kernel has no multishot";
+		r->multishot = false;
+	}
+	if (r->multishot)
+		fact(facts, "receive", "multishot %s, %u provided buffers of %zu", u->port.back ? "RECVMSG" : "RECV",
+		     r->buffers, r->room);
+	else
+		open_single(u, why, facts);
+	for (i = 0; i < (r->multishot ? u->sockets.count : r->buffers); i++)
+		again(r, i);
+}
+
+void uring_rx_close(struct uring *u)
+{
+	io_uring_queue_exit(&u->rx.ring);
+	free(u->rx.memory);
+	free(u->rx.ring_of);
+	free(u->rx.single);
+	free(u->rx.again);
+}

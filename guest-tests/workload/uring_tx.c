@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sending through io_uring: a burst is one submission of linked requests. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "payload.h"
+#include "stop.h"
+#include "uring.h"
+
+#define SLOTS_BACK	64
+#define SHARED		4	/* so many bursts may be with the card, of zero copy */
+#define SLICE_NS	100000000
+
+/* A completion, of a request or (notification) of its buffer. */
+static void complete(struct uring_tx *t, const struct io_uring_cqe *cqe)
+{
+	struct slot *s = &t->slot[cqe->user_data];
+
+	if (cqe->flags & IORING_CQE_F_NOTIF) {
+		s->shared--;
+		return;
+	}
+	s->result = cqe->res;
+	s->done = true;
+	s->shared += !!(cqe->flags & IORING_CQE_F_MORE);
+}
+
+/* Submit what there is, wait for a completion for a while, and take all that came. */
+static void turn(struct uring *u, unsigned int wanted)
+{
+	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
+	struct io_uring_cqe *cqe;
+	unsigned int head, seen = 0;
+
+	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
+	count(&u->port.counts.calls, 1);
+	io_uring_for_each_cqe(&u->tx.ring, head, cqe) {
+		complete(&u->tx, cqe);
+		seen++;
+	}
+	io_uring_cq_advance(&u->tx.ring, seen);
+}
+
+uint8_t *uring_room(struct port *port, size_t payload)
+{
+	struct uring *u = (struct uring *)port;
+	struct uring_tx *t = &u->tx;
+	unsigned int i;
+
+	if (t->used == (port->back ? SLOTS_BACK : port->o->burst) && !uring_flush(port))
+		return NULL;
+	for (;;) {
+		for (i = 0; i < t->slots; i++, t->next = (t->next + 1) % t->slots)
+			if (!t->slot[t->next].taken && !t->slot[t->next].shared)
+				return t->memory + t->next * t->room;
+		if (giving_up())
+			return NULL;
+		/* Zero copy: the card still has all of them. */
+		count(&port->counts.full, 1);
+		turn(u, 1);
+	}
+}
+
+static struct slot *commit(struct uring_tx *t, size_t payload)
+{
+	struct slot *s = &t->slot[t->next];
+
+	s->taken = true;
+	s->length = payload;
+	t->order[t->used++] = t->next;
+	return s;
+}
+
+void uring_commit(struct port *port, unsigned int index, size_t payload)
+{
+	struct uring *u = (struct uring *)port;
+
+	u->tx.index = index;
+	commit(&u->tx, payload);
+}
+
+void uring_commit_back(struct port *port, const struct arrival *in, size_t payload)
+{
+	struct uring *u = (struct uring *)port;
+	struct slot *s = commit(&u->tx, payload);
+
+	s->to = (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_addr = in->way.from, .sin_port = in->way.from_port,
+	};
+}
+
+static void request(struct uring *u, unsigned int which, int fd, bool last)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->tx.ring);
+	uint8_t *at = u->tx.memory + which * u->tx.room;
+	struct slot *s = &u->tx.slot[which];
+
+	s->done = false;
+	if (u->port.back) {
+		s->iov = (struct iovec){ at, s->length };
+		s->message = (struct msghdr){
+			.msg_name = &s->to, .msg_namelen = sizeof(s->to), .msg_iov = &s->iov, .msg_iovlen = 1,
+		};
+		io_uring_prep_sendmsg(sqe, fd, &s->message, 0);
+	} else if (u->tx.mode == SEND_ZC && u->tx.registered) {
+		io_uring_prep_send_zc_fixed(sqe, fd, at, s->length, 0, 0, 0);
+	} else if (u->tx.mode == SEND_ZC) {
+		io_uring_prep_send_zc(sqe, fd, at, s->length, 0, 0);
+	} else if (u->tx.mode == SEND_FIXED) {
+		io_uring_prep_write_fixed(sqe, fd, at, s->length, 0, 0);
+	} else {
+		io_uring_prep_send(sqe, fd, at, s->length, 0);
+	}
+	/* One that has to wait must not be overtaken. */
+	sqe->flags |= last ? 0 : IOSQE_IO_LINK;
+	sqe->user_data = which;
+}
+
+/* Sends from the done-th on; returns how many went, in order. error: why not the next. */
+static unsigned int attempt(struct uring *u, unsigned int done, int fd, int *error)
+{
+	struct uring_tx *t = &u->tx;
+	unsigned int i, at;
+
+	for (i = done; i < t->used; i++)
+		request(u, t->order[i], fd, i + 1 == t->used);
+	for (at = done; at < t->used;) {
+		if (t->slot[t->order[at]].done) {
+			at++;
+			continue;
+		}
+		if (giving_up())
+			break;
+		turn(u, t->used - at);
+	}
+	*error = 0;
+	for (i = done; i < at; i++) {
+		struct slot *s = &t->slot[t->order[i]];
+
+		if (s->result < 0) {
+			*error = -s->result;
+			break;
+		}
+		count(&u->port.counts.sent, 1);
+		count(&u->port.counts.bytes, s->length + FRAME_HEAD);
+	}
+	/* Given up while the socket was full: it goes, or not, when the ring is closed. */
+	if (at < t->used && !*error)
+		*error = EINTR;
+	return i;
+}
+
+bool uring_flush(struct port *port)
+{
+	struct uring *u = (struct uring *)port;
+	struct uring_tx *t = &u->tx;
+	int fd = u->sockets.fd[port->tx ? t->index : 0], error;
+	unsigned int done = 0;
+
+	while (done < t->used) {
+		done = attempt(u, done, fd, &error);
+		if (done < t->used && !sock_trouble(port, fd, error))
+			break;
+	}
+	port->unsent = t->used - done;
+	while (t->used)
+		t->slot[t->order[--t->used]].taken = false;
+	return !port->unsent;
+}
+
+/* A kernel that knows the operation may still not have it for UDP. */
+static bool has_zero_copy(struct io_uring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -EINVAL;
+	struct io_uring_cqe *cqe;
+
+	/* It has no peer, which is found out last. */
+	io_uring_prep_send_zc(sqe, fd, "", 1, 0, 0);
+	if (!io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL))
+		return false;
+	do {
+		bool more = cqe->flags & IORING_CQE_F_MORE;
+
+		if (!(cqe->flags & IORING_CQE_F_NOTIF))
+			result = cqe->res;
+		io_uring_cqe_seen(ring, cqe);
+		if (!more)
+			break;
+	} while (!io_uring_wait_cqe_timeout(ring, &cqe, &t));
+	close(fd);
+	return result != -EINVAL && result != -EOPNOTSUPP;
+}
+
+static void choose(struct uring *u, struct facts *facts)
+{
+	static const char *const names[] = {
+		[SEND_ZC] = "zero copy (SEND_ZC)", [SEND_FIXED] = "copies (WRITE_FIXED)", [SEND_PLAIN] = "copies (SEND)",
+	};
+	struct uring_tx *t = &u->tx;
+	unsigned int wanted = u->port.o->uring_send;
+	struct iovec all = { t->memory, t->slots * t->room };
+	int status = io_uring_register_buffers(&t->ring, &all, 1);
+	const char *missing = "";
+
+	t->registered = !status;
+	fact(facts, "buffers", "%zu bytes, %s%s", all.iov_len, status ? "not registered: " : "registered",
+	     status ? strerror(-status) : "");
+	if (u->port.back) {
+		fact(facts, "send", "SENDMSG, linked, up to %u a submission", SLOTS_BACK);
+		return;
+	}
+	t->mode = wanted == URING_SEND_AUTO ? SEND_ZC : wanted;
+	if (t->mode == SEND_ZC && (!uring_knows(&t->ring, IORING_OP_SEND_ZC) || !has_zero_copy(&t->ring))) {
+		missing = ", the kernel has no zero copy for this";
+		t->mode = SEND_FIXED;
+	}
+	if (t->mode == SEND_FIXED && !t->registered)
+		t->mode = SEND_PLAIN;
+	fact(facts, "send", "%s%s, linked, up to %u a submission%s", names[t->mode],
+	     t->registered && t->mode != SEND_PLAIN ? " from registered buffers" : "", u->port.o->burst, missing);
+}
+
+void uring_tx_open(struct uring *u, struct facts *facts)
+{
+	const struct options *o = u->port.o;
+	struct uring_tx *t = &u->tx;
+	unsigned int burst = u->port.back ? SLOTS_BACK : o->burst;
+
+	t->slots = burst * SHARED;
+	t->room = u->port.back ? o->receive_bytes : o->sizes.max - FRAME_HEAD;
+	t->room = t->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : t->room;
+	/* A slot that zero copy reads shares no cache line with its neighbour. */
+	t->room = (t->room + 63) / 64 * 64;
+	t->memory = aligned_alloc(4096, (t->slots * t->room + 4095) / 4096 * 4096);
+	t->slot = calloc(t->slots, sizeof(*t->slot));
+	t->order = calloc(burst, sizeof(*t->order));
+	if (!t->memory || !t->slot || !t->order)
+		die("no memory");
+	uring_ring(&t->ring, burst, t->slots * 2, facts);
+	choose(u, facts);
+}
+
+void uring_tx_close(struct uring *u)
+{
+	io_uring_queue_exit(&u->tx.ring);
+	free(u->tx.memory);
+	free(u->tx.slot);
+	free(u->tx.order);
+}
