@@ -11,6 +11,7 @@
 
 #define SLICE_NS	100000000ull
 #define MS		1000000ull
+#define MARKS		32
 #define SEC		1000000000ull
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
@@ -141,12 +142,34 @@ static void do_send(struct worker *w)
 	sender_end(&w->sender);
 }
 
-/* Packets that may still be answered. An answer may come after it was given up. */
-static uint64_t open_now(const struct worker *w, uint64_t given_up)
-{
-	uint64_t settled = w->fresh + given_up;
+/* Marks in time, of how many packets there were by then. */
+struct ages {
+	uint64_t timeout, last, old, given_up;
+	unsigned int head, tail;
+	struct {
+		uint64_t when, made;
+	} mark[MARKS];
+};
 
-	return w->sender.made > settled ? w->sender.made - settled : 0;
+static void ages_note(struct ages *a, uint64_t now, uint64_t made, bool full)
+{
+	bool news = a->head == a->tail || a->mark[(a->head - 1) % MARKS].made != made;
+
+	if (!news || a->head - a->tail == MARKS || (!full && now < a->last + a->timeout / MARKS))
+		return;
+	a->mark[a->head % MARKS].when = now;
+	a->mark[a->head++ % MARKS].made = made;
+	a->last = now;
+}
+
+/* Packets that may still be answered. An answer may come after it was given up. */
+static uint64_t open_now(const struct worker *w, struct ages *a, uint64_t now)
+{
+	while (a->tail != a->head && a->mark[a->tail % MARKS].when + a->timeout <= now)
+		a->old = a->mark[a->tail++ % MARKS].made;
+	if (a->old > w->fresh + a->given_up)
+		a->given_up = a->old - w->fresh;
+	return w->sender.made > w->fresh + a->given_up ? w->sender.made - w->fresh - a->given_up : 0;
 }
 
 static void linger(struct worker *w, uint64_t wait)
@@ -164,28 +187,24 @@ static void linger(struct worker *w, uint64_t wait)
 static void do_ping(struct worker *w)
 {
 	const struct options *o = w->run->o;
-	uint64_t timeout = o->timeout_ms * MS, moved = now_ns(), given_up = 0, fresh = 0, now, due;
+	struct ages ages = { .timeout = o->timeout_ms * MS };
+	uint64_t now, due;
 	unsigned int i;
 
 	begin_sending(w);
 	while (!done_sending(w)) {
-		bool full = open_now(w, given_up) + o->burst > o->window;
-
 		now = now_ns();
 		due = pace_due(&w->sender.pace, now);
-		if (full || due > now) {
-			receive(w, full ? moved + timeout : due);
+		if (open_now(w, &ages, now) + o->burst > o->window) {
+			ages_note(&ages, now, w->sender.made, true);
+			receive(w, ages.mark[ages.tail % MARKS].when + ages.timeout);
+		} else if (due > now) {
+			receive(w, due);
 		} else {
-			if (!open_now(w, given_up))
-				moved = now;
 			sender_burst(&w->sender);
+			ages_note(&ages, now, w->sender.made, false);
 			receive(w, 0);
 		}
-		if (w->fresh != fresh)
-			moved = now_ns();
-		else if (full && now_ns() >= moved + timeout)
-			given_up += open_now(w, given_up);
-		fresh = w->fresh;
 	}
 	end_sending(w);
 	linger(w, o->linger_ms * MS);

@@ -70,7 +70,7 @@ static const struct option table[] = {
 	{ "tpacket", UINT, F(tpacket), 2, 3, NULL, "2|3",
 	  "packet: version of the rings (receive, both: 3, blocks; echo, ping: 2,\na packet at a time)" },
 	{ "ring-slots", UINT, F(ring_slots), 2, 65536, NULL, "N", "packet: slots of the ring to send (512)" },
-	{ "ring-bytes", UINT, F(ring_bytes), 1 << 18, 1 << 30, NULL, "N", "packet: size of the ring to receive (4194304)" },
+	{ "ring-bytes", UINT, F(ring_bytes), 1 << 18, 1 << 30, NULL, "N", "packet: size of the ring to receive (8388608)" },
 	{ "block-timeout", UINT, F(block_ms), 1, 1000, NULL, "MS", "packet: hand over a block that isn't full (1)" },
 	{ "qdisc-bypass", ON, F(qdisc_bypass), 0, 0, NULL, NULL, "packet: PACKET_QDISC_BYPASS" },
 	{ "uring-send", NAME, F(uring_send), 0, 0, send_names, "auto|zc|fixed|plain",
@@ -296,7 +296,7 @@ void options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.path = PATH_UDP, .port = 7700, .source_port = 20000, .addresses = 1, .mix = "60",
 		.burst = 32, .flows = 1, .threads = 1, .timeout_ms = 1000, .linger_ms = 500, .wait = 10,
-		.reorder_window = 4096, .ring_slots = 512, .ring_bytes = 4 << 20, .block_ms = 1,
+		.reorder_window = 4096, .ring_slots = 512, .ring_bytes = 8 << 20, .block_ms = 1,
 		.socket_buffer = 4 << 20, .receive_bytes = 9216, .udp_checksum = true,
 		.progress = isatty(STDERR_FILENO),
 	};

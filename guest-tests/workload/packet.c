@@ -208,7 +208,8 @@ static bool map_ring(struct packet *p)
 	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll);
 	for (p->slot = 256; p->slot < p->offset + longest;)
 		p->slot *= 2;
-	block = p->slot > 16 * PAGE ? p->slot : 16 * PAGE;
+	block = o->ring_slots * p->slot < 16 * PAGE ? PAGE : 16 * PAGE;
+	block = p->slot > block ? p->slot : block;
 	p->bytes = (o->ring_slots * p->slot + block - 1) / block * block;
 	p->slots = p->bytes / p->slot;
 	request.tp_block_size = block;

@@ -15,7 +15,11 @@
 #include "sock.h"
 #include "stop.h"
 
-#define BLOCK	(1 << 17)
+/* Small ones: each counts as full after --block-timeout, and all of them are to last a while. */
+#define BLOCK	(1 << 14)
+#define SLOTS	(1 << 17)
+/* Headers of the ring, and where it aligns frames. */
+#define MARGIN	256
 #define AT_IP	14
 #define ROUND	256
 
@@ -145,15 +149,16 @@ static void make_ring(struct packet_rx *r, const struct options *o)
 	struct tpacket_req3 request = { 0 };
 
 	if (r->version == 3) {
-		r->unit = BLOCK;
-		request.tp_frame_size = BLOCK;
-		request.tp_block_size = BLOCK;
-		request.tp_retire_blk_tov = o->block_ms;
-	} else {
-		for (r->unit = 256; r->unit < o->receive_bytes + TPACKET2_HDRLEN + 64;)
+		for (r->unit = BLOCK; r->unit < o->receive_bytes + MARGIN;)
 			r->unit *= 2;
 		request.tp_frame_size = r->unit;
-		request.tp_block_size = r->unit > BLOCK ? r->unit : BLOCK;
+		request.tp_block_size = r->unit;
+		request.tp_retire_blk_tov = o->block_ms;
+	} else {
+		for (r->unit = 256; r->unit < o->receive_bytes + MARGIN;)
+			r->unit *= 2;
+		request.tp_frame_size = r->unit;
+		request.tp_block_size = r->unit > SLOTS ? r->unit : SLOTS;
 	}
 	r->bytes = (o->ring_bytes + request.tp_block_size - 1) / request.tp_block_size *
 		   request.tp_block_size;

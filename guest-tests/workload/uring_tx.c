@@ -214,7 +214,8 @@ static void choose(struct uring *u, struct facts *facts)
 		fact(facts, "send", "SENDMSG, linked, up to %u a submission", SLOTS_BACK);
 		return;
 	}
-	t->mode = wanted == URING_SEND_AUTO ? SEND_ZC : wanted;
+	/* Without registered ones, zero copy accounts for each page it takes: refused to some. */
+	t->mode = wanted != URING_SEND_AUTO ? wanted : t->registered ? SEND_ZC : SEND_PLAIN;
 	if (t->mode == SEND_ZC && (!uring_knows(&t->ring, IORING_OP_SEND_ZC) || !has_zero_copy(&t->ring))) {
 		missing = ", the kernel has no zero copy for this";
 		t->mode = SEND_FIXED;
