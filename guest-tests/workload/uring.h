@@ -21,7 +21,8 @@ struct uring_tx {
 	uint8_t *memory;
 	struct slot {
 		bool taken, done;	/* of the burst under way; its request is through */
-		unsigned int shared;	/* requests of zero copy that may still read it */
+		bool shared;		/* zero copy may still read it */
+		uint32_t turn;		/* of its requests, the newest */
 		size_t length;
 		int result;
 		struct sockaddr_in to;

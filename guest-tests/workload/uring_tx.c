@@ -14,18 +14,24 @@
 #define SHARED		4	/* so many bursts may be with the card, of zero copy */
 #define SLICE_NS	100000000
 
-/* A completion, of a request or (notification) of its buffer. */
+/*
+ * A completion, of a request or (notification) of its buffer. A request that is cancelled because one
+ * before it failed may have a notification that it didn't promise: of older requests none counts.
+ */
 static void complete(struct uring_tx *t, const struct io_uring_cqe *cqe)
 {
-	struct slot *s = &t->slot[cqe->user_data];
+	struct slot *s = &t->slot[(uint32_t)cqe->user_data];
+
+	if (cqe->user_data >> 32 != s->turn)
+		return;
 
 	if (cqe->flags & IORING_CQE_F_NOTIF) {
-		s->shared--;
+		s->shared = false;
 		return;
 	}
 	s->result = cqe->res;
 	s->done = true;
-	s->shared += !!(cqe->flags & IORING_CQE_F_MORE);
+	s->shared = cqe->flags & IORING_CQE_F_MORE;
 }
 
 /* Submit what there is, wait for a completion for a while, and take all that came. */
@@ -116,7 +122,7 @@ static void request(struct uring *u, unsigned int which, int fd, bool last)
 	}
 	/* One that has to wait must not be overtaken. */
 	sqe->flags |= last ? 0 : IOSQE_IO_LINK;
-	sqe->user_data = which;
+	sqe->user_data = (uint64_t)++s->turn << 32 | which;
 }
 
 /* Sends from the done-th on; returns how many went, in order. error: why not the next. */
