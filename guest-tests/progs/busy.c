@@ -252,6 +252,25 @@ static void busy_sibling(uint64_t features)
 	guest_close(&g);
 }
 
+/* A frame is found between two works of a worker that is never without. */
+static void between(uint64_t features)
+{
+	enum held held = HELD_RESTED;
+	unsigned int i;
+	struct guest g;
+
+	for (i = 0; i < MOST && held == HELD_RESTED && !t_errors(); i++) {
+		guest_open(&g, path, features);
+		if (polling(&g, LONG))
+			held = guest_held(&g);
+		guest_close(&g);
+	}
+	if (held == HELD_NOT)
+		t_skip("this kernel has no userfaultfd");
+	else
+		CHECK_EQ(held, HELD_POLLED);
+}
+
 /* Polls that ended for no other task's sake. */
 static uint64_t expired(struct guest *g)
 {
@@ -431,6 +450,7 @@ static const struct { const char *name; void (*run)(uint64_t features); bool rin
 	{ "frames pass, and the driver kicks only when it is asked to", traffic, true },
 	{ "a queue that is polled for an hour leaves its sibling the worker", sibling },
 	{ "it has its own turns while the sibling never runs dry", busy_sibling },
+	{ "it is looked at after each work of a sibling that has always more", between },
 	{ "the time over or cut, a kick is asked for and heard", ends, true },
 	{ "queues stop, reset and close while they are polled", stops },
 	{ "the owner of polled queues is killed", killed },

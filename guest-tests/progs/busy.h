@@ -13,6 +13,8 @@
 
 #define SLOT	256u
 #define FRAME	60u
+/* Before each frame. */
+#define HDR	12
 /* Longer than any test may take: for a poll that has no end of its own. */
 #define LONG	0xffffffffu
 /* For what must come at once, on a machine that may be slow. */
@@ -49,5 +51,20 @@ void guest_got(struct guest *g);
 /* A frame each, by the book. */
 void guest_tx(struct guest *g);
 void guest_rx(struct guest *g);
+
+/**
+ * enum held - what became of guest_held()
+ * @HELD_POLLED: transmit was polled
+ * @HELD_RESTED: its poll had ended: nothing was tested
+ * @HELD_NOT: this kernel can't hold the worker
+ */
+enum held { HELD_POLLED, HELD_RESTED, HELD_NOT };
+
+/*
+ * Once for a guest whose receive queue is unused: has a frame found by polling
+ * transmit while receive never lacks work, and CHECKs that it was found as soon
+ * as receive had had its share.
+ */
+enum held guest_held(struct guest *g);
 
 #endif /* GT_BUSY_H */

@@ -10,7 +10,6 @@
 #define RING_BYTES	0x8000ul
 #define BUF_BYTES	(SLOT * VQ_NUM)
 #define BYTES		(2 * (RING_BYTES + BUF_BYTES))
-#define HDR		12
 
 static void start(struct guest *g, unsigned int i)
 {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * busy: the look at a polled queue between two works of its worker.
+ *
+ * A sibling that has had its share queues its work again, so the worker is never
+ * without. Receive is that sibling here; the pages of two of its buffers are
+ * kept away (userfaultfd), the first and the one with which its second share
+ * begins. So the worker stands still where it can be asked what it has done in
+ * between, and nothing depends on when anything happens.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "busy.h"
+
+#define PAGE	4096u
+/* A queue's share, in frames: stock's and ours. */
+#define SHARE	256u
+#define FED	(SHARE + 2)
+
+/* Has the page of receive's buffer @slot kept away; -1 without userfaultfd. */
+static int keep(struct guest *g, const unsigned int *slots, unsigned int n)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	unsigned int i;
+
+	if (fd < 0)
+		return -1;
+	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
+	for (i = 0; i < n; i++) {
+		uint8_t *at = g->buf[Q_RX] + slots[i] * SLOT;
+		struct uffdio_register reg = {
+			.range = { (uintptr_t)at, PAGE },
+			.mode = UFFDIO_REGISTER_MODE_MISSING,
+		};
+
+		MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
+		MUST(!madvise(at, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	}
+	return fd;
+}
+
+/* The worker stands at the buffer @slot. */
+static bool stands(struct guest *g, int fd, unsigned int slot)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uintptr_t at = (uintptr_t)(g->buf[Q_RX] + slot * SLOT);
+	struct uffd_msg m;
+
+	return CHECK(poll(&p, 1, SOON_MS) == 1) && CHECK(read(fd, &m, sizeof(m)) == sizeof(m)) &&
+	       CHECK_EQ(m.event, UFFD_EVENT_PAGEFAULT) &&
+	       CHECK_EQ(m.arg.pagefault.address & ~(uintptr_t)(PAGE - 1), at);
+}
+
+static void release(struct guest *g, int fd, unsigned int slot)
+{
+	struct uffdio_zeropage z = {
+		.range = { (uintptr_t)(g->buf[Q_RX] + slot * SLOT), PAGE },
+	};
+
+	MUST(!ioctl(fd, UFFDIO_ZEROPAGE, &z), "UFFDIO_ZEROPAGE");
+}
+
+static void feed(struct guest *g, unsigned int n)
+{
+	uint8_t frame[FRAME];
+
+	frame_make(frame, FRAME, 1);
+	while (n--)
+		CHECK(tap_feed(&g->tap, frame, FRAME));
+}
+
+enum held guest_held(struct guest *g)
+{
+	static const unsigned int slots[] = { 0, SHARE };
+	uint64_t hits, kicks = g->kicks[Q_TX];
+	const uint8_t *last = g->buf[Q_RX] + (FED - 1) * SLOT;
+	bool polled = false;
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < FED; i++)
+		guest_offer(g, Q_RX);
+	fd = keep(g, slots, ARRAY_SIZE(slots));
+	if (fd < 0)
+		return HELD_NOT;
+	feed(g, 1);
+	if (stands(g, fd, 0)) {
+		feed(g, FED - 1);
+		hits = guest_stat(g, Q_TX, "poll_hits");
+		guest_offer(g, Q_TX);
+		polled = g->kicks[Q_TX] == kicks;
+		release(g, fd, 0);
+		/* Receive has had one share, and is at work again. */
+		if (stands(g, fd, SHARE) && polled)
+			CHECK_EQ(guest_stat(g, Q_TX, "poll_hits"), hits + 1);
+		release(g, fd, SHARE);
+		CHECK(vq_wait(&g->q[Q_RX], FED, SOON_MS));
+		CHECK(frame_is(last + HDR, FRAME, 1));
+		guest_sent(g);
+	}
+	/* Whoever still waits for a page goes on. */
+	close(fd);
+	return polled ? HELD_POLLED : HELD_RESTED;
+}
