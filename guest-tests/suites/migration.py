@@ -7,6 +7,13 @@ Both directions carry numbered frames whose contents follow from the number; the
 four megabytes of them unread, in the pages into which the back end wrote them: those that came
 after their page was copied reach the new place by the dirty log alone. At some of the switches the
 guest is held and all of its memory compared from outside.
+
+With VD_FULL=1 36 moves of one guest and 4 of one with packed rings. Or some of that, by hand:
+
+  guest-tests/lab/vm run --timeout 900 -- guest-tests/suites/migration.py split:2 packed
+
+is a guest that goes the whole route (9 moves) twice, then the one with packed rings. Four such
+runs of split:1, or whatever fits, are the long run in pieces, but for a guest's long life.
 """
 # vm: timeout=420 full-timeout=3000 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
 # There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
@@ -26,7 +33,8 @@ from nested.guest import GuestError  # noqa: E402
 from nested.migrate import Journey  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
-FULL = os.environ.get("VD_FULL", "0") != "0"
+# What is named on the command line is gone through to its end, too.
+FULL = os.environ.get("VD_FULL", "0") != "0" or len(sys.argv) > 1
 # Each pair of back ends once, then post-copy, then without windows, too.
 ROUTE = (("direct", ""), ("direct", ""), ("stock", ""), ("direct", "post"), ("stock", "post"),
          ("user", ""), ("user", "post"), ("direct", ""), ("direct", "post"))
@@ -63,8 +71,24 @@ def journey_of(t, name, first, route, device=""):
         t.check(f"{name}: no error", False, error)
 
 
+# name: (where it starts, its route, of the card)
+KINDS = {"split": ("stock", ROUTE, ""), "packed": ("direct", PACKED, ",packed=on")}
+
+
+def wanted(words):
+    """[(name, how many times its whole route)] of NAME[:TIMES]..., or an exit."""
+    found = []
+    for word in words:
+        name, _, times = word.partition(":")
+        if name not in KINDS or not (times or "1").isdigit() or times == "0":
+            sys.exit(f"usage: migration.py [NAME[:TIMES]...], NAME {' or '.join(KINDS)}: not {word}")
+        found.append((name, int(times or 1)))
+    return found
+
+
 def main():
     """Run."""
+    pieces = wanted(sys.argv[1:])
     with Ktap() as t:
         if backend.missing("direct"):
             t.skip("migration", "the modules are not built")
@@ -72,8 +96,9 @@ def main():
         if not FULL:
             journey_of(t, "split", "stock", ROUTE[:5])
             return
-        journey_of(t, "split", "stock", ROUTE * 4)
-        journey_of(t, "packed", "direct", PACKED, ",packed=on")
+        for name, times in pieces or (("split", 4), ("packed", 1)):
+            first, route, device = KINDS[name]
+            journey_of(t, name, first, route * times, device)
 
 
 if __name__ == "__main__":
