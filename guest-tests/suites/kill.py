@@ -41,13 +41,15 @@ def kill_one(args, number):
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said) as driver):
         under_load = wait(lambda: loaded(driver.pid) or driver.poll() is not None)
         time.sleep(random.random() * 0.1)
-        alive = driver.poll() is None and worker(driver.pid)
+        # Once it is dead there is nothing left to be said of it.
+        status, served, had = driver.poll(), worker(driver.pid), moved(driver.pid)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        if not under_load or not alive:
+        if not under_load or status is not None or not served:
             said.seek(0)
-            return (f"round {number}: no traffic to kill: {moved(driver.pid)}, status "
-                    f"{driver.returncode}: {said.read()}")
+            return (f"round {number}: no traffic to kill: "
+                    f"{'in time' if under_load else 'not in time'}, status {status}, "
+                    f"{'a' if served else 'no'} worker, (packets, bursts by windows) {had}: {said.read()}")
         why = gone(driver.pid)
         return why and f"round {number}: {why}"
 

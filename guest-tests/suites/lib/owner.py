@@ -22,7 +22,7 @@ def worker(pid):
     return False
 
 
-def wait(what, limit=10.0):
+def wait(what, limit=60.0):
     """Wait until WHAT() holds; returns whether it came to that."""
     end = time.monotonic() + limit * SLOW
     while not what():
