@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the guard measures: instructions that the worker executes for a packet.
+
+One emulated processor whose clock are the instructions it executes (-icount): the worker's
+processor time, as the scheduler accounts for it, is then the number of instructions it was
+given, whoever else used the machine meanwhile. vring hands over a ring full of frames at once
+and waits: how driver and worker take turns is the same in every boot. The instruction counter
+looks on and says which functions these instructions belong to.
+"""
+
+import collections
+import json
+import os
+import re
+import statistics
+import tempfile
+
+import tcgprof
+
+from . import cells, lab, plan
+
+OURS = ("user", "direct")
+# Runs of a cell and back end in one boot; the median counts.
+_REPEATS = 3
+# Two runs of the same in one boot, further apart than this: no instrument.
+UNSTEADY = 0.01
+_PACKETS = 20000
+# Functions with fewer instructions a packet aren't worth a line.
+_SMALL = 2
+_SYMBOLS = "symbols-"
+
+Cell = collections.namedtuple("Cell", "name args backends")
+
+_BURSTS = ["--warmup", "0.02", "--mode", "burst", "--ring", "256", "--mark", "--packets", str(_PACKETS)]
+_DIRECTIONS = {"tx": ["--dir", "tx", "--xdp", "drop"], "rx": ["--dir", "rx"]}
+_SIZES = (64, 1500)
+
+# Exchanges the modules, so that several builds can be measured in one boot.
+# $0: folder, $1: metadata, $2: where their symbols go, or nothing; then the command.
+_EXCHANGE = ('rmmod vhost_direct_net vhost_direct && insmod "$0/vhost_direct.ko" metadata="$1" && '
+             'insmod "$0/vhost_direct_net.ko" || exit 2; '
+             '[ -z "$2" ] || grep "\\[vhost_direct" /proc/kallsyms >"$2" || exit 2; '
+             'shift 2; exec "$@"')
+_WORDS = ["sh", "-c", _EXCHANGE]
+
+
+def packed_words():
+    """How this vring is told to use packed rings; None if it can't."""
+    text = lab.call([os.path.join(lab.BUILD, "vring"), "--help"], "vring --help")
+    if re.search(r"--layout\s+\S*\bpacked\b", text):
+        return ["--layout", "packed"]
+    return ["--packed"] if re.search(r"--packed\b", text) else None
+
+
+def all_cells(packed):
+    """The fixed cells; PACKED: vring's words for packed rings, or None."""
+    found = []
+    for layout, more in (("split", []), ("packed", packed)):
+        # Stock has no packed rings: nothing to put beside.
+        names = OURS if layout == "packed" else ("stock", *OURS)
+        found += [Cell(f"{way} {size} {layout}", [*_BURSTS, *words, "--size", str(size), *(more or [])], names)
+                  for way, words in _DIRECTIONS.items() for size in _SIZES if more is not None]
+    return found
+
+
+def control_of(name):
+    """The cell whose stock figure says whether the ground under cell NAME has moved."""
+    return name.replace(" packed", " split")
+
+
+def _runs(chosen, folders):
+    runs = []
+    for turn in range(_REPEATS):
+        for cell in chosen:
+            for name in cell.backends:
+                base = {"kind": "guard", "cell": cell.name, "backend": name, "args": cell.args}
+                if name == "stock":
+                    runs.append({**base, "variant": "stock"})
+                    continue
+                # The first run of each is the one whose functions are looked at.
+                for variant, inside in folders.items():
+                    where = "" if turn else f"/results/{_SYMBOLS}{len(runs)}"
+                    runs.append({**base, "variant": variant,
+                                 "wrap": [*_WORDS, inside, name, where]})
+    return runs
+
+
+class _Symbols:
+    """What each run's addresses mean: its modules were loaded for it alone."""
+
+    def __init__(self, folder):
+        self._files = os.path.join(folder, "files")
+        with open(os.path.join(self._files, "kallsyms"), encoding="ascii") as file:
+            self._kernel = [line for line in file if "[vhost_direct" not in line]
+
+    def of(self, number):
+        """The symbols of run NUMBER."""
+        own = os.path.join(self._files, f"{_SYMBOLS}{number}")
+        lines = list(self._kernel)
+        if os.path.exists(own):
+            with open(own, encoding="ascii") as file:
+                lines += file
+        with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+            file.writelines(lines)
+            file.flush()
+            return tcgprof.Symbols(file.name)
+
+
+def _functions(count, symbols, packets):
+    """{function: instructions a packet}, the driver's own code left out."""
+    found = tcgprof.by_function(count, symbols, 0)
+    each = {name: sums["insns"] / packets for name, sums in found.items() if name != "(user space)"}
+    return {name: round(each[name], 1) for name in sorted(each, key=each.get, reverse=True)
+            if each[name] >= _SMALL}
+
+
+def _sum_up(runs, counts, symbols):
+    """{variant: {cell: {backend: figures}}} of the runs and the counter's lines."""
+    groups = collections.defaultdict(list)
+    for number, (run, count) in enumerate(zip(runs, counts)):
+        groups[run["variant"], run["cell"], run["backend"]].append((run["result"], count, number))
+    found = {}
+    for (variant, cell, name), each in groups.items():
+        values = [result["worker_ns_per_packet"] for result, _, _ in each]
+        middle = statistics.median(values)
+        result, count, number = each[0]
+        found.setdefault(variant, {}).setdefault(cell, {})[name] = {
+            "insns": middle, "spread": round((max(values) - min(values)) / middle, 5),
+            "functions": _functions(count, symbols.of(number), result["packets"])}
+    return found
+
+
+def measure(chosen, variants, folder):
+    """Boot once, count; returns ({variant: {cell: {backend: figures}}}, the VM's facts).
+
+    VARIANTS: {name: folder on this machine with modules}; stock is always beside them,
+    as variant "stock". Figures: "insns" a packet, "spread" of its runs, "functions".
+    """
+    folders, options = {}, ["--accel", "tcg", "--smp", "1", "--icount"]
+    for name, path in variants.items():
+        same = os.path.realpath(path) == os.path.realpath(lab.REPO)
+        folders[name] = "/vd" if same else f"/share/{name}"
+        options += [] if same else ["--share", f"{path}={name}"]
+    lines = os.path.join(folder, "tcgcount.jsonl")
+    plugin = os.path.join(lab.BUILD, "tcgcount.so")
+    os.makedirs(folder, exist_ok=True)
+    work = plan.make(_runs(chosen, folders), "/results/kallsyms")
+    first = next(iter(folders.values()))
+    for name in OURS:
+        if name in work["backends"]:
+            work["backends"][name] = {**work["backends"][name], "modules": [
+                f"{first}/vhost_direct.ko", f"{first}/vhost_direct_net.ko"]}
+    runs, facts, total = [], {}, len(work["runs"])
+    lab.say(f"guard: {total} runs, one processor, its instructions as the clock")
+    for line in plan.execute(work, folder, [*options, "--plugin", f"{plugin},out={lines},profile=on"]):
+        facts = line.get("facts", facts)
+        if "run" in line:
+            runs.append(_good(line["run"]))
+            if not len(runs) % 20:
+                lab.say(f"guard: {len(runs)} of {total} runs")
+    with open(lines, encoding="ascii") as file:
+        counts = [json.loads(line) for line in file]
+    if len(counts) != total or len(runs) != total:
+        raise lab.BenchError(f"{total} runs, {len(runs)} results, {len(counts)} counts in {lines}")
+    return _sum_up(runs, counts, _Symbols(folder)), facts
+
+
+def _good(run):
+    result = run.get("result")
+    if not result or run["status"] or not result["ok"]:
+        raise lab.BenchError(f"{run['cell']} on {run['backend']} ({run['variant']}): "
+                             f"{run.get('error') or json.dumps(result)[:600]}")
+    return run

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One use of the guard: count, find out what can be compared, judge."""
+
+import os
+import shutil
+
+from . import build, guard, guard_base, guard_judge, lab
+
+PASSED, FAILED, UNJUDGED = 0, 1, 77
+
+
+def choose(texts, backends):
+    """The cells with one of TEXTS in their names (all for none), for stock and BACKENDS."""
+    packed = guard.packed_words()
+    found = [cell._replace(backends=[name for name in cell.backends if name in ("stock", *backends)])
+             for cell in guard.all_cells(packed)
+             if not texts or any(text in cell.name for text in texts)]
+    if not found:
+        raise lab.BenchError("no cell has that in its name: " +
+                             ", ".join(cell.name for cell in guard.all_cells(packed)))
+    return found
+
+
+def folder(name):
+    """An empty folder for a boot's results."""
+    path = os.path.join(lab.BUILD, "runs", f"guard-{name}")
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+class Guard:
+    """What was counted, and what it is compared with."""
+
+    def __init__(self, chosen, modules, base):
+        self._chosen, self._modules, self.base = chosen, modules, base
+        self.found, self.versions = {}, {}
+        self.how, self.reasons = "", []
+        self.verdicts = []
+
+    def count(self, then=""):
+        """Boot and count; THEN: a folder with modules to count beside."""
+        variants = {"now": self._modules, **({"then": then} if then else {})}
+        self.found, facts = guard.measure(self._chosen, variants, folder("then" if then else "now"))
+        self.versions = guard_base.versions(facts, build.machine(), self._modules)
+
+    def _beside(self, sources):
+        lab.say("guard: building the modules to compare with, from git")
+        then = guard_base.build(sources, os.path.join(lab.BUILD, "guard-sources"))
+        self.count(then)
+        self.how = "sources"
+
+    def against(self, revision):
+        """Compare with REVISION of this repository, whatever the baseline says."""
+        sources = guard_base.sources(revision)
+        if not sources:
+            raise lab.BenchError(f"git doesn't know the modules' sources at {revision}")
+        self._beside(sources)
+        self._judge()
+
+    def compare(self):
+        """Compare with the baseline, as directly as what has changed since allows."""
+        self.count()
+        self.reasons = (guard_judge.differences(self.base, self.versions) +
+                        guard_judge.strayed(self.base, self.found["stock"]))
+        if not self.reasons:
+            self.how = "file"
+        elif guard_base.available(self.base.get("sources")):
+            for text in self.reasons:
+                lab.say(f"guard: the baseline's counts don't apply here: {text}")
+            self._beside(self.base["sources"])
+        else:
+            why = guard_judge.no_ratio(self.base, self.versions, self.found["stock"])
+            self.how = "" if why else "ratio"
+            self.reasons = [*(why or self.reasons), "git doesn't have the baseline's sources here"]
+        self._judge()
+
+    def _judge(self):
+        reasons = [*self.reasons, "bench/guard --update makes a baseline of what is here"]
+        self.verdicts = guard_judge.judge(self.how, self.base, self.found, reasons)
+
+    def missing(self):
+        """Cells of the baseline that weren't counted: a guard that forgets them is none."""
+        return [cell for cell in self.base["cells"] if cell not in self.found["now"]]
+
+    def lines(self):
+        """Everything to be said, as lines."""
+        versions = [f"{name}: {self.versions[name]}" for name in guard_base.VERSIONS]
+        blocks = [["guard: emulated (TCG, -icount): instructions, not time", *versions],
+                  guard_judge.table(self.how, self.base, self.found, self.verdicts),
+                  guard_judge.explain(self.how, self.base, self.found, self.verdicts),
+                  guard_judge.script_lines(self.verdicts)]
+        return "\n\n".join("\n".join(block) for block in blocks if block)
+
+    def status(self):
+        """The exit status."""
+        how = {one.how for one in self.verdicts}
+        if how & {"worse", "unsteady"}:
+            return FAILED
+        return UNJUDGED if "unjudged" in how else PASSED
+
+    def save(self, path):
+        """Make what was counted the baseline in PATH; returns what there is to say about it."""
+        own = os.path.realpath(self._modules) == os.path.realpath(lab.REPO)
+        changed = guard_base.changed() if own else None
+        sources = guard_base.sources() if own and changed == [] else None
+        cells = {cell.name: {} for cell in self._chosen}
+        for found in (self.found["stock"], self.found["now"]):
+            for cell, each in found.items():
+                cells[cell].update(each)
+        guard_base.save(path, cells, {"versions": self.versions, "sources": sources})
+        if sources:
+            return []
+        return ["the baseline doesn't say which sources it is of, so where packages are newer nothing "
+                "can be built to compare with: " + (f"not committed: {', '.join(changed)}" if changed
+                                                    else "they aren't git's of this repository")]
