@@ -15,7 +15,7 @@ from . import lab
 
 PATH = os.path.join(lab.BENCH, "baseline.json")
 # What the modules are made of.
-_SOURCES = ("Kbuild", "Makefile", "vhost", "virtio")
+_SOURCES = ("Kbuild", "vhost", "virtio")
 _ABOUT = ("Instructions that the worker executes for a packet, by bench/guard, which compares with "
           "them. bench/guard --update writes this file.")
 VERSIONS = ("kernel", "qemu", "compiler", "cpu")
@@ -116,5 +116,5 @@ def build(wanted, folder):
 
 def make(folder):
     """Build the modules in FOLDER for the guard's kernel."""
-    lab.call(["make", "-s", f"-j{os.cpu_count()}", "-C", folder, "modules", f"KDIR={kdir()}"],
+    lab.call(["make", "-s", f"-j{os.cpu_count()}", "-C", kdir(), f"M={os.path.abspath(folder)}", "modules"],
              f"building modules in {folder}")
