@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
-from vdlab import apt, image, initramfs, kbuild, kernel, qemu, scan, suites, vmlinux  # noqa: E402
+from vdlab import apt, image, initramfs, kbuild, kernel, qemu, qmp, scan, suites, vmlinux  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 _TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian"],
@@ -65,6 +65,20 @@ def _machine(t):
         t.raises(f"a share's name is taken: {name}", LabError, lambda o=options: qemu.share_list(o))
     t.raises("icount with two processors", LabError,
              lambda: qemu.base(qemu.Options(icount=True, qemu="true"), "tcg"))
+
+
+def _accelerators(t):
+    def cpu(accel, **more):
+        words = qemu.base(qemu.Options(qemu="true", **more), accel)
+        return words[words.index("-cpu") + 1]
+    t.equal("what TCG is bad at is hidden from kernels that it runs", cpu("tcg"), "max,-erms,-fsrm")
+    t.equal("a real processor shows what it has", cpu("kvm"), "max")
+    t.equal("but for what the caller hides", cpu("kvm", cpu="max,-erms,-fsrm,-smap"), "max,-smap")
+    threads = {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}
+    t.equal("vCPUs get a core each before they share one", qmp.apart([0, 1, 2, 3], threads.get), [0, 1, 2, 3])
+    t.equal("however threads are numbered", qmp.apart([0, 1, 2, 3], {0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}.get),
+            [0, 2, 1, 3])
+    t.equal("nothing is known of threads: as they come", qmp.apart([4, 5], lambda _: ""), [4, 5])
 
 
 def _kernels(t):
@@ -125,7 +139,7 @@ def _programs(t):
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _kernels, _sources, _formats, _programs):
+        for part in (_suites, _machine, _accelerators, _kernels, _sources, _formats, _programs):
             part(t)
 
 

@@ -138,12 +138,17 @@ def _plugins(options, run_dir):
     return words
 
 
+def _cpu(options, accel):
+    """Without erms and fsrm because TCG copies byte by byte with them: not so a real processor."""
+    return re.sub(r",-(erms|fsrm)\b", "", options.cpu) if accel == "kvm" else options.cpu
+
+
 def base(options, accel):
     """The machine itself, without what is attached to it."""
     if not shutil.which(options.qemu):
         raise LabError(f"{options.qemu} is missing: apt-get install qemu-system-x86")
     return [options.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,smm=off,vmport=off", *_accel(options, accel), "-cpu", options.cpu,
+            "-machine", "q35,smm=off,vmport=off", *_accel(options, accel), "-cpu", _cpu(options, accel),
             "-smp", _processors(options), "-m", str(size_bytes(options.mem) >> 20) + "M"]
 
 

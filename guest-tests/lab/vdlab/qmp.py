@@ -4,7 +4,18 @@
 import json
 import os
 
-from .paths import LabError, say
+from .paths import LabError, read_text, say
+
+
+def apart(cpus, read=lambda cpu: read_text(
+        f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", "")):
+    """CPUS with one thread of each core first: two vCPUs on one core get in each other's way."""
+    first, rest, seen = [], [], set()
+    for cpu in cpus:
+        core = read(cpu).strip() or str(cpu)
+        (rest if core in seen else first).append(cpu)
+        seen.add(core)
+    return first + rest
 
 
 class Qmp:
@@ -44,8 +55,8 @@ class Qmp:
             pass
 
     def pin(self):
-        """Give vCPU n the n-th core this process may use."""
-        cores = sorted(os.sched_getaffinity(0))
+        """Give vCPU n the n-th core this process may use; threads of one core come last."""
+        cores = apart(sorted(os.sched_getaffinity(0)))
         cpus = self.command("query-cpus-fast")
         if len(cpus) > len(cores):
             say(f"--pin: {len(cpus)} vCPUs share {len(cores)} cores")
