@@ -96,7 +96,7 @@ def _tiles(result, plots):
         ratio = cell.ratio["direct"]
         tiles.append(tag("li", tag("span", plots.heading(cell.place, True)),
                          tag("b", f"{ratio.median:.2f} ×"),
-                         tag("span", f"({ratio.min:.2f} to {ratio.max:.2f})")))
+                         tag("span", f"{ratio.min:.2f} to {ratio.max:.2f}" if ratio.n > 1 else "one pair")))
     if not tiles:
         return None
     return join((tag("p", "direct over stock: median (lowest to highest of all pairs of runs)"),
@@ -131,6 +131,16 @@ def _legend(result, plots):
         class_="legend")
 
 
+def _pairs(result):
+    """How many runs there were, which is what the spreads are worth."""
+    numbers = {ratio.n for cell in result.cells for ratio in cell.ratio.values()}
+    if not numbers:
+        return None
+    text = f"{min(numbers)} to {max(numbers)}" if len(numbers) > 1 else str(max(numbers))
+    few = ": too few for a spread, so differences of these figures say little" if min(numbers) < 4 else ""
+    return tag("p", f"Pairs of runs a ratio: {text}{few}.")
+
+
 def _measured(result, plots):
     return _section(
         "measured", "What is measured",
@@ -139,7 +149,7 @@ def _measured(result, plots):
             "better than stock. Bars and markers are medians, thin lines go from the lowest to the "
             "highest of all runs, dots are the single runs; nothing is left out. stock/stock is "
             "the same for two runs of stock: what noise alone does."),
-        tag("p", f"With {len(result.cells)} cells, plots are of those that are special in one way at "
+        _pairs(result), tag("p", f"With {len(result.cells)} cells, plots are of those that are special in one way at "
             "most; the tables at the end have all.") if plots.limited else None,
         _legend(result, plots) if result.backends else tag("p", "No back end was measured.", class_="none"))
 

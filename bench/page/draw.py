@@ -61,11 +61,16 @@ def plain(axes, colours, grid="x"):
     axes.tick_params(length=0, labelsize=_SMALL, labelcolor=colours.soft, which="both")
 
 
+def _paper(colours):
+    """Under a text: no line runs through it."""
+    return {"facecolor": colours.paper, "edgecolor": "none", "pad": 0.6}
+
+
 def _bar(axes, colours, y, bar, room):
     if bar.value is None:
         text = textwrap.shorten(f"{bar.label}: none{', ' + bar.note if bar.note else ''}", room,
                                 placeholder=" …")
-        axes.text(0, y, " " + text, va="center", fontsize=_SMALL, color=colours.soft)
+        axes.text(0, y, text, va="center", fontsize=_SMALL, color=colours.soft, bbox=_paper(colours))
         return
     low, high = ends(bar.value)
     axes.barh(y, middle(bar.value), THICK, color=colours.of(bar.look), edgecolor=colours.paper,
@@ -79,7 +84,7 @@ def _bar(axes, colours, y, bar, room):
                   marker="o", markersize=3.2, markerfacecolor=colours.ink,
                   markeredgecolor=colours.paper, markeredgewidth=0.6)
     axes.annotate(f"{bar.label} {short(middle(bar.value))}", (high, y), (6, 0), va="center",
-                  textcoords="offset points", fontsize=_SMALL, color=colours.ink)
+                  textcoords="offset points", fontsize=_SMALL, color=colours.ink, bbox=_paper(colours))
 
 
 def bars(axes, colours, groups, label, reference=None, room=52):
@@ -88,7 +93,7 @@ def bars(axes, colours, groups, label, reference=None, room=52):
     y = 0
     for group in groups:
         axes.text(0, y + HEADING / 2, group.heading, va="center", fontweight="bold",
-                  color=colours.ink)
+                  color=colours.ink, bbox=_paper(colours))
         y += HEADING
         for bar in group.bars:
             _bar(axes, colours, y + PITCH / 2, bar, room)

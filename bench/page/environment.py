@@ -19,10 +19,15 @@ def _sets(what, a, b):
     return [f"{what}: {', '.join(parts)}"] if parts else []
 
 
+def _few(lines, rest):
+    """The first of LINES; how many REST there are."""
+    return lines[:_SHOWN] + ([f"{len(lines) - _SHOWN} more {rest}"] if len(lines) > _SHOWN else [])
+
+
 def _objects(what, a, b):
     if not isinstance(a, dict) or not isinstance(b, dict):
         return [] if a == b else [f"{what}: {a} and {b}"]
-    return _differing(f"{what}, ", a, b, sorted({*a, *b}))
+    return _few(_differing(f"{what}, ", a, b, sorted({*a, *b})), what)
 
 
 def _boot(name, a, b):
@@ -58,9 +63,7 @@ def differences(a, b):
     rings = [_features(result) for result in (a, b)]
     wrong = [line for key in rings[0] if key in rings[1]
              for line in _sets(f"ring features of {key[0]}, {key[1]}", rings[0][key], rings[1][key])]
-    known += wrong[:_SHOWN]
-    if len(wrong) > _SHOWN:
-        known.append(f"ring features of {len(wrong) - _SHOWN} more cells")
+    known += _few(wrong, "ring features")
     for name, result in (("A", a), ("B", b)):
         if result.failures:
             known.append(f"{name} has {len(result.failures)} failures, the first: {result.failures[0]}")

@@ -18,6 +18,8 @@ def _none(text):
 def _spread(value, form="{:.2f}"):
     if not value:
         return "–"
+    if value.n == 1:
+        return form.format(value.median)
     return f"{form.format(value.median)} ({form.format(value.min)}–{form.format(value.max)})"
 
 
