@@ -21,12 +21,13 @@ def _place(direction, size, factors):
     place = {**FACTORS, **factors}
     name = (f"{direction} {size} {place['layout']} {place['memory']} q{place['pairs']} "
             f"{'smap' if place['smap'] else 'nosmap'} {place['generator']}")
-    return {"cell": name, "dir": direction, "size": size, "gso": size == 65535, **place}
+    return {"cell": name, "short": name, "dir": direction, "size": size, "gso": size == 65535, **place,
+            "boot": "smap" if place["smap"] else "nosmap", "unit": "ns" if direction == "rtt" else "pps"}
 
 
 def cell(dice, direction, size, n=8, noise=0.03, gain=None, **factors):
     """One cell whose rates swing by NOISE; GAIN: what differs from GAIN above."""
-    entry = {**_place(direction, size, factors), "boot": "smap" if factors.get("smap", True) else "nosmap"}
+    entry = _place(direction, size, factors)
     gains = {**GAIN, **(gain or {})}
     base = 5e8 / (900 + size / 8) * factors.get("pairs", 1) ** 0.7
     def rates(name):
@@ -37,7 +38,6 @@ def cell(dice, direction, size, n=8, noise=0.03, gain=None, **factors):
     entry["ratio"] = {name: spread(mine / (base * dice.gauss(1, noise)) for mine in raw[name])
                       for name in OTHERS}
     entry["noise"] = spread(dice.gauss(1, noise) for _ in range(n)) if "stock" in raw else None
-    entry["unit"] = "ns" if direction == "rtt" else "pps"
     if entry["absent"]:
         entry["against"] = _place(direction, size, {**factors, "layout": "split"})["cell"]
     if direction == "rtt":
@@ -52,7 +52,8 @@ def count(dice, direction, size, backend, **factors):
     """What a packet took: about the same each time."""
     insns = (1000 + size / 6) / GAIN[backend] * dice.gauss(1, 0.001)
     windows = {"stock": 4.05, "user": 2.07, "direct": 1.0, "pinned": 1.0}[backend]
-    return {**_place(direction, size, factors), "backend": backend, "insns": round(insns, 3),
+    return {**_place(direction, size, factors), "backend": backend, "packets": 1000, "windows": 1, "ok": True,
+            "top": [], "insns": round(insns, 3),
             "stac": windows, "clac": windows, "lfence": 0.5 * windows, "lock": 3.0, "rep": 0.25}
 
 
@@ -74,7 +75,8 @@ def facts(smap=True):
             "smap": smap, "erms": False, "fsrm": False, "flags": flags, "processors": 2,
             "mitigations": {"meltdown": "Not affected", "spectre_v2": "Mitigation: Retpolines"},
             "clocksource": "tsc", "thp": "always [madvise] never",
-            "parameters": {"vhost_direct.metadata": "direct", "vhost_net.experimental_zcopytx": "0"}}
+            "parameters": {"vhost_direct.metadata": "direct", "vhost_net.experimental_zcopytx": "0"},
+            "features": {"stock": "0x1", "direct": "0x3"}, "versions": {"dpdk": "made up"}}
 
 
 CELLS = (*(("tx", size, {}) for size in (64, 256, 1500, 9000, 65535)),
