@@ -146,8 +146,9 @@ def full():
 def counted(everything):
     """The cells whose instructions are counted; the instruments are the same with SMAP or not."""
     if everything:
-        return tuple(Cell(name, size, layout, memory) for memory in MEMORY for layout in LAYOUTS
-                     for name in ("tx", "rx") for size in (64, 1500))
+        return (*(Cell(name, size, layout, memory) for memory in MEMORY for layout in LAYOUTS
+                  for name in ("tx", "rx") for size in (64, 1500)),
+                *(Cell(name, size) for name in ("tx", "rx") for size in (256, 9000, GSO_SIZE)))
     return (*CORE, *(Cell(name, 64, layout) for layout in ("packed", "in-order")
                      for name in ("tx", "rx")),
             Cell("tx", 64, memory="thp"), Cell("tx", 64, memory="hugetlb"))
