@@ -65,9 +65,13 @@ def timed(chosen, others, rounds, seconds):
 
 
 def counted(chosen, backends):
-    """One marked run a cell and back end; the counter's lines come in this order."""
+    """One marked run a cell and back end; the counter's lines come in this order.
+
+    BACKENDS: names, or a function that says which for a cell.
+    """
+    of = backends if callable(backends) else lambda cell: backends
     return [_run("counted", cell, name, "--mark", "--packets", str(cell.packets))
-            for cell in chosen for name in backends]
+            for cell in chosen for name in of(cell)]
 
 
 def execute(plan, folder, options=(), timeout=300, first=False):
