@@ -101,8 +101,14 @@ bool card_resolve(const char *dev, struct in_addr to, uint8_t *mac, char *error,
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	uint64_t end = now_ns() + ARP_NS;
 	bool found = false;
+	struct ifreq r;
 
 	snprintf(error, size, "none in 3 s");
+	if (ask(dev, SIOCGIFHWADDR, &r) && r.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK) {
+		memset(mac, 0, 6);
+		close(fd);
+		return true;
+	}
 	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, dev, strlen(dev))) {
 		while (!(found = look_up(fd, dev, to, mac)) && now_ns() < end && !stopping()) {
 			if (sendto(fd, "", 1, MSG_DONTWAIT, (struct sockaddr *)&name, sizeof(name)) < 0)
