@@ -15,8 +15,9 @@
 #define SLICE_NS	100000000
 
 /*
- * A completion, of a request or (notification) of its buffer. A request that is cancelled because
- * one before it failed may have a notification that it didn't promise: of older requests none counts.
+ * A completion, of a request or (notification) of its buffer. A request that is cancelled
+ * because one before it failed may have a notification that it didn't promise: of older
+ * requests none counts.
  */
 static void complete(struct uring_tx *t, const struct io_uring_cqe *cqe)
 {

@@ -93,7 +93,7 @@ def plain(host, device):
 class Cable:
     """Host A and host B: at one cable, or each at its own, both of which end here."""
 
-    def __init__(self, joined):
+    def __init__(self, joined, offloads=False):
         self.a, self.b = Host("va", "10.99.0.1"), Host("vb", "10.99.0.2")
         try:
             if joined:
@@ -103,7 +103,8 @@ class Cable:
                 self._add(("vb", self.b), ("midb", None))
             for host in (self.a, self.b):
                 host.bring_up()
-                plain(host, host.device)
+                if not offloads:
+                    plain(host, host.device)
         except BaseException:
             self.close()
             raise
