@@ -11,7 +11,10 @@
 #include "uring.h"
 
 #define SLOTS_BACK	64
-#define SHARED		4	/* so many bursts may be with the card, of zero copy */
+/* Packets that may be with the card, of zero copy: four bursts, and so many if they are small. */
+#define SHARED		4
+#define SLOTS		512
+#define MEMORY		(8 << 20)
 #define SLICE_NS	100000000
 
 /*
@@ -239,11 +242,13 @@ void uring_tx_open(struct uring *u, struct facts *facts)
 	struct uring_tx *t = &u->tx;
 	unsigned int burst = u->port.back ? SLOTS_BACK : o->burst;
 
-	t->slots = burst * SHARED;
 	t->room = u->port.back ? o->receive_bytes : o->sizes.max - FRAME_HEAD;
 	t->room = t->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : t->room;
 	/* A slot that zero copy reads shares no cache line with its neighbour. */
 	t->room = (t->room + 63) / 64 * 64;
+	t->slots = burst * SHARED;
+	if (t->slots < SLOTS && SLOTS * t->room <= MEMORY)
+		t->slots = SLOTS;
 	t->memory = aligned_alloc(4096, (t->slots * t->room + 4095) / 4096 * 4096);
 	t->slot = calloc(t->slots, sizeof(*t->slot));
 	t->order = calloc(burst, sizeof(*t->order));
