@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -29,6 +30,7 @@ struct packet {
 	unsigned int version;
 	uint8_t *ring;
 	size_t bytes, slot, offset;	/* of the ring; of a slot; of the frame in it */
+	size_t before;			/* bytes of the header that has the frame copied */
 	unsigned int slots, head, tail;	/* tail: the oldest that the kernel hasn't taken yet */
 	uint32_t *length;
 };
@@ -126,11 +128,16 @@ static void commit(struct packet *p, const struct frame_way *way, size_t payload
 		memset(slot + p->offset + length, 0, FRAME_MIN - length);
 		length = FRAME_MIN;
 	}
+	if (p->before) {
+		struct virtio_net_hdr head = { .hdr_len = length };
+
+		memcpy(slot + p->offset - p->before, &head, p->before);
+	}
 	if (p->version == 3) {
-		((struct tpacket3_hdr *)slot)->tp_len = length;
+		((struct tpacket3_hdr *)slot)->tp_len = p->before + length;
 		((struct tpacket3_hdr *)slot)->tp_next_offset = 0;
 	} else {
-		((struct tpacket2_hdr *)slot)->tp_len = length;
+		((struct tpacket2_hdr *)slot)->tp_len = p->before + length;
 	}
 	p->length[p->head % p->slots] = length;
 	/* Pairs with the kernel's barrier between this word and the frame. */
@@ -205,7 +212,8 @@ static bool map_ring(struct packet *p)
 	struct tpacket_req3 request = { 0 };
 
 	longest = longest < FRAME_HEAD + PAYLOAD_CONTROL ? FRAME_HEAD + PAYLOAD_CONTROL : longest;
-	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll);
+	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll) +
+		    p->before;
 	for (p->slot = 256; p->slot < p->offset + longest;)
 		p->slot *= 2;
 	block = o->ring_slots * p->slot < 16 * PAGE ? PAGE : 16 * PAGE;
@@ -227,11 +235,20 @@ static bool map_ring(struct packet *p)
 /* A ring of version 3 to send came later than one to receive. */
 static bool send_ring(struct packet *p, unsigned int wanted)
 {
+	int one = 1;
+
 	p->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (p->fd < 0)
 		die("packet socket: %s%s", strerror(errno), errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
 	sock_buffers(p->fd, p->port.o->socket_buffer);
 	p->version = packet_version(p->fd, wanted);
+	/*
+	 * Else packets are sent from the ring's pages, and a slot comes back when a device lets go of
+	 * the socket (tap and veth do at once), not when the packet was read: it would be overwritten
+	 * in a queue. A header that says it is as long as the frame has the kernel copy that.
+	 */
+	p->before = setsockopt(p->fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) ? 0 :
+		    sizeof(struct virtio_net_hdr);
 	if (map_ring(p))
 		return true;
 	close(p->fd);
@@ -254,8 +271,9 @@ static void open_out(struct packet *p, int ifindex, struct facts *facts)
 	p->length = calloc(p->slots, sizeof(*p->length));
 	if (!p->length)
 		die("no memory");
-	fact(facts, "send", "TPACKET_V%u%s, %zu bytes mapped, %u slots of %zu", p->version,
-	     p->version < p->port.o->tpacket ? " (the kernel has no V3 to send)" : "", p->bytes, p->slots, p->slot);
+	fact(facts, "send", "TPACKET_V%u%s, %zu bytes mapped, %u slots of %zu, %s", p->version,
+	     p->version < p->port.o->tpacket ? " (the kernel has no V3 to send)" : "", p->bytes, p->slots, p->slot,
+	     p->before ? "copied from" : "NOT copied: may change in queues (no PACKET_VNET_HDR)");
 	fact(facts, "qdisc bypass", "%s", bypass);
 }
 
