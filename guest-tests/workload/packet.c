@@ -243,9 +243,10 @@ static bool send_ring(struct packet *p, unsigned int wanted)
 	sock_buffers(p->fd, p->port.o->socket_buffer);
 	p->version = packet_version(p->fd, wanted);
 	/*
-	 * Else packets are sent from the ring's pages, and a slot comes back when somebody lets go of
-	 * the socket (netem with a delay does at once), not when the packet was read: it would be
-	 * overwritten in a queue. A header that says it is as long as the frame has the kernel copy that.
+	 * Else packets are sent from the ring's pages, and a slot comes back when somebody lets
+	 * go of the socket (netem with a delay does at once), not when the packet was read: it
+	 * would be overwritten in a queue. A header that says it is as long as the frame has the
+	 * kernel copy that.
 	 */
 	p->before = setsockopt(p->fd, SOL_PACKET, PACKET_VNET_HDR, &one, sizeof(one)) ? 0 :
 		    sizeof(struct virtio_net_hdr);
