@@ -62,8 +62,8 @@ enum held { HELD_POLLED, HELD_RESTED, HELD_NOT };
 
 /*
  * Once for a guest whose receive queue is unused: has a frame found by polling
- * transmit while receive never lacks work, and CHECKs that it was found as soon
- * as receive had had its share.
+ * transmit while receive never lacks work, and CHECKs that it was found when
+ * receive's share was over.
  */
 enum held guest_held(struct guest *g);
 

@@ -19,7 +19,6 @@
 
 #include "busy.h"
 
-#define PAGE	4096u
 /* A queue's share, in frames: stock's and ours. */
 #define SHARE	256u
 #define FED	(SHARE + 2)
