@@ -98,7 +98,7 @@ class Setup:
     append: str = ""
     initrd: str = INITRD
     words: tuple = ()        # more of QEMU's command line, before the card's
-    boot_limit: float = 90
+    boot_limit: float = 180
     name: str = ""           # of its logs [the back end's]
     tap: str = TAP
     own_tap: bool = True     # made here, with the host's address, and removed
@@ -166,7 +166,7 @@ class Guest:
             server = stack.enter_context(socket.socket(socket.AF_UNIX))
             server.bind(os.path.join(folder, name))
             server.listen(1)
-            server.settimeout(30)
+            server.settimeout(120)
             servers.append(server)
         opened = self.setup.node and not self.setup.vhostdev
         node = os.open(self.setup.node, os.O_RDWR) if opened else None
