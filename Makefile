@@ -69,13 +69,19 @@ setup:
 setup-lab:
 	.ci/setup build lab
 
-# The figures are there without the page, too.
+# The figures are there without the page, too. On the running host nothing is installed, and
+# nothing is changed before it was asked.
+ifeq ($(HOST),)
 bench: setup-lab
 	@.ci/setup page || echo "make: going on without the page of plots" >&2
 	bench/bench $(BENCH)
 
 bench-mm: setup-lab
 	bench/bench-mm $(BENCH)
+else
+bench bench-mm:
+	bench/host $(HOST_ARGS) $@ -- $(BENCH)
+endif
 
 # The modules that are tested are of the kernel that the virtual machines run. Those of other
 # kernels than 6.1 are built inside their images, by run-tests.
@@ -140,6 +146,9 @@ help:
 #:                  BENCH="--full" for every row: hours, resumable)
 #: make bench-mm    measure what memory events cost: packets a second under
 #:                  invalidations, latency, the notifier's callbacks
+#: HOST=1 make bench, HOST=1 make bench-mm
+#:                  the same on the running host's own kernel: asks first, puts
+#:                  everything back (docs/hardware.md; HOST_ARGS="--help")
 #: make bench-ring  measure the ring engine beside DPDK's vhost library, here
 #: make fuzz        fuzz the ring engine, TIME=60 seconds a target
 #: make test        all tests, user space and virtual machines

@@ -32,6 +32,10 @@ def call(words, what):
     return done.stdout
 
 
+# pylint: disable=wrong-import-position,cyclic-import
+from . import host_run  # noqa: E402  # it says what to say as this module does
+
+
 def _follow(stream, log):
     """The VM's stderr goes to the log; what the lab itself has to say is progress."""
     for line in stream:
@@ -71,12 +75,22 @@ def _put_first(pid):
             pass
 
 
+def accel(command):
+    """What carried out a run, by the text of its qemu.command: kvm, tcg, or the running host."""
+    if command.startswith("host:"):
+        return "host"
+    return "kvm" if "-accel kvm" in command else "tcg"
+
+
 def run(command, folder, options=(), timeout=300, first=False):
     """Boot a host VM for COMMAND; yields what its JSON lines hold as they come.
 
     FIRST: ahead of everything else on this machine, so that neighbours spoil less.
     """
     os.makedirs(folder, exist_ok=True)
+    if host_run.wanted():
+        yield from host_run.run(command, folder, options, timeout)
+        return
     words = [VM, "run", "--pin", "--cpu", CPU, "--results", folder, "--timeout", str(timeout),
              *options, "--", *command]
     log_path = os.path.join(folder, "bench-stderr.log")

@@ -119,7 +119,7 @@ class Timed:
         with open(os.path.join(folder, "qemu.command"), encoding="utf-8", errors="replace") as file:
             command = file.read().strip()
         self.boots[boot]["qemu_command"] = command
-        self.accel = "kvm" if "-accel kvm" in command else "tcg"
+        self.accel = lab.accel(command)
         return found
 
     def _take(self, run, found):
