@@ -5,6 +5,7 @@ The snapshot is on disk before anything is changed, so that bench/host --restore
 back after a crash. Nothing of what is changed survives a boot: then there is nothing to do.
 """
 
+import contextlib
 import glob
 import json
 import os
@@ -119,12 +120,16 @@ def _until(call, seconds=_PATIENCE):
 def _end(path):
     """End what still runs; returns what can't be ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in _members(path):
-            try:
-                os.kill(pid, number)
-            except OSError:
-                pass
-        if not _until(lambda: _members(path)):
+        end, quiet = time.monotonic() + _PATIENCE, 0
+        # A program that is just being started shows no environment yet: look more than once.
+        while quiet < 3 and time.monotonic() < end:
+            there = _members(path)
+            quiet = 0 if there else quiet + 1
+            for pid in there:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, number)
+            time.sleep(0.1)
+        if quiet == 3:
             return []
     return [f"process {pid} doesn't end" for pid in _members(path)]
 
