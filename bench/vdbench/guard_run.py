@@ -71,7 +71,7 @@ class Guard:
         else:
             why = guard_judge.no_ratio(self.base, self.versions, self.found["stock"])
             self.how = "" if why else "ratio"
-            self.reasons = [*(why or self.reasons), "git doesn't have the baseline's sources here"]
+            self.reasons.append("git doesn't have the baseline's sources here")
         self._judge()
 
     def _judge(self):

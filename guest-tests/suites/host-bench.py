@@ -17,11 +17,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 # pylint: disable=wrong-import-position
 from vdtest import METADATA, Ktap, sh, write  # noqa: E402
 
-HERE = "/root/host-bench"
+HERE = "/srv/host-bench"
 HOST = f"{HERE}/bench/host"
 OUT = "/tmp/host-bench.json"
 JOURNAL = "/var/lib/vhost-direct/bench-host.json"
 PAGES = "/proc/sys/vm/nr_hugepages"
+UNLOAD = "modprobe -r vhost_net; modprobe -r tap tun vhost_iotlb"
 LIMIT = 120
 
 
@@ -43,18 +44,18 @@ def state():
     links = sorted(os.listdir("/sys/class/net"))
     names = ("/sys/kernel/mm/transparent_hugepage/enabled", PAGES, METADATA)
     values = {path: open(path, encoding="ascii").read() for path in names if os.path.exists(path)}
-    running = sorted(name for _, name in processes() if name in ("vring", "inside", "bench", "bench-mm"))
+    running = sorted(words for _, words in processes() if f"{HERE}/" in words)
     return {"modules": modules, "links": links, "values": values, "running": running,
             "journal": os.path.exists(JOURNAL), "tmp": sorted(set(os.listdir("/tmp")) - {OUT[5:]})}
 
 
 def processes():
-    """(pid, name) of all."""
+    """(pid, command line) of all that live; who has ended has none."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                found.append((int(pid), file.read().strip()))
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                found.append((int(pid), file.read().replace("\0", " ").strip()))
         except OSError:
             pass
     return found
@@ -105,15 +106,20 @@ class Host:
         return self.status
 
 
-def traffic(limit=60):
-    """Wait for vring to run; its pid."""
+def running(what, limit=60):
+    """Wait for a process with WHAT in its command line; its pid."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
-        for pid, name in processes():
-            if name == "vring":
+        for pid, words in processes():
+            if what in words:
                 return pid
         time.sleep(0.05)
     return None
+
+
+def traffic():
+    """Wait for vring to run."""
+    return running("/files/vring ")
 
 
 def as_before(t, what, before):
@@ -140,7 +146,7 @@ def refusals(t, quick):
         done = sh([HOST, "--yes", "--no-build"])
         t.check("not while a guest uses vhost-net: it says who", done.returncode == 2 and
                 f"in use by process {os.getpid()}" in done.stdout, done.stdout)
-    sh("modprobe -r vhost_net tap tun")
+    sh(UNLOAD)
     done = sh([HOST, "--check", "--no-build"])
     t.check("--check explains and changes nothing", done.returncode == 0 and "It will" in done.stdout, done.stdout)
     as_before(t, "checked", before)
@@ -175,7 +181,7 @@ def kept(t, quick):
     t.check("modules that are loaded are used", status == 0, f"status {status}\n{host.text[-3000:]}")
     as_before(t, "modules were loaded", before)
     write(PAGES, "0")
-    sh("rmmod vhost_direct_net vhost_direct; modprobe -r vhost_net; modprobe -r tap tun vhost_iotlb")
+    sh(f"rmmod vhost_direct_net vhost_direct; {UNLOAD}")
 
 
 def ended(t, long):
@@ -188,11 +194,10 @@ def ended(t, long):
         t.equal(f"{number.name}: the status says so", host.end(), status)
         as_before(t, number.name, before)
     host = Host("--yes", "bench", "--", *long)
-    pid = traffic()
-    parent = next((int(pid) for pid, name in processes() if name == "inside"), None)
-    os.kill(parent, signal.SIGKILL)
+    traffic()
+    os.kill(running(f"{HERE}/bench/inside"), signal.SIGKILL)
     status = host.end()
-    t.check("a failure in the middle is one", status not in (0, None, "still running"), f"{pid} {status} {host.text[-2000:]}")
+    t.check("a failure in the middle is one", status not in (0, None, "still running"), f"{status} {host.text[-2000:]}")
     as_before(t, "after a failure", before)
 
 
