@@ -25,7 +25,7 @@ MODULES = ("vhost_direct_net", "vhost_direct", "vhost_net", "vhost", "vhost_iotl
 VALUES = ("/proc/sys/vm/nr_hugepages", "/sys/kernel/mm/transparent_hugepage/enabled",
           "/sys/module/vhost_direct/parameters/metadata",
           "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor")
-_TAPS = re.compile(r"vring\d")
+_TAPS = re.compile(r"vring\d|vdpmd\d")
 _PATIENCE = 5
 
 
@@ -61,7 +61,7 @@ def values(patterns=VALUES):
 
 
 def taps(folder="/sys/class/net"):
-    """Links by the names that vring gives."""
+    """Links by the names that our programs give."""
     return sorted(name for name in os.listdir(folder) if _TAPS.match(name))
 
 
