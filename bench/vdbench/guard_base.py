@@ -53,8 +53,8 @@ def compiler(folder):
 
 
 def versions(facts, machine, folder):
-    """What the counts depend on beside our sources."""
-    return {"kernel": f"{facts['kernel']} {facts['version']}", "qemu": machine["qemu"],
+    """What the counts depend on beside our sources; before a boot FACTS has no "version"."""
+    return {"kernel": " ".join([facts["kernel"], *filter(None, [facts.get("version")])]), "qemu": machine["qemu"],
             "compiler": compiler(folder), "cpu": lab.CPU}
 
 

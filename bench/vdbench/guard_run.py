@@ -57,14 +57,23 @@ class Guard:
         self._beside(sources)
         self._judge()
 
+    def _known(self):
+        """Differences that can be told without counting."""
+        return guard_judge.differences(self.base, guard_base.versions(
+            {"kernel": build.image("bookworm")["release"]}, build.machine(), self._modules))
+
     def compare(self):
         """Compare with the baseline, as directly as what has changed since allows."""
-        self.count()
-        self.reasons = (guard_judge.differences(self.base, self.versions) +
-                        guard_judge.strayed(self.base, self.found["stock"]))
+        there = guard_base.available(self.base.get("sources"))
+        # What is known before a boot saves one.
+        self.reasons = self._known()
+        if not (there and self.reasons):
+            self.count()
+            self.reasons = (guard_judge.differences(self.base, self.versions) +
+                            guard_judge.strayed(self.base, self.found["stock"]))
         if not self.reasons:
             self.how = "file"
-        elif guard_base.available(self.base.get("sources")):
+        elif there:
             for text in self.reasons:
                 lab.say(f"guard: the baseline's counts don't apply here: {text}")
             self._beside(self.base["sources"])
