@@ -17,7 +17,7 @@ import tempfile
 
 import tcgprof
 
-from . import cells, lab, plan
+from . import lab, plan
 
 OURS = ("user", "direct")
 # Runs of a cell and back end in one boot; the median counts.
