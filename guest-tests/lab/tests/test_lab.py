@@ -87,6 +87,16 @@ def _kernels(t):
     t.equal("one that did not", kbuild.unmet(wanted, "CONFIG_A=m\nCONFIG_B=y\n"),
             ["CONFIG_A should be y, is m", "CONFIG_B should be n, is y", "CONFIG_C should be 7, is n"])
     t.raises("an unknown kernel", LabError, lambda: kernel.fragments("msan"))
+    t.equal("what a kernel wants on make's command line",
+            [kernel.make_variables(name) for name in kernel.NAMES], [[], [], ["KCSAN_SANITIZE=n"]])
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "Makefile"), "w", encoding="ascii") as file:
+            file.write("A := unset\nall: ; @echo $(A)\n")
+        with kernel.command_line(["A=b"]):
+            made = subprocess.run(["make", "-s", "-C", folder, "-j1", "B=c"], capture_output=True,
+                                  text=True, check=False)
+    t.equal("and gets there", made.stdout, "b\n")
+    t.check("it doesn't stay", "A=b" not in os.environ.get("MAKEFLAGS", ""))
 
 
 def _sources(t):

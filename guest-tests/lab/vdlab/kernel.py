@@ -6,6 +6,7 @@ bzImage, vmlinux and System.map (for symbols), config, lib/modules/RELEASE, and 
 modules are built against: headers, scripts, Module.symvers. The source tree is not kept.
 """
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -72,6 +73,29 @@ def fragments(name):
     return [os.path.join(KERNELS, part + ".config") for part in ("common", name)]
 
 
+def make_variables(name):
+    """What the fragments of NAME want on make's command line: their lines "# make: WORD..."."""
+    return [word for path in fragments(name) for line in read_text(path).splitlines()
+            if line.startswith("# make: ") for word in line.split()[2:]]
+
+
+@contextlib.contextmanager
+def command_line(words):
+    """WORDS are on the command line of each make that is started here."""
+    # By the environment, which make passes on to its children in the same way: a new
+    # argument of kbuild.build() would make every kernel anew for one kernel's sake.
+    before = os.environ.get("MAKEFLAGS")
+    if words:
+        os.environ["MAKEFLAGS"] = " ".join(words)
+    try:
+        yield
+    finally:
+        if words:
+            os.environ.pop("MAKEFLAGS")
+            if before is not None:
+                os.environ["MAKEFLAGS"] = before
+
+
 def _key(name, source):
     """Everything the result depends on; modules must come from the same compiler, too."""
     total = hashlib.sha256()
@@ -96,7 +120,8 @@ def _build(name, version, source, path):
     try:
         os.makedirs(out)
         with open(log_path, "w", buffering=1, encoding="utf-8") as log:
-            release = kbuild.build(version, fragments(name), tree, out, log)
+            with command_line(make_variables(name)):
+                release = kbuild.build(version, fragments(name), tree, out, log)
         seconds = round(time.monotonic() - began)
         with open(os.path.join(out, "kernel.json"), "w", encoding="utf-8") as file:
             json.dump({"name": name, "release": release, "source": source, "seconds": seconds}, file)
