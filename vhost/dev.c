@@ -276,7 +276,8 @@ void vd_dev_cleanup(struct vd_dev *dev)
 	for (i = 0; i < dev->nvqs; i++)
 		vd_vq_cleanup(dev->vqs[i]);
 	vd_iotlb_stop(dev);
-	dev->backend_features = 0;
+	/* A reader of messages may look at it. */
+	WRITE_ONCE(dev->backend_features, 0);
 	dev->fork = false;
 	if (dev->log)
 		eventfd_ctx_put(dev->log);

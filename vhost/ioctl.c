@@ -82,7 +82,8 @@ static long vd_set_num(struct vd_virtqueue *vq, void __user *arg)
 		return -EINVAL;
 	if (s.num > 0x8000)
 		return -EINVAL;
-	vq->ring.num = s.num;
+	/* debugfs reads it without a lock. */
+	WRITE_ONCE(vq->ring.num, s.num);
 	return 0;
 }
 

@@ -268,12 +268,14 @@ EXPORT_SYMBOL_GPL(vd_iotlb_write);
 
 static bool vd_iotlb_readable(struct vd_dev *dev)
 {
+	bool found = false;
 	unsigned int i;
 
+	spin_lock(&dev->miss_lock);
 	for (i = 0; i < dev->nvqs; i++)
-		if (READ_ONCE(dev->vqs[i]->giova.miss.state) == VD_MISS_NEW)
-			return true;
-	return false;
+		found |= dev->vqs[i]->giova.miss.state == VD_MISS_NEW;
+	spin_unlock(&dev->miss_lock);
+	return found;
 }
 
 /* Takes a miss that the owner hasn't read. Returns its queue, or NULL. */

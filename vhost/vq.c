@@ -496,8 +496,9 @@ static void vd_vq_ring_features(struct vd_virtqueue *vq)
 	r->indirect = vd_vq_has(vq, VIRTIO_RING_F_INDIRECT_DESC);
 	r->notify_on_empty = vd_vq_has(vq, VIRTIO_F_NOTIFY_ON_EMPTY);
 	r->le = vd_vq_has(vq, VIRTIO_F_VERSION_1);
-	r->packed = vd_vq_has(vq, VIRTIO_F_RING_PACKED);
-	r->in_order = vd_vq_has(vq, VIRTIO_F_IN_ORDER);
+	/* Two that debugfs reads without a lock. */
+	WRITE_ONCE(r->packed, vd_vq_has(vq, VIRTIO_F_RING_PACKED));
+	WRITE_ONCE(r->in_order, vd_vq_has(vq, VIRTIO_F_IN_ORDER));
 	r->out_only = vq->out_only;
 }
 
