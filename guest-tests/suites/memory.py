@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from vdtest import CASES, Ktap, Run, load, sh, unload, write  # noqa: E402
+from vdtest import CASES, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
        "noaccess,mremap,dontneed,munmap").split(",")
@@ -30,7 +30,7 @@ def cases(t):
     for line in sh(CASES).stdout.splitlines():
         name, _, about = line.partition(" ")
         try:
-            done = sh([CASES, name], timeout=60)
+            done = sh([CASES, name], timeout=60 * SLOW)
             status, said = done.returncode, done.stdout.strip()
         except subprocess.TimeoutExpired as error:
             status, said = -1, f"{error}: {error.stdout}"
@@ -78,7 +78,7 @@ def event(t, name, events, args, expect=""):
     """A named test: traffic with these events."""
     # On a machine that is busy with other things a short time may see too little.
     for seconds in (1, 10):
-        run = Run(f"--dir both --warmup 0 --seconds {seconds} --timeout 60 {args} "
+        run = Run(f"--dir both --warmup 0 --seconds {seconds} --timeout {60 * SLOW} {args} "
                   f"--events {','.join(events)}", limit=120)
         why = judge(run, events, expect)
         if not why or run.wrong():
