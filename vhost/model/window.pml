@@ -10,7 +10,8 @@
  *
  * Checked: no window is used once start has returned for its address, nor a
  * page after it was freed, nor a set after it was freed; no count goes wrong;
- * a notifier waits for one burst at most; and (ltl) it comes to its end.
+ * a notifier that waits for the window lock, unfair as it is, sees the worker
+ * have it once at most, for a burst or to install; and (ltl) it comes to its end.
  *
  * -DFAULT_x seeds a fault that must be found: see the script beside this file.
  */
@@ -43,13 +44,21 @@ bool closing, worker_done;
 byte readers;			/* inside rcu_read_lock() */
 byte waiters;			/* notifiers that want the window lock */
 bool waiting;			/* the first one does */
-byte passed;			/* bursts that have ended meanwhile */
+byte passed;			/* times that the worker has had it meanwhile */
 
 /* For the checks alone: at each address, starts that have returned and not ended. */
 byte away[2];
 
 #define take(l)		atomic { !l -> l = true }
 #define drop(l)		l = false
+
+/* The same by the worker: whoever is first, nothing orders those who wait. */
+inline overtake()
+{
+	take(lock);
+	passed = passed + waiting;
+	assert(passed <= 1)
+}
 
 /* A store buffer of one entry for each of the two publishers. */
 byte spans_buf = 254;		/* 254: empty */
@@ -95,7 +104,7 @@ inline use_window()
 #else
 	:: waiters == 0 ->
 #endif
-		take(lock);
+		overtake();
 		assert(!set_freed);
 		if
 		:: valid ->
@@ -106,9 +115,7 @@ inline use_window()
 			in_flight == 0;
 #endif
 			/* The burst: the window is used again and again. */
-			assert(!freed[win_page] && !away[win_addr]);
-			passed = passed + waiting;
-			assert(passed <= 1)
+			assert(!freed[win_page] && !away[win_addr])
 		:: else
 		fi;
 		drop(lock)
@@ -122,11 +129,15 @@ inline map_window()
 {
 	s = seq;
 	if
+#ifdef FAULT_MAP_IN_FLIGHT
+	:: true ->
+#else
 	:: in_flight == 0 ->
+#endif
 		gup(ring, page);
 		if
 		:: page != NONE ->
-			take(lock);
+			overtake();
 #ifdef FAULT_NO_RECHECK
 			if
 			:: true ->
@@ -142,7 +153,9 @@ inline map_window()
 			drop(lock)
 		:: else
 		fi
+#ifndef FAULT_MAP_IN_FLIGHT
 	:: else
+#endif
 	fi
 }
 
