@@ -81,8 +81,8 @@ static int vd_net_open(struct inode *inode, struct file *f)
 }
 
 /*
- * Takes the socket away from a queue. The caller flushes the worker, then
- * drops the reference.
+ * Takes the socket away from a queue. The caller lets a grace period pass if
+ * it sent uncopied, flushes the worker, then drops the reference.
  */
 static struct socket *vd_net_detach(struct vd_net_queue *q)
 {
@@ -90,6 +90,8 @@ static struct socket *vd_net_detach(struct vd_net_queue *q)
 
 	mutex_lock(&q->vq.mutex);
 	sock = q->vq.backend;
+	vd_zcopy_end(q->zcopy);
+	q->zcopy = NULL;
 	vd_poll_stop(&q->sock_poll);
 	vd_net_rx_unbatch(q);
 	q->rx_ring = NULL;
@@ -108,11 +110,15 @@ static void vd_net_put_socket(struct socket *sock)
 /* Without an owner and as new; the sockets' last use is behind us. */
 static void vd_net_reset(struct vd_net *n)
 {
+	bool uncopied = n->queue[VD_NET_TX].zcopy;
 	struct socket *sock[VD_NET_QUEUES];
 	unsigned int i;
 
 	for (i = 0; i < VD_NET_QUEUES; i++)
 		sock[i] = vd_net_detach(&n->queue[i]);
+	/* No completion has work queued any more. */
+	if (uncopied)
+		synchronize_rcu();
 	vd_dev_stop(&n->dev);
 	vd_dev_cleanup(&n->dev);
 	for (i = 0; i < VD_NET_QUEUES; i++) {
@@ -126,17 +132,33 @@ static int vd_net_release(struct inode *inode, struct file *f)
 {
 	struct vd_net *n = f->private_data;
 
+	/* Whoever closes it reuses the memory; the ring is of no use to him. */
+	vd_zcopy_wait(&n->queue[VD_NET_TX]);
 	vd_net_reset(n);
 	vd_net_free(n);
 	return 0;
 }
 
-/* Queue mutex. @sock is NULL to detach; its reference goes to the queue. */
+static void vd_net_set_zcopy(struct vd_net_queue *q, struct vd_zcopy *zc)
+{
+	vd_zcopy_end(q->zcopy);
+	q->zcopy = zc;
+}
+
+/*
+ * Device and queue mutex. @sock is NULL to detach; its reference goes to the
+ * queue. Nothing is under way uncopied, unless the owner is being killed.
+ */
 static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 {
 	struct socket *old = q->vq.backend;
+	struct vd_zcopy *zc = NULL;
 	int err = 0;
 
+	if (sock && q->xdp)
+		zc = vd_zcopy_new(q, sock);
+	if (IS_ERR(zc))
+		return PTR_ERR(zc);
 	vd_poll_stop(&q->sock_poll);
 	vd_net_rx_unbatch(q);
 	/* Chains that a fault kept from the driver: now or never. */
@@ -145,6 +167,7 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 	q->vq.backend = sock;
 	if (!sock) {
 		q->rx_ring = NULL;
+		vd_net_set_zcopy(q, NULL);
 		vd_vq_stop(&q->vq);
 		return 0;
 	}
@@ -153,8 +176,10 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 		err = vd_poll_start(&q->sock_poll, sock->file);
 	if (!err) {
 		q->rx_ring = q->rx_batch ? vd_net_ring(sock->file) : NULL;
+		vd_net_set_zcopy(q, zc);
 		return 0;
 	}
+	vd_zcopy_end(zc);
 	/* As before: an old socket serves on, none leaves a stopped queue. */
 	vd_poll_stop(&q->sock_poll);
 	q->vq.backend = old;
@@ -165,36 +190,36 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 	return err;
 }
 
-static long vd_net_swap_socket(struct vd_net *n, struct vd_net_queue *q, int fd,
-			       struct socket **old)
+/* Device mutex. The reference on @sock is the queue's, or dropped. */
+static long vd_net_swap_socket(struct vd_net *n, struct vd_net_queue *q,
+			       struct socket *sock)
 {
-	struct socket *sock;
-	int err;
+	struct socket *old = q->vq.backend;
+	/* GET_VRING_BASE follows: nothing may be under way then. */
+	long ret = vd_zcopy_settle(q);
 
-	if (!vd_vq_access_ok(&q->vq))
-		return -EFAULT;
-	sock = vd_net_socket(fd);
-	if (IS_ERR(sock))
-		return PTR_ERR(sock);
-	if (sock == q->vq.backend) {
-		vd_net_put_socket(sock);
-		return 0;
+	if (!ret) {
+		mutex_lock(&q->vq.mutex);
+		ret = vd_net_attach(q, sock);
+		mutex_unlock(&q->vq.mutex);
 	}
-	*old = q->vq.backend;
-	err = vd_net_attach(q, sock);
-	if (err) {
+	vd_zcopy_resume(q);
+	if (ret) {
 		vd_net_put_socket(sock);
-		*old = NULL;
+	} else if (old) {
+		vd_workers_flush(&n->dev);
+		vd_net_put_socket(old);
 	}
-	return err;
+	return ret;
 }
 
 static long vd_net_set_backend(struct vd_net *n, void __user *arg)
 {
 	struct vhost_vring_file b;
-	struct socket *old = NULL;
 	struct vd_net_queue *q;
+	struct socket *sock;
 	long ret;
+	bool ok;
 
 	if (copy_from_user(&b, arg, sizeof(b)))
 		return -EFAULT;
@@ -205,12 +230,36 @@ static long vd_net_set_backend(struct vd_net *n, void __user *arg)
 		return -ENOBUFS;
 	q = &n->queue[array_index_nospec(b.index, VD_NET_QUEUES)];
 	mutex_lock(&q->vq.mutex);
-	ret = vd_net_swap_socket(n, q, b.fd, &old);
+	ok = vd_vq_access_ok(&q->vq);
 	mutex_unlock(&q->vq.mutex);
-	if (old) {
-		vd_workers_flush(&n->dev);
-		vd_net_put_socket(old);
+	if (!ok)
+		return -EFAULT;
+	sock = vd_net_socket(b.fd);
+	if (IS_ERR(sock))
+		return PTR_ERR(sock);
+	if (sock == q->vq.backend) {
+		vd_net_put_socket(sock);
+		return 0;
 	}
+	return vd_net_swap_socket(n, q, sock);
+}
+
+/* What is told of a running ring holds for all before it: none is under way. */
+static long vd_net_get_base(struct vd_net *n, void __user *arg)
+{
+	struct vd_net_queue *q = &n->queue[VD_NET_TX];
+	long ret = vd_dev_check_owner(&n->dev);
+	u32 index;
+
+	if (ret)
+		return ret;
+	if (get_user(index, (u32 __user *)arg))
+		return -EFAULT;
+	if (index != VD_NET_TX)
+		return vd_dev_ioctl(&n->dev, VHOST_GET_VRING_BASE, arg);
+	ret = vd_zcopy_settle(q) ?:
+	      vd_dev_ioctl(&n->dev, VHOST_GET_VRING_BASE, arg);
+	vd_zcopy_resume(q);
 	return ret;
 }
 
@@ -221,13 +270,18 @@ static const u64 vd_net_offered[] = { VD_NET_FEATURES, VD_FEATURES_TUNNEL };
 /* Device mutex. All words, of which the first is the device's affair. */
 static long vd_net_accept(struct vd_net *n, const u64 *features)
 {
+	struct vd_net_queue *tx = &n->queue[VD_NET_TX];
 	unsigned int i;
-	long ret;
+	long ret = 0;
 
 	for (i = 0; i < VD_NET_WORDS; i++)
 		if (features[i] & ~vd_net_offered[i])
 			return -EOPNOTSUPP;
-	ret = vd_dev_set_features(&n->dev, features[0]);
+	/* What is under way comes back in any order: not if that matters. */
+	if ((features[0] ^ tx->vq.features) & BIT_ULL(VIRTIO_F_IN_ORDER))
+		ret = vd_zcopy_settle(tx);
+	ret = ret ?: vd_dev_set_features(&n->dev, features[0]);
+	vd_zcopy_resume(tx);
 	for (i = 0; i < VD_NET_QUEUES && !ret; i++) {
 		struct vd_net_queue *q = &n->queue[i];
 
@@ -306,6 +360,8 @@ static long vd_net_reset_owner(struct vd_net *n)
 	long ret = vd_dev_check_owner(&n->dev);
 
 	if (!ret)
+		ret = vd_zcopy_settle(&n->queue[VD_NET_TX]);
+	if (!ret)
 		vd_net_reset(n);
 	return ret;
 }
@@ -334,6 +390,8 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 		return vd_dev_set_owner(&n->dev);
 	case VHOST_RESET_OWNER:
 		return vd_net_reset_owner(n);
+	case VHOST_GET_VRING_BASE:
+		return vd_net_get_base(n, arg);
 	default:
 		ret = vd_workers_ioctl(&n->dev, cmd, arg);
 		return ret == -ENOIOCTLCMD ?
@@ -431,6 +489,7 @@ static int __init vd_net_init(void)
 static void __exit vd_net_exit(void)
 {
 	misc_deregister(&vd_net_misc);
+	vd_zcopy_exit();
 }
 
 module_init(vd_net_init);

@@ -13,12 +13,21 @@
 #include "dev.h"
 
 struct ptr_ring;
+struct vd_zcopy;
 
 enum { VD_NET_RX, VD_NET_TX, VD_NET_QUEUES };
 
 /* Stock's fairness: what a queue may move before the other has its turn. */
 #define VD_NET_WEIGHT_BYTES	0x80000
 #define VD_NET_WEIGHT_PACKETS	256
+
+/* What became of a frame, beside 0 for sent. */
+enum {
+	VD_TX_DROP = 1,		/* the frame is bad; its chain is done */
+	VD_TX_AGAIN,		/* the socket is full; keep the chain */
+	VD_TX_FLYING,		/* sent as it lies; its chain goes back later */
+	VD_TX_COPY,		/* not sent: to be copied */
+};
 
 /* A frame that is ready to be sent: a chain's place in user memory. */
 struct vd_frame {
@@ -34,7 +43,7 @@ struct vd_frame {
  * @vq: the virtqueue; its backend is a struct socket. Its mutex protects all.
  * @sock_poll: watches the socket
  * @hlen: bytes of virtio header before each frame in the ring; set from the
- *        features at each visit, as is @own_header
+ *        features at each visit, as are @own_header, @pad and @batch_max
  * @tunnel: headers tell of UDP tunnels; under the queue's mutex
  * @own_header: the socket knows no header: we strip it, or make it
  * @requeued: the next turn was asked for by ourselves, not by a kick
@@ -47,6 +56,10 @@ struct vd_frame {
  * @xdp: frames built for the socket. TX.
  * @nxdp: how many
  * @frags: where they are built. TX.
+ * @pad: where in its buffer such a frame begins; 0: the socket takes none. TX.
+ * @batch_max: chains of up to so many bytes become such frames. TX.
+ * @zcopy: sends frames as they lie, NULL: none. Changed with the device's
+ *         mutex, too, or by the last user. TX.
  */
 struct vd_net_queue {
 	struct vd_virtqueue vq;
@@ -64,6 +77,9 @@ struct vd_net_queue {
 	struct xdp_buff *xdp;
 	u32 nxdp;
 	struct page_frag_cache frags;
+	u32 pad;
+	u32 batch_max;
+	struct vd_zcopy *zcopy;
 };
 
 /**
@@ -90,6 +106,21 @@ void vd_net_busy_init(struct vd_net_queue *q);
 void vd_net_tx_kick(struct vd_work *work);
 void vd_net_tx_socket(struct vd_work *work);
 
+/* net_zcopy.c */
+struct vd_zcopy *vd_zcopy_new(struct vd_net_queue *q, struct socket *sock);
+void vd_zcopy_end(struct vd_zcopy *zc);
+bool vd_zcopy_wants(struct vd_net_queue *q, const struct vd_frame *f);
+int vd_zcopy_send(struct vd_net_queue *q, struct socket *sock,
+		  const struct vd_frame *f);
+void vd_zcopy_reap(struct vd_net_queue *q);
+int vd_zcopy_wait(struct vd_net_queue *q);
+int vd_zcopy_settle(struct vd_net_queue *q);
+void vd_zcopy_resume(struct vd_net_queue *q);
+void vd_zcopy_exit(void);
+
+/* Frames shorter than this are copied, as with stock: cheaper than pages. */
+#define VD_ZCOPY_LEN	256
+
 /* net_rx.c */
 void vd_net_rx_kick(struct vd_work *work);
 void vd_net_rx_socket(struct vd_work *work);
@@ -113,6 +144,28 @@ static inline void vd_net_header(struct vd_net_queue *q)
 		  sizeof(struct virtio_net_hdr_mrg_rxbuf) :
 		  sizeof(struct virtio_net_hdr);
 	q->own_header = vd_vq_has(&q->vq, VHOST_NET_F_VIRTIO_NET_HDR);
+}
+
+/**
+ * vd_net_sent - what the socket's answer to one frame means
+ * @err: of sendmsg()
+ *
+ * Return: 0, VD_TX_AGAIN, VD_TX_DROP or -VD_BAD_BUFFER.
+ */
+static inline int vd_net_sent(int err)
+{
+	if (likely(err >= 0))
+		return 0;
+	switch (err) {
+	case -EAGAIN:
+	case -ENOMEM:
+	case -ENOBUFS:
+		return VD_TX_AGAIN;
+	case -EFAULT:
+		return -VD_BAD_BUFFER;
+	default:
+		return VD_TX_DROP;
+	}
 }
 
 /**

@@ -5,7 +5,8 @@
  * A burst goes through four steps: pop chains, find them in user memory, copy
  * them into frames, hand the frames over and the chains back. Where the socket
  * takes batches of XDP buffers and the frame fits one, frames are gathered;
- * else a frame goes by sendmsg, after those before it.
+ * else a frame goes by sendmsg, after those before it; uncopied, if the module
+ * was told so (net_zcopy.c).
  */
 #include <linux/bitops.h>
 #include <linux/if_ether.h>
@@ -21,18 +22,23 @@
 #include "compat/tun_xdp.h"
 #include "net.h"
 
-/* What became of a frame, beside 0 for sent. */
-enum {
-	VD_TX_DROP = 1,		/* the frame is bad; its chain is done */
-	VD_TX_AGAIN,		/* the socket is full; keep the chain */
-};
-
 /* Where in a buffer the frame begins; before it there is room for XDP. */
 static u32 vd_tx_pad(const struct vd_net_queue *q, const struct socket *sock)
 {
 	u32 headroom = sock_flag(sock->sk, SOCK_XDP) ? XDP_PACKET_HEADROOM : 0;
 
 	return SKB_DATA_ALIGN(NET_IP_ALIGN + NET_SKB_PAD + headroom + q->hlen);
+}
+
+/*
+ * The longest chain whose frame, at that place, leaves room in a page for what
+ * the socket makes of it.
+ */
+static u32 vd_tx_batch_max(const struct vd_net_queue *q)
+{
+	u32 room = PAGE_SIZE - SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+
+	return q->pad ? room - q->pad + q->hlen : 0;
 }
 
 /* Bytes of a buffer for a frame of @len bytes that starts at @pad. */
@@ -88,14 +94,18 @@ static bool vd_tx_header(const struct vd_net_queue *q,
 }
 
 /* Builds a frame in the next slot of the batch. Returns as the caller. */
-static int vd_tx_build(struct vd_net_queue *q, const struct vd_frame *f,
-		       u32 pad)
+static __always_inline int vd_tx_build(struct vd_net_queue *q,
+				       const struct vd_frame *f)
 {
 	struct xdp_buff *xdp = &q->xdp[q->nxdp];
-	u32 len = f->len - q->hlen, buflen = vd_tx_buflen(pad, len);
+	u32 pad = q->pad, len = f->len - q->hlen;
+	u32 buflen = vd_tx_buflen(pad, len);
 	struct virtio_net_hdr *hdr;
 	void *buf;
 
+	/* tun and tap refuse these after the buffer was built. */
+	if (unlikely(len < ETH_HLEN))
+		return VD_TX_DROP;
 	buf = page_frag_alloc(&q->frags, buflen, GFP_KERNEL | __GFP_NOWARN);
 	if (unlikely(!buf))
 		return VD_TX_AGAIN;
@@ -153,40 +163,45 @@ static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
 		.msg_flags = MSG_DONTWAIT | (more ? MSG_MORE : 0),
 	};
 	u32 skip = q->own_header ? q->hlen : 0;
-	int err;
 
 	vd_net_iter(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first, f->niov,
 		    f->len, skip);
-	err = sock->ops->sendmsg(sock, &msg, f->len - skip);
-	if (likely(err >= 0))
-		return 0;
-	switch (err) {
-	case -EAGAIN:
-	case -ENOMEM:
-	case -ENOBUFS:
-		return VD_TX_AGAIN;
-	case -EFAULT:
-		return -VD_BAD_BUFFER;
-	default:
-		return VD_TX_DROP;
+	return vd_net_sent(sock->ops->sendmsg(sock, &msg, f->len - skip));
+}
+
+/*
+ * Uncopied if it may be. Never with MSG_MORE behind: tun may keep such a frame
+ * until another comes, and who stops the queue would wait for it.
+ */
+static noinline int vd_tx_zcopy(struct vd_net_queue *q, struct socket *sock,
+				const struct vd_frame *f)
+{
+	int ret;
+
+	if (vd_zcopy_wants(q, f)) {
+		vd_tx_send_batch(q, sock);
+		ret = vd_zcopy_send(q, sock, f);
+		if (likely(ret != VD_TX_COPY))
+			return ret;
 	}
+	if (f->len <= vd_tx_batch_max(q))
+		return vd_tx_build(q, f);
+	vd_tx_send_batch(q, sock);
+	return vd_tx_send_one(q, sock, f, false);
 }
 
 static int vd_tx_frame(struct vd_net_queue *q, struct socket *sock,
-		       const struct vd_frame *f, u32 pad, bool more)
+		       const struct vd_frame *f, bool more)
 {
 	/* A header and nothing behind it, or not even that. */
 	if (unlikely(f->len <= q->hlen))
 		return VD_TX_DROP;
-	if (pad && likely(f->len <= PAGE_SIZE &&
-			  vd_tx_buflen(pad, f->len - q->hlen) <= PAGE_SIZE)) {
-		/* tun and tap refuse these after the buffer was built. */
-		if (unlikely(f->len - q->hlen < ETH_HLEN))
-			return VD_TX_DROP;
-		return vd_tx_build(q, f, pad);
-	}
+	if (likely(f->len <= q->batch_max))
+		return vd_tx_build(q, f);
+	if (unlikely(q->zcopy))
+		return vd_tx_zcopy(q, sock, f);
 	vd_tx_send_batch(q, sock);
-	return vd_tx_send_one(q, sock, f, more && !pad);
+	return vd_tx_send_one(q, sock, f, more && !q->pad);
 }
 
 /*
@@ -248,29 +263,38 @@ static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
 	return i - first;
 }
 
-/* Counts a frame that was sent or dropped, and notes its chain. */
-static void vd_tx_done(struct vd_net_queue *q, const struct vd_frame *f,
-		       int result)
+static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
 {
-	struct vd_counters *c = &q->vq.counters;
+	vd_stat_inc(&q->vq.counters, packets);
+	vd_stat_add(&q->vq.counters, bytes, f->len - q->hlen);
+}
 
-	if (unlikely(result == VD_TX_DROP)) {
-		vd_stat_inc(c, dropped);
-	} else {
-		vd_stat_inc(c, packets);
-		vd_stat_add(c, bytes, f->len - q->hlen);
+/* Counts a frame that wasn't simply sent. Returns false if it is to be kept. */
+static noinline bool vd_tx_special(struct vd_net_queue *q,
+				   const struct vd_frame *f, int result)
+{
+	switch (result) {
+	case VD_TX_DROP:
+		vd_stat_inc(&q->vq.counters, dropped);
+		vd_vq_add_used(&q->vq, f->head, f->slots, 0);
+		return true;
+	case VD_TX_FLYING:
+		vd_tx_sent(q, f);
+		return true;
+	default:
+		return false;
 	}
-	vd_vq_add_used(&q->vq, f->head, f->slots, 0);
 }
 
 /*
  * Sends the burst. Returns how many chains are done with, and in @result what
  * stopped at the next: 0, VD_TX_AGAIN or minus a reason.
  */
-static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock, u32 pad,
+static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		       size_t *bytes, int *result)
 {
 	u32 count = q->vq.burst->count, i = 0, end = 0;
+	const struct vd_frame *f;
 	int ret = 0;
 
 	while (i < count) {
@@ -280,11 +304,15 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock, u32 pad,
 				break;
 			end = i + ret;
 		}
-		ret = vd_tx_frame(q, sock, &q->frame[i], pad, i + 1 < count);
-		if (unlikely(ret < 0 || ret == VD_TX_AGAIN))
+		f = &q->frame[i];
+		ret = vd_tx_frame(q, sock, f, i + 1 < count);
+		if (likely(!ret)) {
+			vd_tx_sent(q, f);
+			vd_vq_add_used(&q->vq, f->head, f->slots, 0);
+		} else if (!vd_tx_special(q, f, ret)) {
 			break;
-		*bytes += q->frame[i].len;
-		vd_tx_done(q, &q->frame[i], ret);
+		}
+		*bytes += f->len;
 		ret = 0;
 		i++;
 	}
@@ -293,14 +321,28 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock, u32 pad,
 	return i;
 }
 
+/* Gives back the chains of frames that have left. Returns 0 or minus a reason. */
+static noinline int vd_tx_landed(struct vd_net_queue *q)
+{
+	vd_zcopy_reap(q);
+	return vd_vq_flush(&q->vq);
+}
+
 /* One round of the loop. Returns true to go on. */
-static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
+static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 			u32 *packets, size_t *bytes)
 {
 	struct vd_virtqueue *vq = &q->vq;
 	int n, result, err;
 	u32 done;
 
+	if (unlikely(q->zcopy)) {
+		err = vd_tx_landed(q);
+		if (err) {
+			vd_vq_error(vq, err);
+			return false;
+		}
+	}
 	n = vd_vq_pop(vq, VD_BURST);
 	if (!n) {
 		if (vd_busy_wait(vq))
@@ -318,7 +360,7 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock, u32 pad,
 			vd_vq_error(vq, n);
 		return false;
 	}
-	done = vd_tx_burst(q, sock, pad, bytes, &result);
+	done = vd_tx_burst(q, sock, bytes, &result);
 	*packets += done;
 	vd_vq_rewind_burst(vq, done);
 	err = vd_vq_flush(vq);
@@ -340,7 +382,6 @@ static void vd_net_tx(struct vd_net_queue *q)
 	struct socket *sock;
 	size_t bytes = 0;
 	u32 packets = 0;
-	u32 pad;
 	int err;
 
 	mutex_lock(&vq->mutex);
@@ -359,8 +400,11 @@ static void vd_net_tx(struct vd_net_queue *q)
 		goto out;
 	}
 	/* A socket that may be blocked for space wants frames one by one. */
-	pad = sock->sk->sk_sndbuf == INT_MAX ? vd_tx_pad(q, sock) : 0;
-	while (vd_tx_round(q, sock, pad, &packets, &bytes))
+	q->pad = sock->sk->sk_sndbuf == INT_MAX ? vd_tx_pad(q, sock) : 0;
+	q->batch_max = vd_tx_batch_max(q);
+	if (unlikely(q->zcopy))
+		q->batch_max = min(q->batch_max, q->hlen + VD_ZCOPY_LEN - 1);
+	while (vd_tx_round(q, sock, &packets, &bytes))
 		if (vd_net_exceeds(q, packets, bytes))
 			break;
 out:

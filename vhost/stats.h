@@ -38,7 +38,11 @@ struct vd_stats;
 	X(poll_yields)		/* of these, those for another task's sake */ \
 	X(poll_looks)		/* looks at the ring or socket for it */ \
 	X(iotlb_updates)	/* translations told to the device */	\
-	X(iotlb_invals)		/* ranges of them taken back */
+	X(iotlb_invals)		/* ranges of them taken back */		\
+	X(zerocopy)		/* frames sent as they lie in memory */	\
+	X(zerocopy_done)	/* of these, those that have left it */	\
+	X(zerocopy_copied)	/* of these, those that were copied after all */ \
+	X(zerocopy_bound)	/* frames copied: too many under way */
 
 struct vd_counters {
 #define X(name) u64 name;
