@@ -73,10 +73,10 @@ int tap_peer(int ifindex)
 	return fd;
 }
 
-void tap_open(struct tap *t, unsigned int hdr_len, bool batch)
+void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
-	int len = hdr_len, sndbuf = batch ? INT_MAX : 1 << 20;
+	int len = hdr_len;
 
 	if (hdr_len)
 		ifr.ifr_flags |= IFF_VNET_HDR;
@@ -88,12 +88,19 @@ void tap_open(struct tap *t, unsigned int hdr_len, bool batch)
 		MUST(!ioctl(t->fd, TUNSETVNETHDRSZ, &len), "TUNSETVNETHDRSZ");
 	MUST(!ioctl(t->fd, TUNSETSNDBUF, &sndbuf), "TUNSETSNDBUF");
 	tap_up(t, &ifr);
+	t->peer = -1;
+}
+
+void tap_open(struct tap *t, unsigned int hdr_len, bool batch)
+{
+	tap_open_alone(t, hdr_len, batch ? INT_MAX : 1 << 20);
 	t->peer = tap_peer(t->ifindex);
 }
 
 void tap_close(struct tap *t)
 {
-	close(t->peer);
+	if (t->peer >= 0)
+		close(t->peer);
 	close(t->fd);
 }
 

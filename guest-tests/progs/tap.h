@@ -19,6 +19,8 @@ struct tap {
 
 /* @batch: no send-buffer limit, the condition for XDP batches. */
 void tap_open(struct tap *t, unsigned int hdr_len, bool batch);
+/* Without the packet socket, for which frames would be copied; INT_MAX: no limit. */
+void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf);
 void tap_close(struct tap *t);
 /* A tun or tap queue with nothing done to it but TUNSETIFF with @flags. */
 int tap_bare(int flags);

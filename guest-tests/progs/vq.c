@@ -66,36 +66,41 @@ void vq_close(struct vq *q)
 	close(q->err);
 }
 
-static void offer_packed(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
+static void offer_packed(struct vq *q, unsigned int id, uint64_t addr, uint32_t len,
+			 uint16_t flags)
 {
-	unsigned int slot = q->next % VQ_NUM;
-	struct packed_desc *d = (struct packed_desc *)q->desc + slot;
+	struct packed_desc *d = (struct packed_desc *)q->desc + q->next % VQ_NUM;
 
 	d->addr = addr;
 	d->len = len;
-	d->id = slot;
+	d->id = id;
 	flags |= q->next / VQ_NUM % 2 ? P_USED : P_AVAIL;
 	__atomic_store_n(&d->flags, flags, __ATOMIC_RELEASE);
 }
 
-static void offer_split(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
+static void offer_split(struct vq *q, unsigned int id, uint64_t addr, uint32_t len,
+			uint16_t flags)
 {
 	struct vring_desc *d = (struct vring_desc *)q->desc;
 	struct vring_avail *a = (struct vring_avail *)q->avail;
-	unsigned int slot = q->next % VQ_NUM;
 
-	d[slot] = (struct vring_desc){ addr, len, flags, 0 };
-	a->ring[slot] = slot;
+	d[id] = (struct vring_desc){ addr, len, flags, 0 };
+	a->ring[q->next % VQ_NUM] = id;
 	__atomic_store_n(&a->idx, (uint16_t)(q->next + 1), __ATOMIC_RELEASE);
+}
+
+void vq_offer_as(struct vq *q, unsigned int id, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	if (q->packed)
+		offer_packed(q, id, addr, len, flags);
+	else
+		offer_split(q, id, addr, len, flags);
+	q->next++;
 }
 
 void vq_offer(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags)
 {
-	if (q->packed)
-		offer_packed(q, addr, len, flags);
-	else
-		offer_split(q, addr, len, flags);
-	q->next++;
+	vq_offer_as(q, q->next % VQ_NUM, addr, len, flags);
 }
 
 void vq_kick(struct vq *q)
@@ -143,17 +148,34 @@ bool vq_kick_if(struct vq *q, uint32_t old)
 	return wanted;
 }
 
+/* Is the next slot of a packed ring used? */
+static bool used_packed(struct vq *q, const struct packed_desc *d)
+{
+	uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
+
+	return (flags & (P_AVAIL | P_USED)) == (q->seen / VQ_NUM % 2 ? 0 : P_AVAIL | P_USED);
+}
+
+int vq_take(struct vq *q)
+{
+	const struct packed_desc *d = (const struct packed_desc *)q->desc + q->seen % VQ_NUM;
+	const struct vring_used *u = (const struct vring_used *)q->used;
+
+	if (q->packed ? !used_packed(q, d) :
+			__atomic_load_n(&u->idx, __ATOMIC_ACQUIRE) == (uint16_t)q->seen)
+		return -1;
+	q->seen++;
+	return q->packed ? d->id : (int)u->ring[(q->seen - 1) % VQ_NUM].id;
+}
+
 /* In order a used descriptor may stand for those before it: its id tells. */
 static void reap_packed(struct vq *q)
 {
 	struct packed_desc *d;
-	uint16_t flags, want;
 
 	while (q->seen != q->next) {
 		d = (struct packed_desc *)q->desc + q->seen % VQ_NUM;
-		flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
-		want = q->seen / VQ_NUM % 2 ? 0 : P_AVAIL | P_USED;
-		if ((flags & (P_AVAIL | P_USED)) != want)
+		if (!used_packed(q, d))
 			return;
 		q->seen += (d->id + VQ_NUM - q->seen % VQ_NUM) % VQ_NUM + 1;
 	}

@@ -57,6 +57,10 @@ int vq_told(struct vq *q, int node, const struct vq_told *told);
 void vq_close(struct vq *q);
 /* One buffer in a chain of its own; @flags as of a split descriptor. */
 void vq_offer(struct vq *q, uint64_t addr, uint32_t len, uint16_t flags);
+/* The same by an id of the caller's choice, below VQ_NUM, that isn't under way. */
+void vq_offer_as(struct vq *q, unsigned int id, uint64_t addr, uint32_t len, uint16_t flags);
+/* The id of the next that came back, in whatever order; -1: none yet. Not with IN_ORDER. */
+int vq_take(struct vq *q);
 void vq_kick(struct vq *q);
 /* Did the device ask for a kick at one of the slots from @old on that were offered? */
 bool vq_kick_wanted(struct vq *q, uint32_t old);
