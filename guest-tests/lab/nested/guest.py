@@ -77,9 +77,9 @@ def processor():
 def notify():
     """Options of a virtio device: how the guest notifies it.
 
-    TCG leaves the type of the last event in EXITINTINFO and takes only its valid bit away. KVM
-    since 6.14 asks for the type alone, takes a write to a device's memory for one that delivers
-    an event, and stops the guest ("internal error, suberror 3"). It isn't asked about ports.
+    Suspected: TCG leaves the type of the last event in EXITINTINFO and takes only its valid bit
+    away; a later KVM asks for the type alone, takes a write to a device's memory for one that delivers
+    an event, and stops the guest ("internal error, suberror 3"). With ports it doesn't happen.
     """
     return ",modern-pio-notify=on" if _emulated_and_late() else ""
 
