@@ -2,7 +2,8 @@
 """What test runs found out, kept as JSON under build/results: a file a suite and kernel.
 
 build/results/KERNEL/SUITE.json is of the last run of that suite on that kernel:
-    {"suite", "kernel", "revision", "when", "tests": [{"name", "verdict", "note"}]}
+    {"suite", "kernel", "revision", "when", "seconds", "tests": [{"name", "verdict", "note"}]}
+"seconds" is how long it ran, by this machine's clock; null where it didn't come to its end.
 KERNEL is a version (6.1), with the sanitizer's name behind it if there was one; "here" for
 programs of user space.
 """
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from .paths import LAB, REPO, LabError, read_text
+from .paths import LAB, REPO, LabError, read_text, say
 
 sys.path.insert(0, LAB)
 # pylint: disable=wrong-import-position
@@ -41,7 +42,12 @@ class Recorder(Report):
     def __init__(self, kernel, folder=FOLDER, out=None):
         super().__init__(out)
         self._kernel, self._folder = kernel, folder
-        self._tests = {}
+        self._tests, self._seconds = {}, {}
+
+    def took(self, source, seconds):
+        """How long SOURCE ran: shown, and kept."""
+        self._seconds[source] = round(seconds, 1)
+        say(f"{source} took {seconds:.0f} s")
 
     def result(self, source, name, verdict, note="", diagnostics=()):
         """Count one test, and keep it."""
@@ -57,12 +63,13 @@ class Recorder(Report):
         for source, tests in self._tests.items():
             suite = re.sub(r"[^\w.-]", "_", source)
             text = json.dumps({"suite": source, "kernel": kernel or self._kernel,
-                               "revision": state, "when": now, "tests": tests}, indent=1)
+                               "revision": state, "when": now,
+                               "seconds": self._seconds.get(source), "tests": tests}, indent=1)
             path = os.path.join(folder, suite + ".json")
             with open(path + ".new", "w", encoding="utf-8") as file:
                 file.write(text + "\n")
             os.replace(path + ".new", path)
-        self._tests = {}
+        self._tests, self._seconds = {}, {}
 
 
 def kernels(folder=FOLDER):

@@ -22,7 +22,7 @@ def run_program(path, report):
     """One user-space test program of this machine."""
     name = os.path.basename(path)
     stream = Stream(name, report)
-    note = ""
+    note, began = "", time.monotonic()
     with subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, cwd=REPO, text=True, errors="replace",
                           start_new_session=True) as process:
@@ -42,6 +42,7 @@ def run_program(path, report):
     if status < 0 and not note:
         note = f"died of signal {-status}"
     stream.end(status, note)
+    report.took(name, time.monotonic() - began)
 
 
 class Boot:
@@ -69,6 +70,7 @@ class Boot:
             limit = status in (124, 137)
             self._stream.end(status, f"timeout (status {status})" if limit else "")
             self.ended[self._current] = time.monotonic() - self._began
+            self._report.took(self._current, self.ended[self._current])
             self._current = self._stream = None
 
     def _feed(self, data):
