@@ -80,9 +80,13 @@ static void tell_host(struct run *run, struct options *o)
 		return;
 	}
 	card_facts(name, &run->host);
-	if (sends(o) && longest > card_mtu(name))
-		fact(&run->host, "fragments", "packets of %u bytes and an MTU of %u%s", longest, card_mtu(name),
-		     o->path == PATH_PACKET ? ": will be refused" : "");
+	if (!sends(o) || longest <= card_mtu(name))
+		return;
+	/* Some kernels call a frame beyond it a full queue, which is worth another try for ever. */
+	if (o->path == PATH_PACKET)
+		die("packets of %u bytes and an MTU of %u: frames aren't cut up (--size, --mix)", longest,
+		    card_mtu(name));
+	fact(&run->host, "fragments", "packets of %u bytes and an MTU of %u", longest, card_mtu(name));
 }
 
 static bool over(struct run *run, uint64_t now)
