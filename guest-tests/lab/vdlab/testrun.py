@@ -1,49 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs tests and feeds their KTAP into a report: programs here, suites in VMs."""
+"""Runs the suites in VMs and feeds their KTAP into a report."""
 
 import os
 import secrets
-import subprocess
 import sys
-import threading
 import time
 
 from . import run, sanitizer, scan, suites
-from .paths import LAB, REPO, say, LabError
+from .paths import LAB, say, LabError
 
 sys.path.insert(0, LAB)
 # pylint: disable=wrong-import-position
 from ktap import Stream  # noqa: E402
-
-_PROGRAM_LIMIT = 300
-
-
-def run_program(path, report):
-    """One user-space test program of this machine."""
-    name = os.path.basename(path)
-    stream = Stream(name, report)
-    note, began = "", time.monotonic()
-    with subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, cwd=REPO, text=True, errors="replace",
-                          start_new_session=True) as process:
-        timer = threading.Timer(_PROGRAM_LIMIT, process.kill)
-        timer.start()
-        try:
-            for line in process.stdout:
-                stream.feed(line)
-            status = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            if not timer.is_alive():
-                note = f"timeout after {_PROGRAM_LIMIT} s"
-            timer.cancel()
-    if status < 0 and not note:
-        note = f"died of signal {-status}"
-    stream.end(status, note)
-    report.took(name, time.monotonic() - began)
-
 
 class Boot:
     """One boot that runs several suites: cuts its output at the marks."""
