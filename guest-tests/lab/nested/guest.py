@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import glob
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -129,6 +130,9 @@ class Guest:
         """QEMU's process."""
         return self._process.pid
 
+    def _log_path(self):
+        return os.path.join(self._folder, f"guest-{self.setup.name or self.backend}-qemu.log")
+
     def _tap(self):
         make_tap(self.setup.tap, self.setup.queues)
         _run("ip", "addr", "add", f"{HOST_IP}/24", "dev", TAP)
@@ -196,7 +200,7 @@ class Guest:
         if self.setup.own_tap:
             self._tap()
         began = time.monotonic()
-        errors = os.path.join(self._folder, f"guest-{self.setup.name or self.backend}-qemu.log")
+        errors = self._log_path()
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(open(errors, "wb"))
             try:
@@ -218,10 +222,33 @@ class Guest:
                 return int(status), self._lines.read(int(size)).decode(errors="replace")
         except TimeoutError:
             raise GuestError(f"guest: no answer within {self._control.gettimeout():.0f} s: {what}"
-                             + self._last_words()) from None
+                             + self._doing() + self._last_words()) from None
         except OSError as error:
             raise GuestError(f"guest: {what}: {error}{self._last_words()}") from error
-        raise GuestError(f"guest: QEMU closed the control port: {what}{self._last_words()}")
+        raise GuestError(f"guest: QEMU closed the control port: {what}{self._end()}{self._last_words()}")
+
+    def _doing(self):
+        """What a guest that says nothing does: its state, and where its processor is, three times."""
+        found = []
+        try:
+            found.append(str(self.qmp.command("query-status")["status"]))
+            for _ in range(3):
+                text = self.qmp.command("human-monitor-command", **{"command-line": "info registers"})
+                found.append(" ".join(re.findall(r"(?:RIP|RFL|HLT|CR2|CR3)=\S+", text)))
+                time.sleep(0.5)
+        except (OSError, ValueError, LabError) as error:
+            found.append(str(error))
+        return "".join(f"\n  guest: {line}" for line in found)
+
+    def _end(self):
+        """How QEMU ended, and why: a guest that resets itself ends it, too."""
+        try:
+            status = self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            return "\n  QEMU still runs"
+        with open(self._log_path(), encoding="utf-8", errors="replace") as file:
+            said = file.read().strip()
+        return f"\n  QEMU: status {status}; {self.qmp.last_event() or 'no event'}; {said}"
 
     def _last_words(self):
         try:

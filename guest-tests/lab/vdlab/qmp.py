@@ -42,6 +42,16 @@ class Qmp:
             if "return" in answer:
                 return answer["return"]
 
+    def last_event(self):
+        """What QEMU, which has closed the connection, said last: '' if nothing, or it is late."""
+        last = ""
+        try:
+            for line in self._file:
+                last = line.strip()
+        except (OSError, ValueError):
+            pass
+        return last
+
     def close(self):
         """Leave QEMU alone."""
         self._file.close()
