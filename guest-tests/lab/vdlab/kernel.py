@@ -59,7 +59,7 @@ def _need(packages):
         raise LabError(f"needed to build a kernel: apt-get install {' '.join(missing)}")
     say(f"installing {' '.join(missing)}")
     for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-        subprocess.run(["apt-get", "-q", *words], stdin=subprocess.DEVNULL,
+        subprocess.run(["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", *words], stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, check=False)
     missing = [package for package in missing if not _installed(package)]
     if missing:
