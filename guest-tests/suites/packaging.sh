@@ -77,7 +77,7 @@ end_qemu() {
 
 # Uncomments the example's lines that begin with one of the words.
 takeover_example() {
-	sed -nE 's/^#(options vhost_direct_net|alias|blacklist)/\1/p' \
+	sed -nE 's/^#(options vhost_direct_net takeover|alias|blacklist)/\1/p' \
 		/vd/packaging/modprobe.d-vhost-direct.conf >/etc/modprobe.d/vhost-direct.conf
 	[ "$(wc -l </etc/modprobe.d/vhost-direct.conf)" = 4 ]
 }
