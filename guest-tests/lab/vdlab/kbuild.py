@@ -5,6 +5,7 @@ A kernel's key in the cache includes a hash of this file, so a change here means
 kernels are built again; kernel.py holds what doesn't change them.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -23,6 +24,13 @@ _UNCHECKED = ("unwind_frame", "unwind_orc", "kmemleak")
 _SHOW_EVERY = 60
 
 
+def _least_urgent(pid):
+    """Where the kernel shares the processors among sessions, nice counts only inside of one."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write("19")
+
+
 def _make(tree, log, *words):
     """make in TREE, as the least urgent thing this machine does. Its output goes to LOG."""
     # If this program is killed outright, make ends, too, and its children with it.
@@ -36,6 +44,7 @@ def _make(tree, log, *words):
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
                           start_new_session=True) as process:
+        _least_urgent(process.pid)
         try:
             for line in process.stdout:
                 log.write(line)
