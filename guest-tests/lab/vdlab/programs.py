@@ -19,7 +19,8 @@ sys.path.insert(0, LAB)
 # pylint: disable=wrong-import-position
 from ktap import Stream  # noqa: E402
 
-_LIMIT = 300
+# The slowest, the models, take four minutes on a machine busy with other work.
+_LIMIT = 600
 
 
 class _Program:
