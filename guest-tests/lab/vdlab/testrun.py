@@ -13,6 +13,7 @@ sys.path.insert(0, LAB)
 # pylint: disable=wrong-import-position
 from ktap import Stream  # noqa: E402
 
+
 class Boot:
     """One boot that runs several suites: cuts its output at the marks."""
 
