@@ -89,6 +89,11 @@ def main():
         run = results.load("6.1", os.path.join(folder, "x"))["a"]
         t.equal("what was kept", [(test["name"], test["verdict"]) for test in run["tests"]],
                 [("n", "pass"), ("m", "fail")])
+        t.equal("how long it took isn't known", run["seconds"], None)
+        recorder.took("a.sh", 2.34)
+        recorder.result("a.sh", "n", "pass")
+        recorder.save()
+        t.equal("how long it took", results.load("6.1", os.path.join(folder, "x"))["a"]["seconds"], 2.3)
         _counting(t, folder)
         status, text = _features(folder, text="feature one\n  tests a: b\n")
         t.check("a list that makes no sense is an error", status == 2 and "list:2" in text, text)
