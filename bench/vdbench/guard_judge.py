@@ -14,6 +14,7 @@ import collections
 from . import guard, guard_base, report
 
 LIMIT = 0.02
+FAILING = {"worse", "unsteady"}
 
 # HOW: "fine", "worse", "better", "unsteady", "unjudged"; THEN and NOW: instructions a packet.
 Verdict = collections.namedtuple("Verdict", "cell backend how then now change reason")
@@ -97,6 +98,30 @@ def judge(how, base, found, reasons=()):
                 factor = 1 + control[beside] if how == "ratio" else 1
                 verdicts.append(_one(cell, name, before, now, factor))
     return verdicts
+
+
+def narrow(chosen, verdicts):
+    """Of the cells CHOSEN those that VERDICTS are of, and their controls, for these back ends."""
+    names = {one.backend for one in verdicts}
+    wanted = {one.cell for one in verdicts} | {guard.control_of(one.cell) for one in verdicts}
+    return [cell._replace(backends=[name for name in cell.backends if name in names | {"stock"}])
+            for cell in chosen if cell.name in wanted]
+
+
+def confirmed(first, second):
+    """FIRST, where what fails gives way to its verdict in SECOND, of another boot, if that doesn't.
+
+    Returns the verdicts, and what there is to say: texts.
+    """
+    there = {(one.cell, one.backend): one for one in second}
+    kept, texts = [], []
+    for one in first:
+        other = there.get((one.cell, one.backend)) if one.how in FAILING else None
+        if other:
+            texts.append(f"counted again: {one.cell}, {one.backend}: {one.how}, {percent(one.change)}; "
+                         f"in another boot {other.how}, {percent(other.change)}")
+        kept.append(other if other and other.how not in FAILING else one)
+    return kept, texts
 
 
 def _number(value):
