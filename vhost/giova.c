@@ -93,10 +93,11 @@ static unsigned int vd_giova_access(const struct vd_virtqueue *vq,
 
 /*
  * Walks a part; neighbours in both address spaces are one piece. Counts, and
- * puts the pieces into @piece if that isn't NULL. Returns how many or a reason.
+ * puts the pieces into @piece, which has room for @room, if that isn't NULL.
+ * Returns how many or a reason.
  */
 static int vd_giova_walk(struct vd_virtqueue *vq, enum vd_part part,
-			 struct vd_piece *piece)
+			 struct vd_piece *piece, int room)
 {
 	u32 size = vd_vq_part_size(vq, part), off;
 	u64 start = vq->told[part], last, end = 0, uaddr, len;
@@ -104,6 +105,11 @@ static int vd_giova_walk(struct vd_virtqueue *vq, enum vd_part part,
 
 	if (check_add_overflow(start, (u64)size - 1, &last))
 		return -VD_BAD_BUFFER;
+	/*
+	 * Translations may overlap, and the one met last is preferred: from none
+	 * on, each walk meets the same.
+	 */
+	vq->giova.map = NULL;
 	for (off = 0; off < size; off += len) {
 		err = vd_giova_find(vq, start + off, last,
 				    vd_giova_access(vq, part), &uaddr, &len);
@@ -113,6 +119,8 @@ static int vd_giova_walk(struct vd_virtqueue *vq, enum vd_part part,
 			if (piece)
 				piece[n - 1].len += len;
 		} else {
+			if (piece && n == room)
+				return -VD_FAULT;
 			if (piece)
 				piece[n] = (struct vd_piece){ uaddr, off, len };
 			n++;
@@ -125,14 +133,17 @@ static int vd_giova_walk(struct vd_virtqueue *vq, enum vd_part part,
 static int vd_giova_find_part(struct vd_virtqueue *vq, enum vd_part part)
 {
 	struct vd_pieces *p = &vq->giova.part[part];
-	int n = vd_giova_walk(vq, part, NULL);
+	int n = vd_giova_walk(vq, part, NULL, 0), filled;
 
 	if (n < 0)
 		return n;
 	p->piece = kvmalloc_array(n, sizeof(*p->piece), GFP_KERNEL_ACCOUNT);
 	if (!p->piece)
 		return -VD_FAULT;
-	p->count = vd_giova_walk(vq, part, p->piece);
+	filled = vd_giova_walk(vq, part, p->piece, n);
+	if (filled != n)
+		return filled < 0 ? filled : -VD_FAULT;
+	p->count = n;
 	vq->part[part] = p->piece[0].uaddr;
 	if (n > 1)
 		vq->giova.scattered = true;
@@ -283,7 +294,7 @@ static void __user *vd_giova_at(const struct vd_virtqueue *vq,
  * @part: which part
  * @off: where
  * @to: receives it
- * @len: how much; a word of 2 or 8 bytes is read at once or not at all
+ * @len: how much; a word of 2 bytes is read at once or not at all
  *
  * Return: 0 or -EFAULT. Context: may sleep.
  */
