@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ring engine's accessors in the kernel: three instances of one interface.
+ * The ring engine's accessors in the kernel: three of the instances of one
+ * interface (access_log.h and access_piece.h have the others).
  *
  * contig: windows contiguous in the direct map
  * paged:  windows page by page, for any alignment
@@ -131,7 +132,7 @@ static __always_inline void *vd_paged_at(const void *mem, enum vd_part part,
 	return w->page[at >> PAGE_SHIFT] + offset_in_page(at);
 }
 
-/* Avail and used are two-byte aligned: their words never straddle a page. */
+/* vd_vq_windows() wants two-byte alignment: no word straddles a page. */
 static __always_inline int vd_paged_read16(const void *mem, enum vd_part part,
 					   size_t off, u16 *val)
 {
@@ -168,7 +169,7 @@ static __always_inline int vd_paged_read_desc(const void *mem, size_t off,
 	return 0;
 }
 
-/* Of packed rings only, whose descriptors are aligned to their size. */
+/* Of packed rings only, whose descriptors vd_vq_windows() wants aligned. */
 static __always_inline int vd_paged_write64(const void *mem, enum vd_part part,
 					    size_t off, u64 val)
 {

@@ -48,6 +48,10 @@ enum {
 	VD_DEV_REASONS
 };
 
+/* Stock's alignment of the ring's parts; split descriptors may lie anywhere. */
+#define VD_AVAIL_ALIGN	2
+#define VD_USED_ALIGN	4
+
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
 

@@ -16,10 +16,6 @@
 #include "dev.h"
 #include "uapi/vhost_direct.h"
 
-/* Stock's alignment of the ring's parts; descriptors may lie anywhere. */
-#define VD_AVAIL_ALIGN	2
-#define VD_USED_ALIGN	4
-
 static bool vd_mem_table_fits(struct vd_virtqueue *vq,
 			      const struct vd_memtable *mem)
 {

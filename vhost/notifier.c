@@ -282,7 +282,7 @@ static struct vd_spans *vd_mm_collect(struct vd_mm *vm, unsigned int most)
 		return NULL;
 	list_for_each_entry(ws, &vm->sets, node)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
-			if (ws->span[i].start != ws->span[i].end)
+			if (ws->span[i].start < ws->span[i].end)
 				s->span[n++] = ws->span[i];
 	n = vd_spans_sort(s->span, n);
 	room = roundup_pow_of_two(n + 1);
@@ -302,7 +302,7 @@ static int vd_mm_replace(struct vd_mm *vm)
 	lockdep_assert_held(&vm->lock);
 	list_for_each_entry(ws, &vm->sets, node)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
-			n += ws->span[i].start != ws->span[i].end;
+			n += ws->span[i].start < ws->span[i].end;
 	if (n) {
 		new = vd_mm_collect(vm, n);
 		if (!new)

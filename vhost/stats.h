@@ -9,9 +9,9 @@ struct seq_file;
 struct vd_stats;
 
 /*
- * One list gives the structure's fields and the names that users see. The
- * worker alone writes them, except for those of the windows, which are
- * written under the window lock; readers may be a moment behind.
+ * One list gives the structure's fields and the names that users see. They
+ * are written under the queue's mutex, those of invalidations under the window
+ * lock; readers may be a moment behind.
  */
 #define VD_STATS_LIST(X)						\
 	X(packets)		/* frames moved */			\

@@ -427,6 +427,13 @@ void vd_vq_place(struct vd_virtqueue *vq)
  */
 int vd_vq_windows(struct vd_virtqueue *vq)
 {
+	/* Split descriptors may lie anywhere: they are read in pieces. */
+	const u32 align[VD_PARTS] = {
+		[VD_PART_DESC] = vd_vq_has(vq, VIRTIO_F_RING_PACKED) ?
+				 VD_DESC_SIZE : 1,
+		[VD_PART_AVAIL] = VD_AVAIL_ALIGN,
+		[VD_PART_USED] = VD_USED_ALIGN,
+	};
 	struct vd_range range[VD_PARTS];
 	unsigned int i;
 
@@ -434,6 +441,7 @@ int vd_vq_windows(struct vd_virtqueue *vq)
 	for (i = 0; i < VD_PARTS; i++) {
 		range[i].uaddr = vq->part[i];
 		range[i].size = vd_vq_part_size(vq, i);
+		range[i].align = align[i];
 		range[i].writable = i == VD_PART_USED ||
 				    (i == VD_PART_DESC &&
 				     vd_vq_has(vq, VIRTIO_F_RING_PACKED));

@@ -98,6 +98,26 @@ static int vd_window_describe(struct vd_window *w, const struct vd_range *r)
 	return w->page && w->scratch ? 0 : -ENOMEM;
 }
 
+/*
+ * User memory, all of it, and by the name that the kernel calls it: past the
+ * end a span would wrap around, and with a tag in its upper bits (arm64, LAM)
+ * get_user_pages_fast() would find pages that no invalidation mentions so.
+ */
+static bool vd_user_plain(unsigned long uaddr, u32 size)
+{
+	return size <= TASK_SIZE_MAX && uaddr <= TASK_SIZE_MAX - size;
+}
+
+static bool vd_range_plain(const struct vd_range *r)
+{
+	u32 i;
+
+	for (i = 0; i < r->npieces; i++)
+		if (!vd_user_plain(r->piece[i].uaddr, r->piece[i].len))
+			return false;
+	return r->npieces || vd_user_plain(r->uaddr, r->size);
+}
+
 /* Is each page of a range one page of user memory? */
 static bool vd_range_by_page(const struct vd_range *r)
 {
@@ -108,6 +128,16 @@ static bool vd_range_by_page(const struct vd_range *r)
 		    offset_in_page(r->piece[i].uaddr))
 			return false;
 	return true;
+}
+
+/*
+ * May windows show it? An owner who gives us a vIOMMU's translations may say
+ * anything of where a ring lies, whatever was checked when it was told.
+ */
+static bool vd_range_fits(const struct vd_range *r)
+{
+	return IS_ALIGNED(r->uaddr, r->align) && vd_range_plain(r) &&
+	       vd_range_by_page(r);
 }
 
 /* The user pages between its first and its last. */
@@ -186,10 +216,11 @@ static int vd_winset_exchange(struct vd_winset *ws,
 /**
  * vd_winset_describe - say what is to be mapped from now on
  * @ws: the set
- * @range: its windows; they lie in user memory
+ * @range: its windows
  *
- * The pages are looked for when the windows are next wanted. If a range is in
- * pieces that no page of ours can show as one, the set is empty then.
+ * The pages are looked for when the windows are next wanted. If a range isn't
+ * in user memory, not aligned, or in pieces that no page of ours can show as
+ * one, the set is empty then.
  * Return: 0, or -ENOMEM and the set is described as it was.
  * Context: may sleep; the worker is kept out by the virtqueue's mutex.
  */
@@ -202,7 +233,7 @@ int vd_winset_describe(struct vd_winset *ws,
 	if (!ws->vm)
 		return 0;
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		if (!vd_range_by_page(&range[i])) {
+		if (!vd_range_fits(&range[i])) {
 			vd_winset_clear(ws);
 			return 0;
 		}
@@ -385,6 +416,9 @@ void vd_winset_map(struct vd_winset *ws)
 	enum vd_map_result result;
 
 	if (!ws->w[0].npages)
+		return;
+	/* What somebody else has at these addresses no callback of ours guards. */
+	if (WARN_ON_ONCE(current->mm != ws->vm->mn.mm))
 		return;
 	if (ws->mapped) {
 		ws->mapped = false;

@@ -99,10 +99,14 @@ struct vd_winset {
 	struct vd_counters *counters;
 };
 
-/* A range of user memory to be mapped; @npieces is 0 for a contiguous one. */
+/*
+ * A range of user memory to be mapped; @npieces is 0 for a contiguous one.
+ * @align is what the accessors rely on for words not to straddle pages.
+ */
 struct vd_range {
 	unsigned long uaddr;
 	u32 size;
+	u32 align;
 	bool writable;
 	const struct vd_piece *piece;
 	u32 npieces;

@@ -253,5 +253,6 @@ int main(int argc, char **argv)
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		one_kind(&kinds[i], offered);
 	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"));
+	iotlb_places();
 	return t_done();
 }

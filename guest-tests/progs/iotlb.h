@@ -102,6 +102,7 @@ void io_send(struct io *io, unsigned int frames);
 
 void iotlb_traffic(uint64_t features, const char *kind);
 void iotlb_messages(bool stock);
+void iotlb_places(void);
 void iotlb_log(uint64_t features, const char *kind);
 
 #endif /* GT_IOTLB_H */
