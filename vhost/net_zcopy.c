@@ -443,13 +443,17 @@ int vd_zcopy_wait(struct vd_net_queue *q)
  * vd_zcopy_settle - as vd_zcopy_wait(), and give the chains back
  * @q: the queue
  *
- * Return: 0 or -EINTR. Context: device mutex, by the owner; may sleep.
+ * Return: 0, -EINTR, or -EPERM: the ring is the owner's, who alone can write
+ * it. Context: device mutex; may sleep.
  */
 int vd_zcopy_settle(struct vd_net_queue *q)
 {
-	int err = vd_zcopy_wait(q);
+	int err;
 
-	if (!q->zcopy || err)
+	if (!q->zcopy)
+		return 0;
+	err = vd_dev_check_owner(q->vq.dev) ?: vd_zcopy_wait(q);
+	if (err)
 		return err;
 	mutex_lock(&q->vq.mutex);
 	vd_zcopy_reap(q);

@@ -327,6 +327,7 @@ static const struct {
 	{ "on", "backend", test_backend },
 	{ "on", "base", test_base },
 	{ "on", "features", test_features },
+	{ "on", "stranger", test_stranger },
 	{ "on", "swap", test_swap },
 	{ "on", "reset", test_reset },
 	{ "on", "close", test_close },

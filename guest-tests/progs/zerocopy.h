@@ -78,6 +78,8 @@ bool guest_open(struct guest *g, const char *node, const struct format *f,
 /* All but the node, which may be closed already. */
 void guest_forget(struct guest *g);
 void guest_close(struct guest *g);
+/* Bytes of its memory. */
+size_t guest_size(void);
 uint64_t guest_gpa(struct guest *g, const void *at);
 uint64_t guest_stat(struct guest *g, const char *name);
 /* Offers frames of @len bytes, the next numbers, and kicks. */
@@ -122,6 +124,7 @@ int call_end(struct call *c);
 void test_backend(const char *node, const struct format *f);
 void test_base(const char *node, const struct format *f);
 void test_features(const char *node, const struct format *f);
+void test_stranger(const char *node, const struct format *f);
 void test_swap(const char *node, const struct format *f);
 void test_reset(const char *node, const struct format *f);
 void test_close(const char *node, const struct format *f);

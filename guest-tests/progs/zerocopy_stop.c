@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <linux/vhost.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,6 +116,39 @@ void test_features(const char *node, const struct format *f)
 	guest_send(&g, 1, LONG);
 	guest_back(&g, HELD + 1);
 	CHECK_EQ(guest_stat(&g, "zerocopy"), HELD);
+	guest_close(&g);
+	t_end();
+}
+
+/* Nobody but the owner has the ring in his memory to write it. */
+void test_stranger(const char *node, const struct format *f)
+{
+	struct guest g;
+	uint8_t *copy;
+	pid_t child;
+	int status;
+
+	t_begin("%s: SET_FEATURES with IN_ORDER by another process is refused, and writes nothing",
+		f->name);
+	under_way(&g, node, f);
+	let_go(1, HELD);
+	keep_has(0);
+	child = fork();
+	MUST(child >= 0, "fork");
+	if (!child) {
+		copy = malloc(guest_size());
+		memcpy(copy, g.memory, guest_size());
+		/* 1 and 2 are for the parent to tell apart. */
+		if (in_order(&g) != -EPERM)
+			_exit(1);
+		_exit(memcmp(copy, g.memory, guest_size()) ? 2 : 0);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(WEXITSTATUS(status), 0);
+	guest_back(&g, HELD);
+	guest_send(&g, 1, LONG);
+	keep_has(1);
+	guest_rests(&g, HELD);
 	guest_close(&g);
 	t_end();
 }
