@@ -261,6 +261,11 @@ EXPORT_SYMBOL_GPL(vd_vq_flush);
  */
 int vd_vq_no_notify(struct vd_virtqueue *vq)
 {
+	struct vd_ring *r = &vq->ring;
+
+	/* Most visits have nothing to write for it, and need no window. */
+	if (r->packed ? vd_packed_quiet(r) : vd_split_quiet(r))
+		return 0;
 	return vd_vq_call_writer(vq, no_notify);
 }
 EXPORT_SYMBOL_GPL(vd_vq_no_notify);

@@ -59,6 +59,17 @@ vd_packed_need_signal(struct vd_ring *r, const struct vd_mem_ops *ops,
 }
 
 /**
+ * vd_packed_quiet - does the driver know that it need not kick?
+ * @r: the ring
+ *
+ * Return: true if so. Section 2.8.10.
+ */
+static __always_inline bool vd_packed_quiet(const struct vd_ring *r)
+{
+	return r->used_flags == VD_EVENT_DISABLE;
+}
+
+/**
  * vd_packed_no_notify - tell the driver that it need not kick
  * @r: the ring
  * @ops: accessors, constant
@@ -70,7 +81,7 @@ static __always_inline int
 vd_packed_no_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 		    const void *mem)
 {
-	if (r->used_flags == VD_EVENT_DISABLE)
+	if (vd_packed_quiet(r))
 		return 0;
 	if (ops->write16(mem, VD_PART_USED, VD_PACKED_FLAGS,
 			 vd_ring16(r, VD_EVENT_DISABLE)))

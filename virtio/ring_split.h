@@ -339,12 +339,25 @@ vd_split_need_signal(struct vd_ring *r, const struct vd_mem_ops *ops,
 }
 
 /**
+ * vd_split_quiet - does the driver know that it need not kick?
+ * @r: the ring
+ *
+ * With event indices nothing has to be written: a stale avail_event does it.
+ * Return: true if so. Section 2.7.10.
+ */
+static __always_inline bool vd_split_quiet(struct vd_ring *r)
+{
+	if (r->event_idx)
+		r->used_flags |= VD_USED_F_NO_NOTIFY;
+	return r->used_flags & VD_USED_F_NO_NOTIFY;
+}
+
+/**
  * vd_split_no_notify - tell the driver that it need not kick
  * @r: the ring
  * @ops: accessors, constant
  * @mem: for @ops
  *
- * With event indices nothing is written: a stale avail_event does it.
  * Return: 0 or -VD_FAULT. Section 2.7.10.
  */
 static __always_inline int
@@ -353,11 +366,11 @@ vd_split_no_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 {
 	u16 flags = r->used_flags | VD_USED_F_NO_NOTIFY;
 
-	if (r->used_flags == flags)
+	if (vd_split_quiet(r))
 		return 0;
 	/* Remembered once written: after a fault the caller tries again. */
-	if (!r->event_idx && ops->write16(mem, VD_PART_USED, VD_SPLIT_FLAGS,
-					  vd_ring16(r, flags)))
+	if (ops->write16(mem, VD_PART_USED, VD_SPLIT_FLAGS,
+			 vd_ring16(r, flags)))
 		return -VD_FAULT;
 	r->used_flags = flags;
 	return 0;
