@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Guest memory: from guest-physical to user addresses, and indirect tables. */
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/uaccess.h>
 
 #include "../virtio/ring_desc.h"
@@ -88,6 +89,8 @@ int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c)
 	int err;
 
 	vq->giova.missed = false;
+	/* A driver's tables may be as long, and as many, as it likes. */
+	cond_resched();
 	err = vd_chain_expand(&vq->ring, c, vq->burst->seg, vq->xseg, &io);
 	return unlikely(err && vq->giova.missed) ? -VD_MISS : err;
 }

@@ -42,6 +42,8 @@ enum {
  * @niov: user-memory segments of the current frame
  * @room: bytes in them
  * @log: what is written is logged
+ * @gone: the current frame was taken off the socket, and lost
+ * @vain: chains taken for frames that no buffer fits
  * @msg: for the socket; all but what changes with each frame is set once
  */
 struct vd_rx {
@@ -54,6 +56,8 @@ struct vd_rx {
 	u32 niov;
 	u64 room;
 	bool log;
+	bool gone;
+	u32 vain;
 	struct msghdr msg;
 };
 
@@ -295,8 +299,10 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 	struct vd_virtqueue *vq = &rx->q->vq;
 	int err;
 
+	rx->gone = false;
 	err = vd_rx_reserve(rx, len);
 	if (unlikely(err)) {
+		rx->vain += rx->taken;
 		vd_rx_untake(rx);
 		if (err != -VD_RX_TOO_LONG)
 			return err;
@@ -313,6 +319,7 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 		/* The frame is gone: another reader had it, or a fault. */
 		vd_rx_untake(rx);
 		vd_stat_inc(&vq->counters, dropped);
+		rx->gone = true;
 		return err == -EFAULT ? -VD_BAD_BUFFER : 0;
 	}
 	vd_stat_inc(&vq->counters, packets);
@@ -322,7 +329,9 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 
 /*
  * A frame could not be moved. Returns true to try it again at once; else the
- * queue waits for a kick.
+ * queue waits for a kick. Where the frame is lost anyhow the next may fare
+ * better, without one: a driver whose buffers are all offered has no reason to
+ * kick.
  */
 static bool vd_rx_stopped(struct vd_rx *rx, int err)
 {
@@ -346,6 +355,8 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	if (err == -VD_MISS)
 		return false;
 	vd_vq_error(vq, err);
+	if (rx->gone)
+		vd_net_poll(rx->q);
 	return false;
 }
 
@@ -377,7 +388,7 @@ static void vd_rx_loop(struct vd_rx *rx)
 		packets++;
 		if (vq->nused >= VD_BURST && vd_vq_flush(vq))
 			break;
-	} while (!vd_net_exceeds(q, packets, bytes));
+	} while (!vd_net_exceeds(q, packets + rx->vain, bytes));
 	/* What was popped ahead and not needed goes back. */
 	vd_vq_rewind_burst(vq, rx->next);
 	vq->burst->count = 0;

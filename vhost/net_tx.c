@@ -315,6 +315,9 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		*bytes += f->len;
 		ret = 0;
 		i++;
+		/* Others wait: a burst of the largest frames is many turns. */
+		if (unlikely(*bytes >= VD_NET_WEIGHT_BYTES))
+			break;
 	}
 	vd_tx_send_batch(q, sock);
 	*result = ret;

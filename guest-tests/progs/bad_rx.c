@@ -213,10 +213,8 @@ static void rx_read_only(struct bad *b, int prot)
 	expect_rest(b);
 	CHECK_EQ(ring_used_idx(q), 0);
 	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
-	ring_kick(q);
-	sleep_ms(20);
-	if (ring_used_idx(q) == 0)
-		feed(r, f, RIG_FRAME);
+	/* That frame is lost; the next comes, though the driver had no reason to kick. */
+	feed(r, f, RIG_FRAME);
 	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
 	landed(r, at, RIG_FRAME, 1);
 	t_end();
