@@ -13,6 +13,7 @@
 #include <net/sock.h>
 
 #include "compat/compat.h"
+#include "compat/stock.h"
 #include "net.h"
 #include "uapi/vhost_new.h"
 
@@ -24,6 +25,11 @@ static bool takeover;
 module_param(takeover, bool, 0444);
 MODULE_PARM_DESC(takeover,
 		 "Serve /dev/vhost-net in place of the kernel's vhost_net (default 0)");
+
+static bool stock_features;
+module_param(stock_features, bool, 0444);
+MODULE_PARM_DESC(stock_features,
+		 "Offer what this kernel's own vhost_net offers and no more, for guests that may migrate to it (default 0)");
 
 static void vd_net_free(struct vd_net *n)
 {
@@ -263,9 +269,15 @@ static long vd_net_get_base(struct vd_net *n, void __user *arg)
 	return ret;
 }
 
-static const u64 vd_net_offered[] = { VD_NET_FEATURES, VD_FEATURES_TUNNEL };
+/* Words of features that there are. */
+#define VD_NET_WORDS	2
 
-#define VD_NET_WORDS	ARRAY_SIZE(vd_net_offered)
+static u64 vd_net_offered(unsigned int word)
+{
+	if (word)
+		return VD_FEATURES_TUNNEL;
+	return VD_NET_FEATURES & ~(stock_features ? VD_BEYOND_STOCK : 0);
+}
 
 /* Device mutex. All words, of which the first is the device's affair. */
 static long vd_net_accept(struct vd_net *n, const u64 *features)
@@ -275,7 +287,7 @@ static long vd_net_accept(struct vd_net *n, const u64 *features)
 	long ret = 0;
 
 	for (i = 0; i < VD_NET_WORDS; i++)
-		if (features[i] & ~vd_net_offered[i])
+		if (features[i] & ~vd_net_offered(i))
 			return -EOPNOTSUPP;
 	/* What is under way comes back in any order: not if that matters. */
 	if ((features[0] ^ tx->vq.features) & BIT_ULL(VIRTIO_F_IN_ORDER))
@@ -304,12 +316,15 @@ static long vd_net_set_features(struct vd_net *n, void __user *arg)
 /* As many words as there is room for; those we know nothing of are 0. */
 static long vd_net_get_array(struct vhost_features_array __user *arg)
 {
+	const u64 offered[VD_NET_WORDS] = {
+		vd_net_offered(0), vd_net_offered(1),
+	};
 	u64 count, known;
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
 	known = min_t(u64, count, VD_NET_WORDS);
-	if (copy_to_user(&arg->features[0], vd_net_offered,
+	if (copy_to_user(&arg->features[0], offered,
 			 known * sizeof(u64)))
 		return -EFAULT;
 	return clear_user(&arg->features[known],
@@ -375,7 +390,7 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 	case VHOST_NET_SET_BACKEND:
 		return vd_net_set_backend(n, arg);
 	case VHOST_GET_FEATURES:
-		return vd_net_put_u64(arg, VD_NET_FEATURES);
+		return vd_net_put_u64(arg, vd_net_offered(0));
 	case VHOST_SET_FEATURES:
 		return vd_net_set_features(n, arg);
 	case VHOST_GET_FEATURES_ARRAY:

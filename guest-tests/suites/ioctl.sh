@@ -100,6 +100,17 @@ wrong_sockets() {
 	done
 }
 
+load_net() {
+	modprobe -a tun tap vhost_iotlb && insmod /vd/vhost_direct.ko && insmod /vd/vhost_direct_net.ko "$@"
+}
+
+same_features() {
+	for node_name in stock masked; do
+		grep -E "^(features offered|VHOST_SET_FEATURES), bit" /tmp/ioctl-$node_name >/tmp/offered-$node_name
+	done
+	[ "$(wc -l </tmp/offered-stock)" -gt 100 ] && diff /tmp/offered-stock /tmp/offered-masked
+}
+
 # Without an argument it says how it is used, and ends with 2.
 "$progs/32/ioctl" 2>/dev/null
 [ $? -ne 2 ] || bits32=yes
@@ -128,6 +139,10 @@ for metadata in direct user; do
 	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
 done
+check "stock_features=1: the modules load" load_net stock_features=1
+check "stock_features=1: ours answers every call" answers masked $node ioctl
+check "stock_features=1: what is offered, and what is accepted, is what stock's node says" same_features
+check "stock_features=1: they unload" unload_ours
 mkdir -p /results/ioctl && cp /tmp/ioctl-* /results/ioctl/
 ip link del vd-dummy
 ktap_done
