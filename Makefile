@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 J ?= $(shell nproc)
 SANITIZERS ?= lockdep kasan kcsan
 KERNEL ?= 6.1
-KERNELS ?= 6.1 6.12 7.2
+KERNELS ?= 6.1 6.12 7.2 7.3
 
 .PHONY: all modules clean install install-dkms install-tools uninstall sign deb programs \
 	bench bench-mm bench-ring test test-kernels test-sanitize features fuzz fuzz-ci check \
@@ -154,7 +154,7 @@ help:
 #: make test        all tests, user space and virtual machines
 #:                  (TESTS="--list", TESTS="--only 'nested*'", KERNEL=6.12)
 #: make test-kernels
-#:                  the same on each kernel (KERNELS="6.1 6.12 7.2")
+#:                  the same on each kernel (KERNELS="6.1 6.12 7.2 7.3")
 #: make test-sanitize
 #:                  the suites on sanitizer kernels, built on first use
 #:                  (SANITIZERS="lockdep kasan kcsan")

@@ -19,6 +19,7 @@
 #include <net/xdp.h>
 
 #include "compat/compat.h"
+#include "compat/tun_wake.h"
 #include "net.h"
 
 /* Where num_buffers stands in the header of a frame. Section 5.1.6. */
@@ -107,8 +108,8 @@ static int vd_rx_peek(struct vd_net_queue *q, struct socket *sock)
 		return vd_rx_peek_sock(sock->sk);
 	if (q->rx_head == q->rx_tail) {
 		q->rx_head = 0;
-		q->rx_tail = ptr_ring_consume_batched(q->rx_ring, q->rx_batch,
-						      VD_BURST);
+		q->rx_tail = vd_tun_consume(sock->file, q->rx_ring,
+					    q->rx_batch, VD_BURST);
 		if (!q->rx_tail)
 			return 0;
 	}

@@ -73,9 +73,9 @@ int tap_peer(int ifindex)
 	return fd;
 }
 
-void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf)
+static void tap_make(struct tap *t, unsigned int hdr_len, int sndbuf, int flags)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | flags };
 	int len = hdr_len;
 
 	if (hdr_len)
@@ -89,6 +89,17 @@ void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf)
 	MUST(!ioctl(t->fd, TUNSETSNDBUF, &sndbuf), "TUNSETSNDBUF");
 	tap_up(t, &ifr);
 	t->peer = -1;
+}
+
+void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf)
+{
+	tap_make(t, hdr_len, sndbuf, 0);
+}
+
+void tap_open_with(struct tap *t, unsigned int hdr_len, int flags)
+{
+	tap_make(t, hdr_len, INT_MAX, flags);
+	t->peer = tap_peer(t->ifindex);
 }
 
 void tap_open(struct tap *t, unsigned int hdr_len, bool batch)

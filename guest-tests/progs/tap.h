@@ -21,6 +21,8 @@ struct tap {
 void tap_open(struct tap *t, unsigned int hdr_len, bool batch);
 /* Without the packet socket, for which frames would be copied; INT_MAX: no limit. */
 void tap_open_alone(struct tap *t, unsigned int hdr_len, int sndbuf);
+/* With more of TUNSETIFF's flags; batched. */
+void tap_open_with(struct tap *t, unsigned int hdr_len, int flags);
 void tap_close(struct tap *t);
 /* A tun or tap queue with nothing done to it but TUNSETIFF with @flags. */
 int tap_bare(int flags);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Back ends beside the tap: frames both ways, contents checked, through macvtap, ipvtap and a
 # packet socket, each on one end of a cable (veth) whose other end is the network. And
-# segmentation of UDP tunnels, where the kernel's tun can do it. The same
+# segmentation of UDP tunnels, and taps that hold their senders back, where the kernel's tun can. The same
 # on stock's node shows that the test is a fair one. Which files are refused: suite ioctl.
 # vm: timeout=180
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
@@ -43,6 +43,7 @@ all_kinds() {
 	done
 	relay "$1: " backends "$2" "packet socket" vd-a vd-b
 	relay "$1: " tunnel "$2"
+	relay "$1: " backpressure "$2"
 }
 
 [ -x "$progs/backends" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"

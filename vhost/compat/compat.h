@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Differences between the kernels we build against: 6.1, 6.12 and 7.2.
+ * Differences between the kernels we build against: 6.1, 6.12, 7.2, 7.3.
  *
  * The rest of the code reads as if written for the newest. Version tests
  * stand here and in the files beside this one, and nowhere else.

@@ -31,12 +31,12 @@ def _suites(t):
     t.equal("a suite that a sanitizer kernel can't run",
             suites.parse("x", '# vm: no-sanitizer="too slow"').no_sanitizer, "too slow")
     only = "# vm: smp=2\n# vm 7.2: smp=1 timeout=9"
-    t.equal("a line for one kernel", [(suites.parse("x", only, version).vm["smp"],
-                                       suites.parse("x", only, version).limit)
-                                      for version in ("6.1", "7.2")], [(2, 120), (1, 9)])
-    t.equal("an image by its kernel", [image.named("6.1"), image.named("bookworm"),
-                                       image.named("7.2")],
-            ["bookworm", "bookworm", "trixie-backports"])
+    t.equal("a line for a kernel and later ones", [(suites.parse("x", only, version).vm["smp"],
+                                                    suites.parse("x", only, version).limit)
+                                                   for version in ("", "6.1", "6.12", "7.2", "7.10")],
+            [(2, 120), (2, 120), (2, 120), (1, 9), (1, 9)])
+    t.equal("an image by its kernel", [image.named(name) for name in ("6.1", "bookworm", "7.2", "7.3")],
+            ["bookworm", "bookworm", "trixie-backports", "trixie-backports-7.3"])
     t.raises("an unknown kernel is refused", LabError, lambda: image.named("5.10"))
     t.raises("an unknown word is refused", LabError, lambda: suites.parse("x", "# vm: memory=6G"))
     t.raises("a bad number is refused", LabError, lambda: suites.parse("x", "# vm: smp=two"))

@@ -5,13 +5,14 @@ A suite is an executable in guest-tests/suites that prints KTAP. Near its top it
   # vm: mem=6G disk=1G numa=2 timeout=300 append="numa=fake=2" own-boot
   # vm: full-timeout=3600 (instead, with VD_FULL=1)
   # vm: no-sanitizer="why it can't run on a sanitizer kernel"
-  # vm 7.2: smp=1  (on that kernel only)
+  # vm 7.2: smp=1  (on that kernel, and on later ones)
   # allow-log: REGEX  # reason
 """
 
 import dataclasses
 import glob
 import os
+import re
 import shlex
 
 from . import qemu
@@ -61,12 +62,22 @@ def _declare(suite, word):
                          "timeout= full-timeout= own-boot no-sanitizer=)")
 
 
+def _number(version):
+    return tuple(int(part) for part in version.split("."))
+
+
+def _counts(line, version):
+    """Is it a "# vm" line that holds on the kernel VERSION?"""
+    since = re.match(r"# vm( \d+\.\d+)?:", line)
+    return since and (not since[1] or version and _number(version) >= _number(since[1]))
+
+
 def parse(name, text, version=""):
     """The Suite that a file's first lines declare for the kernel VERSION."""
-    suite, mine = Suite(name), f"# vm {version}:"
+    suite = Suite(name)
     for number, line in enumerate(text.splitlines()[:_HEADER_LINES], 1):
         try:
-            if line.startswith(("# vm:", mine)):
+            if _counts(line, version):
                 for word in shlex.split(line.partition(":")[2]):
                     _declare(suite, word)
             elif line.startswith("# allow-log:"):
