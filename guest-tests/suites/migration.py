@@ -16,8 +16,8 @@ is a guest that goes the whole route (9 moves) twice, then the one with packed r
 runs of split:1, or whatever fits, are the long run in pieces, but for a guest's long life.
 """
 # vm: timeout=420 full-timeout=3000 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
 
 import os
 import sys

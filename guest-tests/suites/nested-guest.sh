@@ -3,8 +3,9 @@
 # A guest VM of Debian's unmodified QEMU on /dev/vhost-net: stock's module first, to know
 # that the guest works, then this project's in its place.
 # vm: timeout=420 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1 timeout=480
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
+# vm 7.2: timeout=480
 # shellcheck disable=SC2317 # the functions are called through check
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

@@ -7,8 +7,9 @@ QEMU for translations, is told them, and loses them again, under traffic whose c
 checked.
 """
 # vm: timeout=420 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1 timeout=600
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
+# vm 7.2: timeout=600
 
 import os
 import sys

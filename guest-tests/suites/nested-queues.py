@@ -6,8 +6,9 @@ Each queue has to carry traffic; then the guest changes their number (ethtool -L
 its kernel can, their size (ethtool -G, which resets queue after queue) under traffic.
 """
 # vm: timeout=300 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1 timeout=480
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
+# vm 7.2: timeout=480
 
 import os
 import sys

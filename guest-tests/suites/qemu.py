@@ -7,8 +7,9 @@ the module's limit of memory slots, card and netdev unplugged and plugged again;
 that migrates from Debian's QEMU to the patched one and back, under traffic.
 """
 # vm: timeout=300 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1 timeout=600
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
+# vm 7.2: timeout=600
 
 import os
 import re

@@ -5,8 +5,9 @@ as round trips, on stock's back end and on ours. Nothing is lost but where a que
 counted; nothing comes twice, out of order or changed.
 """
 # vm: timeout=480 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
-# There TCG may run a stale breakpoint on one processor while another patches kvm's static keys.
-# vm 7.2: smp=1 timeout=480
+# One processor that ticks all the time: docs/maintainers.md, "Nested guests".
+# vm: smp=1 append="nohz=off highres=off"
+# vm 7.2: timeout=480
 
 import json
 import os

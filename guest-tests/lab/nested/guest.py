@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import glob
 import os
-import re
 import socket
 import subprocess
 import tempfile
@@ -18,6 +17,7 @@ import time
 from vdlab.paths import LabError
 from vdlab.qmp import Qmp
 from . import backend as backends
+from . import doing
 
 PROGRAM = "qemu-system-x86_64"
 KERNEL, INITRD = "/share/image/vmlinux", "/share/image/guest.cpio"
@@ -80,10 +80,10 @@ def notify():
 
     Suspected: TCG leaves the type of the last event in EXITINTINFO and takes only its valid bit
     away; a KVM of Linux 7 asks for the type alone, takes a write to a device's memory for one that
-    delivers an event, and stops the guest ("internal error, suberror 3"). KVM of 6.1 has been seen
-    (once in some twenty guests, on a busy machine more often) to leave a guest in an endless page
-    fault at an instruction of a module, or to reset it; why isn't known. With ports, whose exits no
-    instruction has to be emulated for, the first doesn't happen; the other is too rare to say.
+    delivers an event, and stops the guest ("internal error, suberror 3"). With ports, whose exits no
+    instruction has to be emulated for, that doesn't happen. KVM of 6.1 has been seen to leave a guest
+    in an endless page fault at an instruction of a module, or to reset it, once in some twenty on a
+    busy machine: QEMU loses interrupts of such a host (docs/maintainers.md), which may be why.
     """
     return ",modern-pio-notify=on" if _emulated() else ""
 
@@ -231,17 +231,7 @@ class Guest:
         raise GuestError(f"guest: QEMU closed the control port: {what}{self._end()}{self._last_words()}")
 
     def _doing(self):
-        """What a guest that says nothing does: its state, and where its processor is, three times."""
-        found = []
-        try:
-            found.append(str(self.qmp.command("query-status")["status"]))
-            for _ in range(3):
-                text = self.qmp.command("human-monitor-command", **{"command-line": "info registers"})
-                found.append(" ".join(re.findall(r"(?:RIP|RFL|HLT|CR2|CR3)=\S+", text)))
-                time.sleep(0.5)
-        except (OSError, ValueError, LabError) as error:
-            found.append(str(error))
-        return "".join(f"\n  guest: {line}" for line in found)
+        return "".join(f"\n  guest: {line}" for line in doing.doing(self.qmp, self.pid))
 
     def _end(self):
         """How QEMU ended, and why: a guest that resets itself ends it, too."""

@@ -56,8 +56,9 @@ def _write(path, text, mode=0o644):
 class Run:
     """The state of one run while it lasts."""
 
-    def __init__(self, options, command, on_out=None, on_err=None):
+    def __init__(self, options, command, on_out=None, on_err=None, overdue=None):
         self._options, self._command = options, command
+        self._overdue = overdue or (lambda: "")
         self._sinks = {"out": on_out or self._to(sys.stdout), "err": on_err or self._to(sys.stderr)}
         self._verdict, self._verdict_text = threading.Event(), ""
         self._last = {"out": b"", "err": b""}
@@ -165,9 +166,9 @@ class Run:
                 if not self._verdict.wait(1):
                     self.result.reason = self._why_ended()
                 return
-            if time.monotonic() > end:
-                self.result.reason = (f"timeout after {limit:.0f} s\n"
-                                      + self._last_words())
+            late = f"after {limit:.0f} s" if time.monotonic() > end else self._overdue()
+            if late:
+                self.result.reason = f"timeout {late}\n" + self._last_words()
                 return
             self._verdict.wait(0.2)
 
@@ -248,12 +249,13 @@ def _terminate(signum, frame):
     raise KeyboardInterrupt
 
 
-def run_vm(options, command, on_out=None, on_err=None):
+def run_vm(options, command, on_out=None, on_err=None, overdue=None):
     """Boot a VM, run COMMAND (a list of words) in it, return the Result.
 
     ON_OUT, ON_ERR take the command's output as bytes while it comes; default: our own.
+    OVERDUE, if given, is asked again and again; what it answers, if anything, ends the VM.
     """
     if threading.current_thread() is threading.main_thread():
         # A plain kill must not leave a VM behind either.
         signal.signal(signal.SIGTERM, _terminate)
-    return Run(options, command, on_out, on_err).go()
+    return Run(options, command, on_out, on_err, overdue).go()

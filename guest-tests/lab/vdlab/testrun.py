@@ -14,6 +14,10 @@ sys.path.insert(0, LAB)
 from ktap import Stream  # noqa: E402
 
 
+# Seconds after its limit when a suite's VM is given up: the limit is the VM's own to keep.
+_GRACE = 60
+
+
 class Boot:
     """One boot that runs several suites: cuts its output at the marks."""
 
@@ -48,6 +52,14 @@ class Boot:
         for line in lines:
             self._line(line.decode(errors="replace"))
 
+    def _overdue(self):
+        """A VM that stands still keeps no limit: ends it, for those that are to come."""
+        for suite in self._group:
+            limit = suite.limit * (sanitizer.SLOW if self._kernel else 1) + _GRACE
+            if suite.name == self._current and time.monotonic() - self._began > limit:
+                return f"after {limit:.0f} s of {suite.name}: the VM doesn't keep its limit"
+        return ""
+
     def _logs(self, result):
         parts = suites.split_log(result.kernel_log())
         begun = [suite for suite in self._group if suite.name in parts]
@@ -75,7 +87,7 @@ class Boot:
         slow = sanitizer.SLOW if self._kernel else 1
         command += [f"{suite.name}:{suite.limit * slow}" for suite in self._group]
         result = run.run_vm(suites.options(self._group, image, self._kernel), command,
-                            on_out=self._feed)
+                            on_out=self._feed, overdue=self._overdue)
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
             self.ended[self._current] = 0
