@@ -33,6 +33,25 @@ static void drain(struct io *io)
 		;
 }
 
+/*
+ * Answers until nothing more is asked for. From 7.3 on stock's queue has one
+ * question at a time, and an answer counts once the question was read.
+ */
+static void settle(struct io *io)
+{
+	struct vhost_iotlb_msg m;
+	unsigned int quiet;
+
+	for (quiet = 0; quiet < 5; quiet++) {
+		while (!io_read(io, &m)) {
+			CHECK_EQ(io_answer(io, m.iova / PAGE * PAGE), 0);
+			quiet = 0;
+		}
+		io_rest(io);
+		sleep_ms(2);
+	}
+}
+
 /* What a miss doesn't set is 0: it was once what the kernel had there before. */
 static void padding(bool v2)
 {
@@ -47,7 +66,6 @@ static void padding(bool v2)
 		v2 ? 2 : 1);
 	io_open(&io, F_V1 | F_MRG, v2);
 	io_rest(&io);
-	drain(&io);
 	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
 	vq_kick(&io.q[Q_TX]);
 	for (i = 0; i < 500 && len < 0; i++) {
@@ -75,10 +93,10 @@ static void waiting(void)
 
 	t_begin("a queue waits for a translation, and goes on without a kick");
 	io_open(&io, F_V1 | F_MRG, true);
-	io_tell_ring(&io, Q_RX);
-	io_tell_ring(&io, Q_TX);
-	io_rest(&io);
-	drain(&io);
+	/* With what the ring needs, not the buffer. */
+	vq_kick(&io.q[Q_RX]);
+	vq_kick(&io.q[Q_TX]);
+	settle(&io);
 	memset(io.view + AT_TX, 0, HDR);
 	frame_make(io.view + AT_TX + HDR, 300, 7);
 	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
@@ -187,6 +205,7 @@ static void hostile(bool stock)
 	struct io io;
 	unsigned int i;
 	char byte[3] = { 1 };
+	int ret;
 
 	t_begin("messages that lie are refused, and hurt nobody");
 	io_open(&io, F_V1 | F_MRG, true);
@@ -203,8 +222,9 @@ static void hostile(bool stock)
 	io_send(&io, 4);
 	if (!stock)	/* takes the empty range for something else */
 		CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0x900000, 0, 0, 0), -EFAULT);
-	/* All of it, which can't be said otherwise. */
-	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, 0, 0, 0, 0), 0);
+	/* All of it, which can't be said otherwise; stock refuses it from 7.3 on. */
+	ret = io_message(&io, VHOST_IOTLB_INVALIDATE, 0, 0, 0, 0);
+	CHECK(!ret || (stock && ret == -EFAULT));
 	io_receive(&io, 4);
 	io_send(&io, 4);
 	io_close(&io);

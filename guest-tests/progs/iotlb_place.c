@@ -13,7 +13,7 @@
 #include "iotlb.h"
 
 #define FEATURES	(F_V1 | F_MRG)
-#define PLACES		300
+#define PLACES		1000u
 /* Of a GIOVA that the others don't use. */
 #define AT_ODD		0x100000ul
 /* The used ring's first element is then the last byte of a page and three of the next. */
@@ -183,7 +183,8 @@ static void move(void *from, void *to)
 
 static void odd_pages(struct odd *o)
 {
-	unsigned int i;
+	static uint64_t frame[PLACES];
+	unsigned int i, j, n;
 
 	o->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	o->pool = mmap(NULL, PLACES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -193,18 +194,18 @@ static void odd_pages(struct odd *o)
 	madvise(o->pool, PLACES * PAGE, MADV_NOHUGEPAGE);
 	memset(o->pool, 1, PLACES * PAGE);
 	memset(o->pool, 0, PLACES * PAGE);
-	for (i = 0; i < PLACES - ODD_PAGES - 1; i++) {
-		uint8_t *p = o->pool + i * PAGE;
-
-		o->next = p + PAGE;
-		if (pfn(o->pagemap, o->next) != pfn(o->pagemap, p) + 1)
-			continue;
-		move(p, o->at);
-		move(p + 2 * PAGE, o->at + PAGE);
-		move(p + 3 * PAGE, o->at + 2 * PAGE);
-		return;
-	}
-	t_die("no two pages of %u are neighbours in memory", PLACES);
+	for (i = 0; i < PLACES; i++)
+		frame[i] = pfn(o->pagemap, o->pool + i * PAGE);
+	for (i = 0; i < PLACES * PLACES; i++)
+		if (frame[i / PLACES] + 1 == frame[i % PLACES])
+			break;
+	if (i == PLACES * PLACES)
+		t_die("no two pages of %u are neighbours in memory", PLACES);
+	o->next = o->pool + i % PLACES * PAGE;
+	move(o->pool + i / PLACES * PAGE, o->at);
+	for (n = 1, j = 0; n < ODD_PAGES; j++)
+		if (j != i / PLACES && j != i % PLACES)
+			move(o->pool + j * PAGE, o->at + n++ * PAGE);
 }
 
 static void odd_free(struct odd *o)

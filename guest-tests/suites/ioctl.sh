@@ -106,7 +106,7 @@ load_net() {
 
 same_features() {
 	for node_name in stock masked; do
-		grep -E "^(features offered|VHOST_SET_FEATURES), bit" /tmp/ioctl-$node_name >/tmp/offered-$node_name
+		grep -E "^(features offered|VHOST_SET_FEATURES), bit" "/tmp/ioctl-$node_name" >"/tmp/offered-$node_name"
 	done
 	[ "$(wc -l </tmp/offered-stock)" -gt 100 ] && diff /tmp/offered-stock /tmp/offered-masked
 }
