@@ -8,7 +8,8 @@ four megabytes of them unread, in the pages into which the back end wrote them: 
 after their page was copied reach the new place by the dirty log alone. At some of the switches the
 guest is held and all of its memory compared from outside.
 
-With VD_FULL=1 36 moves of one guest and 4 of one with packed rings. Or some of that, by hand:
+With VD_FULL=1 36 moves of one guest, 4 of one with packed rings, and both ways of one that started on
+ours with stock's features. Or some of that, by hand:
 
   guest-tests/lab/vm run --timeout 900 -- guest-tests/suites/migration.py split:2 packed
 
@@ -57,10 +58,10 @@ def travel(t, journey, route):
         print(f"# {time.monotonic() - began:.0f} s", flush=True)
 
 
-def journey_of(t, name, first, route, device=""):
+def journey_of(t, name, first, route, device="", net=()):
     """A guest on its way along ROUTE."""
     try:
-        with Journey(first, device=device) as journey:
+        with Journey(first, device=device, net=net) as journey:
             print(f"# {name}: booted in {journey.guest.boot_seconds:.1f} s", flush=True)
             journey.under_way()
             travel(t, journey, route)
@@ -71,8 +72,10 @@ def journey_of(t, name, first, route, device=""):
         t.check(f"{name}: no error", False, error)
 
 
-# name: (where it starts, its route, of the card)
-KINDS = {"split": ("stock", ROUTE, ""), "packed": ("direct", PACKED, ",packed=on")}
+# name: (where it starts, its route, of the card, of our net back end). A guest that started on
+# ours has accepted all that we offer: stock's module takes it over if that was no more than its own.
+KINDS = {"split": ("stock", ROUTE, "", ()), "packed": ("direct", PACKED, ",packed=on", ()),
+         "back": ("direct", (("stock", ""), ("direct", "")), "", ("stock_features=1",))}
 
 
 def wanted(words):
@@ -95,10 +98,11 @@ def main():
             return
         if not FULL:
             journey_of(t, "split", "stock", ROUTE[:5])
+            journey_of(t, "back", *KINDS["back"])
             return
-        for name, times in pieces or (("split", 4), ("packed", 1)):
-            first, route, device = KINDS[name]
-            journey_of(t, name, first, route * times, device)
+        for name, times in pieces or (("split", 4), ("packed", 1), ("back", 1)):
+            first, route, *more = KINDS[name]
+            journey_of(t, name, first, route * times, *more)
 
 
 if __name__ == "__main__":

@@ -75,15 +75,15 @@ def _appears(node, backend):
     raise BackendError(f"{backend} is loaded but {node} did not appear")
 
 
-def load_beside(*parameters):
+def load_beside(*parameters, net=()):
     """Load stock's module and this project's, each with the node of its own.
 
-    PARAMETERS are of this project's core.
+    PARAMETERS are of this project's core, NET of its net back end.
     """
     unload_all()
     for module, _ in (*BACKENDS["stock"][1], *BACKENDS["direct"][1]):
         if module.startswith("/"):
-            _insert(module, parameters if _name(module) == "vhost_direct" else [])
+            _insert(module, parameters if _name(module) == "vhost_direct" else net)
         else:
             _run("modprobe", module)
     for backend in ("stock", "direct"):

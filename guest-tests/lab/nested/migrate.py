@@ -32,10 +32,13 @@ def _counter(tap, name):
 class Journey:
     """The guest, where it is, and the traffic."""
 
-    def __init__(self, backend, folder="/results", rate=250, device="", programs=()):
-        """PROGRAMS: the QEMU of each stay, in order, for those that aren't Debian's."""
+    def __init__(self, backend, folder="/results", rate=250, device="", programs=(), net=()):
+        """PROGRAMS: the QEMU of each stay, in order, for those that aren't Debian's.
+
+        NET: parameters of this project's net back end.
+        """
         self._folder, self._rate, self._device = folder, rate, device
-        self._programs = programs
+        self._programs, self._net = programs, net
         self._hops, self.traffic, self._initrd = 0, None, "/tmp/carry.cpio"
         self.guest = self._coming = None
         self.first = backend
@@ -43,7 +46,7 @@ class Journey:
 
     def __enter__(self):
         try:
-            backends.load_beside()
+            backends.load_beside(net=self._net)
             for tap in TAPS:
                 make_tap(tap, mtu=_MTU)
             carry.initrd(self._initrd)
