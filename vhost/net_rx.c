@@ -44,6 +44,7 @@ enum {
  * @room: bytes in them
  * @log: what is written is logged
  * @gone: the current frame was taken off the socket, and lost
+ * @owed: the ring couldn't be written amid the visit
  * @vain: chains taken for frames that no buffer fits
  * @msg: for the socket; all but what changes with each frame is set once
  */
@@ -58,6 +59,7 @@ struct vd_rx {
 	u64 room;
 	bool log;
 	bool gone;
+	bool owed;
 	u32 vain;
 	struct msghdr msg;
 };
@@ -356,7 +358,10 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	if (err == -VD_MISS)
 		return false;
 	vd_vq_error(vq, err);
-	if (rx->gone)
+	/* The socket doesn't know of those that were taken from its ring. */
+	if (rx->gone && rx->q->rx_head != rx->q->rx_tail)
+		vd_net_again(rx->q);
+	else if (rx->gone)
 		vd_net_poll(rx->q);
 	return false;
 }
@@ -387,8 +392,10 @@ static void vd_rx_loop(struct vd_rx *rx)
 		}
 		bytes += len;
 		packets++;
-		if (vq->nused >= VD_BURST && vd_vq_flush(vq))
+		if (vq->nused >= VD_BURST && vd_vq_flush(vq)) {
+			rx->owed = true;
 			break;
+		}
 	} while (!vd_net_exceeds(q, packets + rx->vain, bytes));
 	/* What was popped ahead and not needed goes back. */
 	vd_vq_rewind_burst(vq, rx->next);
@@ -417,6 +424,9 @@ static void vd_net_rx(struct vd_net_queue *q)
 		vq->burst->count = 0;
 		vd_rx_loop(&rx);
 		err = vd_vq_flush(vq);
+		/* It can by now: what the loop left undone is still to be done. */
+		if (unlikely(rx.owed && !err))
+			vd_net_again(q);
 	}
 	if (unlikely(err))
 		vd_vq_error(vq, err);

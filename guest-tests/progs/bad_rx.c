@@ -220,6 +220,36 @@ static void rx_read_only(struct bad *b, int prot)
 	t_end();
 }
 
+/*
+ * Two frames are in the batch when the first buffer comes, which can't be written: each costs its
+ * frame, the second without anything new from the driver or the network.
+ */
+static void rx_batch_lost(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_RX];
+	uint8_t *at = mem_take(&r->mem, CHUNK_B, PAGE, PAGE), f[RIG_FRAME];
+	uint64_t before = node_stat(r->node, Q_RX, "dropped"), end = now_ns() + WAIT_MS * NS_PER_MS;
+
+	t_begin("frames taken from the tap before a fault don't wait for the next");
+	feed(r, f, RIG_FRAME);
+	feed(r, f, RIG_FRAME);
+	worker_rest(r->worker);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, at), RX_SIZE, D_WRITE, 0);
+	ring_offer(q, 0);
+	CHECK_EQ(mprotect(at, PAGE, PROT_NONE), 0);
+	ring_kick(q);
+	while (node_stat(r->node, Q_RX, "dropped") < before + 2 && now_ns() < end)
+		sleep_ms(1);
+	CHECK_EQ(node_stat(r->node, Q_RX, "dropped"), before + 2);
+	CHECK(event_wait(q->err, WAIT_MS) > 0);
+	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
+	feed(r, f, RIG_FRAME);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	landed(r, at, RIG_FRAME, 1);
+	t_end();
+}
+
 /* CVE-2016-5403: who never gives a buffer costs the tap's queue and no more. */
 static void rx_never(struct bad *b)
 {
@@ -262,6 +292,9 @@ void bad_rx(const struct bad *like)
 		rx_read_only(&b, i ? PROT_READ : PROT_NONE);
 		bad_close(&b);
 	}
+	bad_open(&b);
+	rx_batch_lost(&b);
+	bad_close(&b);
 	for (i = 0; i < 2; i++) {
 		b.opts.features = i ? F_V1 : 0;
 		bad_open(&b);
