@@ -30,6 +30,7 @@
 enum {
 	VD_RX_NO_BUFFERS = VD_DEV_REASONS,	/* the driver must add some */
 	VD_RX_TOO_LONG,			/* the frame fits no buffer: drop it */
+	VD_RX_LOST,			/* a fault cost the frame */
 };
 
 /**
@@ -43,8 +44,6 @@ enum {
  * @niov: user-memory segments of the current frame
  * @room: bytes in them
  * @log: what is written is logged
- * @gone: the current frame was taken off the socket, and lost
- * @owed: the ring couldn't be written amid the visit
  * @vain: chains taken for frames that no buffer fits
  * @msg: for the socket; all but what changes with each frame is set once
  */
@@ -58,8 +57,6 @@ struct vd_rx {
 	u32 niov;
 	u64 room;
 	bool log;
-	bool gone;
-	bool owed;
 	u32 vain;
 	struct msghdr msg;
 };
@@ -302,7 +299,6 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 	struct vd_virtqueue *vq = &rx->q->vq;
 	int err;
 
-	rx->gone = false;
 	err = vd_rx_reserve(rx, len);
 	if (unlikely(err)) {
 		rx->vain += rx->taken;
@@ -322,8 +318,7 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 		/* The frame is gone: another reader had it, or a fault. */
 		vd_rx_untake(rx);
 		vd_stat_inc(&vq->counters, dropped);
-		rx->gone = true;
-		return err == -EFAULT ? -VD_BAD_BUFFER : 0;
+		return err == -EFAULT ? -VD_RX_LOST : 0;
 	}
 	vd_stat_inc(&vq->counters, packets);
 	vd_stat_add(&vq->counters, bytes, len - rx->q->hlen);
@@ -333,8 +328,7 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 /*
  * A frame could not be moved. Returns true to try it again at once; else the
  * queue waits for a kick. Where the frame is lost anyhow the next may fare
- * better, without one: a driver whose buffers are all offered has no reason to
- * kick.
+ * better: a driver whose buffers are all offered has no reason to kick.
  */
 static bool vd_rx_stopped(struct vd_rx *rx, int err)
 {
@@ -357,22 +351,22 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	/* The owner is asked for a translation: its answer wakes the queue. */
 	if (err == -VD_MISS)
 		return false;
+	if (err == -VD_RX_LOST) {
+		vd_vq_error(vq, -VD_BAD_BUFFER);
+		return true;
+	}
 	vd_vq_error(vq, err);
-	/* The socket doesn't know of those that were taken from its ring. */
-	if (rx->gone && rx->q->rx_head != rx->q->rx_tail)
-		vd_net_again(rx->q);
-	else if (rx->gone)
-		vd_net_poll(rx->q);
 	return false;
 }
 
-static void vd_rx_loop(struct vd_rx *rx)
+/* Moves frames until there are none or the turn ends. 0, or the ring's fault. */
+static int vd_rx_loop(struct vd_rx *rx)
 {
 	struct vd_net_queue *q = rx->q;
 	struct vd_virtqueue *vq = &q->vq;
 	size_t bytes = 0;
 	u32 packets = 0;
-	int len, err;
+	int len, err, ret = 0;
 
 	do {
 		len = vd_rx_peek(q, rx->sock);
@@ -392,14 +386,15 @@ static void vd_rx_loop(struct vd_rx *rx)
 		}
 		bytes += len;
 		packets++;
-		if (vq->nused >= VD_BURST && vd_vq_flush(vq)) {
-			rx->owed = true;
+		if (vq->nused >= VD_BURST)
+			ret = vd_vq_flush(vq);
+		if (unlikely(ret))
 			break;
-		}
 	} while (!vd_net_exceeds(q, packets + rx->vain, bytes));
 	/* What was popped ahead and not needed goes back. */
 	vd_vq_rewind_burst(vq, rx->next);
 	vq->burst->count = 0;
+	return ret;
 }
 
 static void vd_net_rx(struct vd_net_queue *q)
@@ -422,11 +417,8 @@ static void vd_net_rx(struct vd_net_queue *q)
 	err = vd_vq_no_notify(vq) ?: vd_vq_flush(vq);
 	if (likely(!err)) {
 		vq->burst->count = 0;
-		vd_rx_loop(&rx);
-		err = vd_vq_flush(vq);
-		/* It can by now: what the loop left undone is still to be done. */
-		if (unlikely(rx.owed && !err))
-			vd_net_again(q);
+		/* A fault amid the visit is told even if it has passed by now. */
+		err = vd_rx_loop(&rx) ?: vd_vq_flush(vq);
 	}
 	if (unlikely(err))
 		vd_vq_error(vq, err);
