@@ -535,7 +535,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * A page is young if there was a burst since it was last asked for, or a look
  * by busy polling: their count tells, so that the worker has nothing to do for
  * it. Each page is asked for by itself. Those of a ring so large that they
- * share a slot may look older than they are.
+ * share a slot may look older than they are; a span may be far larger than its
+ * ring, whose pieces lie apart, and is done with when each slot was seen.
  *
  * Context: any; takes no lock. The description may change under us; the
  * answer is then of either one, and a hint in any case.
@@ -551,7 +552,8 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 	for (i = 0; i < VD_SET_WINDOWS; i++) {
 		unsigned long at = max(start & PAGE_MASK,
 				       READ_ONCE(ws->span[i].start));
-		unsigned long last = min(end, READ_ONCE(ws->span[i].end));
+		unsigned long last = min3(end, READ_ONCE(ws->span[i].end),
+					  at + VD_AGE_SLOTS * PAGE_SIZE);
 
 		for (; at < last; at += PAGE_SIZE) {
 			u32 *aged = &ws->aged[at / PAGE_SIZE % VD_AGE_SLOTS];
