@@ -374,9 +374,12 @@ static long vd_net_reset_owner(struct vd_net *n)
 {
 	long ret = vd_dev_check_owner(&n->dev);
 
-	if (!ret)
-		ret = vd_zcopy_settle(&n->queue[VD_NET_TX]);
-	if (!ret)
+	if (ret)
+		return ret;
+	ret = vd_zcopy_settle(&n->queue[VD_NET_TX]);
+	if (ret)
+		vd_zcopy_resume(&n->queue[VD_NET_TX]);
+	else
 		vd_net_reset(n);
 	return ret;
 }
