@@ -55,10 +55,9 @@ static void traffic(struct io *io, const char *kind)
 /* A ring whose pages lie anywhere is mapped by windows, too. */
 static void windows(struct io *io, const char *kind)
 {
-	const char *direct = getenv("VD_METADATA");
 	uint64_t before;
 
-	if (io->stock || !direct || strcmp(direct, "direct"))
+	if (!io_direct(io))
 		return;
 	t_begin("%s: the scattered ring is read through windows", kind);
 	io_rest(io);
@@ -100,11 +99,10 @@ static void every_piece(struct io *io, const char *kind)
 		(AT_RING + AT_AVAIL) / PAGE, (AT_RING + AT_USED) / PAGE,
 		(AT_RING + AT_USED) / PAGE + 1,
 	};
-	const char *direct = getenv("VD_METADATA");
 	unsigned int i;
 	uint64_t hits;
 
-	if (io->stock || !direct || strcmp(direct, "direct"))
+	if (!io_direct(io))
 		return;
 	t_begin("%s: an event on any page of the scattered ring takes its windows away", kind);
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {

@@ -73,6 +73,10 @@ struct io {
 extern const char *node_path;
 
 void io_open(struct io *io, uint64_t features, bool v2);
+/* The same without its queues. */
+void io_device(struct io *io, uint64_t features, bool v2);
+/* Are ours read through windows here? */
+bool io_direct(const struct io *io);
 /* Its parts: all but the device; then calls that return 0 or -errno. */
 void io_prepare(struct io *io, uint64_t features, bool v2);
 int io_kind(struct io *io);

@@ -167,10 +167,15 @@ struct vq_told io_told(unsigned int i)
 	return (struct vq_told){ ring + AT_DESC, ring + AT_AVAIL, ring + AT_USED };
 }
 
-void io_open(struct io *io, uint64_t features, bool v2)
+bool io_direct(const struct io *io)
 {
-	unsigned int i;
+	const char *metadata = getenv("VD_METADATA");
 
+	return !io->stock && metadata && !strcmp(metadata, "direct");
+}
+
+void io_device(struct io *io, uint64_t features, bool v2)
+{
 	io_prepare(io, features, v2);
 	io->node = node_open(node_path);
 	MUST(!fcntl(io->node, F_SETFL, O_NONBLOCK), "fcntl");
@@ -178,6 +183,13 @@ void io_open(struct io *io, uint64_t features, bool v2)
 	CHECK_EQ(io_kind(io), 0);
 	CHECK_EQ(node_features(io->node, io->features), 0);
 	CHECK_EQ(io_table(io), 0);
+}
+
+void io_open(struct io *io, uint64_t features, bool v2)
+{
+	unsigned int i;
+
+	io_device(io, features, v2);
 	for (i = 0; i < 2; i++) {
 		const struct vq_told told = io_told(i);
 

@@ -7,9 +7,12 @@ progs=/vd/build/guest-tests
 node=/dev/vhost-direct-net
 
 # load_ours PARAMETER...: both modules; parameters go to the core, takeover to the other
+# load_ours [CORE'S PARAMETER...]; the net back end's are in $net_parameters
+net_parameters=
 load_ours() {
+	# shellcheck disable=SC2086 # words
 	modprobe -a tun tap vhost_iotlb && insmod /vd/vhost_direct.ko "$@" &&
-		insmod /vd/vhost_direct_net.ko
+		insmod /vd/vhost_direct_net.ko $net_parameters
 }
 
 unload_ours() {

@@ -100,10 +100,6 @@ wrong_sockets() {
 	done
 }
 
-load_net() {
-	modprobe -a tun tap vhost_iotlb && insmod /vd/vhost_direct.ko && insmod /vd/vhost_direct_net.ko "$@"
-}
-
 same_features() {
 	for node_name in stock masked; do
 		grep -E "^(features offered|VHOST_SET_FEATURES), bit" "/tmp/ioctl-$node_name" >"/tmp/offered-$node_name"
@@ -139,7 +135,9 @@ for metadata in direct user; do
 	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
 done
-check "stock_features=1: the modules load" load_net stock_features=1
+# shellcheck disable=SC2034 # load_ours reads it
+net_parameters=stock_features=1
+check "stock_features=1: the modules load" load_ours
 check "stock_features=1: ours answers every call" answers masked $node ioctl
 check "stock_features=1: what is offered, and what is accepted, is what stock's node says" same_features
 check "stock_features=1: they unload" unload_ours

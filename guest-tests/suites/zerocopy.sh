@@ -15,8 +15,9 @@ param=/sys/module/vhost_direct_net/parameters/experimental_zcopytx
 
 # load_zerocopy METADATA [PARAMETER]
 load_zerocopy() {
-	modprobe -a tun tap vhost_iotlb && insmod /vd/vhost_direct.ko metadata="$1" &&
-		insmod /vd/vhost_direct_net.ko ${2:+"$2"}
+	# shellcheck disable=SC2034 # load_ours reads it
+	net_parameters=${2:-}
+	load_ours metadata="$1"
 }
 
 # Uncopied frames there must be, and what vring checks is right.
