@@ -78,8 +78,6 @@ bool guest_open(struct guest *g, const char *node, const struct format *f,
 /* All but the node, which may be closed already. */
 void guest_forget(struct guest *g);
 void guest_close(struct guest *g);
-/* Bytes of its memory. */
-size_t guest_size(void);
 uint64_t guest_gpa(struct guest *g, const void *at);
 uint64_t guest_stat(struct guest *g, const char *name);
 /* Offers frames of @len bytes, the next numbers, and kicks. */

@@ -99,11 +99,6 @@ void guest_close(struct guest *g)
 	keep_say("oldest", "");
 }
 
-size_t guest_size(void)
-{
-	return BYTES;
-}
-
 uint64_t guest_gpa(struct guest *g, const void *at)
 {
 	return GPA + ((const uint8_t *)at - g->memory);
