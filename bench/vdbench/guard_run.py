@@ -101,8 +101,8 @@ class Guard:
     def _confirm(self):
         """Count again, in another boot, what would fail: only what both boots say does.
 
-        Where the kernel put things at boot can be worth 2 % of a cell, once in dozens of boots;
-        more instructions in our code are there in every one.
+        A cell was above the limit once, in CI, that no boot has shown again: whatever that was, more
+        instructions in our code are there in every boot.
         """
         failing = [one for one in self.verdicts if one.how in guard_judge.FAILING]
         if not failing:
