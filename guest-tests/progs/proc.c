@@ -225,6 +225,18 @@ long files_of_system(void)
 	return n;
 }
 
+/*
+ * A percpu_counter, read without its processors' parts: each holds back less
+ * than a batch, of 32 or of twice the processors, either way.
+ */
+long slack_files(void)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	const long batch = 2 * cpus > 32 ? 2 * cpus : 32;
+
+	return 2 * batch * cpus;
+}
+
 void worker_rest(pid_t worker)
 {
 	unsigned int still = 0;

@@ -33,5 +33,7 @@ long free_kb(void);
 long slack_kb(void);
 long fds_of_self(void);
 long files_of_system(void);
+/* How far apart two readings of that can be though nothing was left open. */
+long slack_files(void);
 
 #endif /* GT_PROC_H */

@@ -89,8 +89,10 @@ def judge(t, name):
     busy, idle = found["busy"], found["idle"]
     t.check(f"{name}: rings that nobody touches are reclaimed",
             idle["resident"] * 10 <= idle["pages"], about)
+    # With the answer "not young" 32 pages are taken some 95 times. A worker that waits for a
+    # processor leaves its rings untouched meanwhile, which costs some on a busy machine.
     t.check(f"{name}: rings that only the back end touches stay",
-            busy["present"] * 100 >= busy["samples"] * 98 and busy["hits"] * 4 <= busy["pages"], about)
+            busy["present"] * 100 >= busy["samples"] * 98 and busy["hits"] <= busy["pages"], about)
     t.check(f"{name}: they were in use by the back end alone, through windows",
             busy["bursts"] >= 100 and busy["user"] * 10 <= busy["bursts"] and idle["bursts"] == 0, about)
 
