@@ -20,6 +20,8 @@ _APPEND = ("console=ttyS0 earlyprintk=ttyS0 quiet loglevel=5 log_buf_len=4M pani
            "tsc=reliable init_on_alloc=0 random.trust_cpu=on sysctl.kernel.hung_task_panic=1 "
            "sysctl.kernel.hung_task_timeout_secs=60 net.ifnames=0 cryptomgr.notests "
            "no_timer_check")
+# An emulated processor that waits for one of this machine's is no lockup yet.
+_APPEND_TCG = "rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.watchdog_thresh=30"
 
 
 @dataclasses.dataclass
@@ -152,9 +154,11 @@ def base(options, accel):
             "-smp", _processors(options), "-m", str(size_bytes(options.mem) >> 20) + "M"]
 
 
-def _append(options, image):
+def _append(options, image, accel):
     """The kernel's arguments: the lab's, this kernel's, the caller's; later ones win."""
-    return " ".join(part for part in (_APPEND, getattr(image, "append", ""), options.append) if part)
+    slow = "" if accel == "kvm" else _APPEND_TCG
+    parts = (_APPEND, slow, getattr(image, "append", ""), options.append)
+    return " ".join(part for part in parts if part)
 
 
 def command(options, image, accel, run_dir, sockets):
@@ -164,7 +168,7 @@ def command(options, image, accel, run_dir, sockets):
     console = (f"stdio,id=con,signal=off,logfile={console}" if options.interactive
                else f"file,id=con,path={console}")
     words += ["-kernel", options.kernel or image.kernel, "-initrd", image.initrd,
-              "-append", _append(options, image),
+              "-append", _append(options, image, accel),
               "-chardev", console, "-serial", "chardev:con",
               "-chardev", f"socket,id=qmp,path={sockets}/qmp", "-mon", "chardev=qmp,mode=control",
               "-device", "virtio-serial-pci"]
