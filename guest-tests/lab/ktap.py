@@ -92,20 +92,34 @@ class Report:
     def _line(self, text):
         print(text, file=self._out, flush=True)
 
-    def result(self, source, name, verdict, note="", diagnostics=()):
-        """Count one test. VERDICT: pass, fail or skip."""
+    def show(self, source, name, verdict, note="", diagnostics=()):
+        """Print one test, without counting it. VERDICT: pass, fail or skip; else a word, of
+        up to five letters, for a failure that may not count.
+        """
         if verdict == "pass":
-            self.passed += 1
             self._line(f"  ok    {source}: {name}")
         elif verdict == "skip":
-            self.skipped += 1
             self._line(f"  skip  {source}: {name} ({note or 'no reason given'})")
+        else:
+            word = "FAIL" if verdict == "fail" else verdict
+            self._line(f"  {word:<5} {source}: {name}{f' ({note})' if note else ''}")
+            for line in list(diagnostics)[-_SHOWN_DIAGNOSTICS:]:
+                self._line(f"        {line}")
+
+    def count(self, source, name, verdict, _note=""):
+        """Count one test, without printing it."""
+        if verdict == "pass":
+            self.passed += 1
+        elif verdict == "skip":
+            self.skipped += 1
         else:
             self.failed += 1
             self.failures.append(f"{source}: {name}")
-            self._line(f"  FAIL  {source}: {name}{f' ({note})' if note else ''}")
-            for line in list(diagnostics)[-_SHOWN_DIAGNOSTICS:]:
-                self._line(f"        {line}")
+
+    def result(self, source, name, verdict, note="", diagnostics=()):
+        """Print and count one test."""
+        self.count(source, name, verdict, note)
+        self.show(source, name, verdict, note, diagnostics)
 
     def summary(self):
         """The closing lines; the last holds the counts alone."""

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""One boot for several suites: a VM that stands still is given up, the suites after it are not."""
+"""One boot for several suites: a VM that stands still is given up, the suites after it are not;
+one that failed while the machine was busy with others is run once more.
+"""
 
 import io
 import os
@@ -9,8 +11,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 # pylint: disable=wrong-import-position
-from ktap import Ktap  # noqa: E402
-from vdlab import results, run, suites, testrun  # noqa: E402
+from ktap import Ktap, Report  # noqa: E402
+from vdlab import held, results, run, suites, testrun  # noqa: E402
 
 
 def _vm(said, asked):
@@ -38,6 +40,62 @@ class _Later:
         return 5000 + self._seconds
 
 
+def _busy(said, log, share, folder):
+    """A VM whose suite prints SAID, whose kernel log is LOG, of whose time others had SHARE."""
+    def run_vm(_options, command, on_out, overdue):
+        assert not overdue()
+        token = command[1]
+        name = command[2].partition(":")[0]
+        machine = held.Held()
+        for second in range(20):
+            machine.add(5000 + second, second * (1 - share), second * share)
+        on_out(f"{token} begin {name}\nKTAP version 1\n{said}1..1\n".encode())
+        testrun.time = _Later(19)
+        on_out(f"{token} end {name} 0\n".encode())
+        testrun.time = _Later(0)
+        path = os.path.join(folder, "files", ".vd")
+        os.makedirs(path, exist_ok=True)
+        with open(os.path.join(path, "kernel.log"), "w", encoding="ascii") as file:
+            file.write(f"vd-suite begin {name}\n{log}\n")
+        return run.Result(status=0, folder=folder, held=machine)
+    return run_vm
+
+
+def _verdict(said, log="", share=0.5, last=False):
+    """What such a VM's only suite comes to: (passed, failed, how many are to run again, output)."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Report(out=io.StringIO())
+        report.took = lambda source, seconds: None
+        run.run_vm = _busy(said, log, share, folder)
+        boot = testrun.Boot([suites.Suite("a.sh")], report, last=last)
+        boot.go("bookworm")
+        return report.passed, report.failed, len(boot.again), report._out.getvalue()
+
+
+def _once_more(t):
+    good, bad = "ok 1 - fine\n", "not ok 1 - fine\n"
+    stall, oops = "rcu: INFO: rcu_preempt detected stalls", "BUG: something"
+    t.equal("what passes on a busy machine passes", _verdict(good)[:3], (2, 0, 0))
+    t.equal("what fails there is run again, and doesn't count", _verdict(bad)[:3], (0, 0, 1))
+    t.check("that is shown", "held  a.sh: fine" in _verdict(bad)[3], _verdict(bad)[3])
+    t.equal("once", _verdict(bad, last=True)[:3], (1, 1, 0))
+    t.equal("what fails on a machine of its own counts", _verdict(bad, share=0.05)[:3], (1, 1, 0))
+    t.equal("a stall alone is the machine's", _verdict(good, stall)[:3], (0, 0, 1))
+    t.equal("anything else that the kernel says is not", _verdict(bad, oops)[:3], (0, 2, 0))
+    t.equal("nor is it beside a stall", _verdict(good, stall + "\n" + oops)[:3], (1, 1, 0))
+
+
+def _shares(t):
+    machine = held.Held()
+    for second in range(100):
+        machine.add(second, second * 10, 5 * min(max(second - 40, 0), 10))
+    t.check("of all the time", abs(machine.share() - 50 / 1040) < 0.001, machine.share())
+    t.check("of the worst ten seconds", abs(machine.worst() - 1 / 3) < 0.001, machine.worst())
+    t.equal("of others nothing", machine.worst(60, 99), 0.0)
+    t.equal("without samples nothing", held.Held().worst(), 0.0)
+    t.equal("a short look says nothing", machine.worst(40, 44), 0.0)
+
+
 def main():
     """Run."""
     with Ktap() as t, tempfile.TemporaryDirectory() as folder:
@@ -54,6 +112,10 @@ def main():
         t.equal("the suites after it are still to be run", [suite.name for suite in left], ["b.sh"])
         verdicts = [test["verdict"] for test in found["a"]["tests"]]
         t.check("what it showed counts, and that it hung", verdicts[0] == "pass" and "fail" in verdicts, found)
+        testrun.time = _Later(0)
+        _once_more(t)
+        run.run_vm, testrun.time = kept
+        _shares(t)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ class Recorder(Report):
         self._seconds[source] = round(seconds, 1)
         say(f"{source} took {seconds:.0f} s")
 
-    def result(self, source, name, verdict, note="", diagnostics=()):
+    def count(self, source, name, verdict, note=""):
         """Count one test, and keep it."""
-        super().result(source, name, verdict, note, diagnostics)
+        super().count(source, name, verdict, note)
         self._tests.setdefault(source, []).append(
             {"name": name, "verdict": verdict, "note": note})
 

@@ -14,6 +14,7 @@ import time
 
 from . import accel, image, inside, qemu, sanitizer, scan
 from .channel import Channels, Reader
+from .held import Held
 from .paths import LabError, cache_dir, locked, read_text, say
 from .qmp import Qmp
 
@@ -33,6 +34,7 @@ class Result:
     seconds: float = 0.0
     folder: str = ""
     findings: list = dataclasses.field(default_factory=list)
+    held: Held = dataclasses.field(default_factory=Held)
 
     @property
     def exit_status(self):
@@ -128,6 +130,7 @@ class Run:
         self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *words],
                                          start_new_session=True, **self._stdio(errors))
         stack.callback(self._kill)
+        self.result.held = Held(self._process.pid)
         try:
             self._qmp = Qmp(channels.accept("qmp", 20))
             readers = []
@@ -161,6 +164,7 @@ class Run:
         limit = self._options.timeout * (sanitizer.SLOW if self._options.sanitizer else 1)
         end = self._started + limit
         while not self._verdict.is_set():
+            self.result.held.look()
             if self._process.poll() is not None:
                 # The kernel may have powered off right after its last word.
                 if not self._verdict.wait(1):

@@ -7,6 +7,7 @@ import sys
 import time
 
 from . import run, sanitizer, scan, suites
+from .held import LIMIT, WINDOW
 from .paths import LAB, say, LabError
 
 sys.path.insert(0, LAB)
@@ -18,11 +19,45 @@ from ktap import Stream  # noqa: E402
 _GRACE = 60
 
 
-class Boot:
-    """One boot that runs several suites: cuts its output at the marks."""
+# What a kernel says of processors that it believes to run; all else it says counts anyway.
+_WATCHDOGS = ("stall", "hung task")
 
-    def __init__(self, group, report, kernel=""):
-        self._group, self._report, self._kernel = group, report, kernel
+
+class Trial:
+    """What a boot's suites say: shown at once, counted when it is known whether it counts."""
+
+    def __init__(self, report):
+        self._report, self._said = report, {}
+
+    def result(self, source, name, verdict, note="", diagnostics=()):
+        """Take one test. What there is to say of a failure is shown with its judgement."""
+        self._said.setdefault(source, []).append((name, verdict, note, list(diagnostics)))
+        self._report.show(source, name, "fail?" if verdict == "fail" else verdict, note)
+
+    def failures(self, source):
+        """The tests of SOURCE that failed."""
+        return [test for test in self._said.get(source, ()) if test[1] == "fail"]
+
+    def judge(self, source, counts=True):
+        """The suite is over: its tests count, or are only shown as what a repetition is for."""
+        for name, verdict, note, diagnostics in self._said.pop(source, ()):
+            if verdict == "fail":
+                self._report.show(source, name, "fail" if counts else "held", note, diagnostics)
+            if counts:
+                self._report.count(source, name, verdict, note)
+
+
+class Boot:
+    """One boot that runs several suites: cuts its output at the marks.
+
+    A suite that failed while this machine was busy with others (vdlab.held) is to be run
+    once more, unless it is LAST or the kernel complained about more than time.
+    """
+
+    def __init__(self, group, report, kernel="", last=False):
+        self._group, self._report, self._kernel, self._last = group, report, kernel, last
+        self._trial, self._spans = Trial(report), {}
+        self.again = []
         self._token = "vd-" + secrets.token_hex(8)
         self._tail, self._stream, self._current = b"", None, None
         self.ended = {}
@@ -35,16 +70,21 @@ class Boot:
             return
         words = line.split()
         if words[1] == "begin":
-            self._current, self._stream = words[2], Stream(words[2], self._report)
+            self._current, self._stream = words[2], Stream(words[2], self._trial)
             self._began = time.monotonic()
             say(f"suite {self._current}")
         elif words[1] == "end":
             status = int(words[3])
             limit = status in (124, 137)
             self._stream.end(status, f"timeout (status {status})" if limit else "")
-            self.ended[self._current] = time.monotonic() - self._began
+            self._end()
             self._report.took(self._current, self.ended[self._current])
             self._current = self._stream = None
+
+    def _end(self):
+        now = time.monotonic()
+        self.ended[self._current] = now - self._began
+        self._spans[self._current] = (self._began, now)
 
     def _feed(self, data):
         lines = (self._tail + data).split(b"\n")
@@ -61,23 +101,37 @@ class Boot:
         return ""
 
     def _logs(self, result):
+        """Judge each suite, with its part of the kernel log."""
         parts = suites.split_log(result.kernel_log())
-        begun = [suite for suite in self._group if suite.name in parts]
-        for suite in begun:
-            found = scan.scan(parts[suite.name], scan.compile_allowed(suite.allow))
-            self._judge(suite.name, found)
+        for suite in self._group:
+            found = []
+            if suite.name in parts:
+                found = scan.scan(parts[suite.name], scan.compile_allowed(suite.allow))
+                self._log(self._trial, suite.name, found)
+            self._judge(suite, found, result.held)
         found = scan.scan(parts["boot"])
+        found += [finding for finding in result.findings if finding.kind == "kmemleak"]
         if found:
-            self._judge("boot", found)
-        for finding in result.findings:
-            if finding.kind == "kmemleak":
-                self._judge("boot", [finding])
+            self._log(self._report, "boot", found)
 
-    def _judge(self, name, found):
+    def _judge(self, suite, found, held):
+        worst = held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
+        failures = self._trial.failures(suite.name)
+        doubtful = (failures and not self._last and worst > LIMIT
+                    and all(finding.kind in _WATCHDOGS for finding in found))
+        self._trial.judge(suite.name, not doubtful)
+        if failures:
+            say(f"during {suite.name} this machine kept up to {worst:.0%} of the processors' "
+                f"time in {WINDOW:.0f} s from the VM" + (": it is to run again" if doubtful else ""))
+        if doubtful:
+            self.again.append(suite)
+
+    @staticmethod
+    def _log(report, name, found):
         lines = []
         for finding in found[:4]:
             lines += [str(finding), *("  " + line for line in finding.context)]
-        self._report.result(name, "kernel log is clean", "fail" if found else "pass", "", lines)
+        report.result(name, "kernel log is clean", "fail" if found else "pass", "", lines)
 
     def go(self, image):
         """Boot and run; returns the suites that never got to run."""
@@ -90,7 +144,7 @@ class Boot:
                             on_out=self._feed, overdue=self._overdue)
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
-            self.ended[self._current] = 0
+            self._end()
         self._logs(result)
         left = [suite for suite in self._group if suite.name not in self.ended]
         if left and not self.ended:
@@ -113,8 +167,14 @@ def run_suites(chosen, image, report, kernel=""):
     """
     if kernel:
         chosen = _fit(chosen, report)
+    again = []
     for group in suites.boots(chosen):
         while group:
-            group = Boot(group, report, kernel).go(image)
+            boot = Boot(group, report, kernel)
+            group = boot.go(image)
+            again += boot.again
             if group:
                 say(f"booting again for {', '.join(suite.name for suite in group)}")
+    for suite in again:
+        say(f"once more, because the machine was busy: {suite.name}")
+        Boot([suite], report, kernel, last=True).go(image)
