@@ -71,6 +71,16 @@ static noinline int vd_moved_##kind##_##way(struct vd_virtqueue *vq,	\
 	return vd_##kind##_moved(&vq->ring, &vd_##way##_ops, mem);	\
 }
 
+#define VD_PACKED_LOOKER(way)						\
+static noinline int vd_look_on_packed_##way(struct vd_virtqueue *vq,	\
+					    const void *mem)		\
+{									\
+	struct vd_contig at;						\
+									\
+	mem = vd_##way##_local(mem, &at);				\
+	return vd_packed_look_on(&vq->ring, &vd_##way##_ops, mem);	\
+}
+
 #define VD_WRITER(kind, way, push, ...)					\
 static noinline int vd_flush_##kind##_##way(struct vd_virtqueue *vq,	\
 					    const void *mem)		\
@@ -119,6 +129,10 @@ VD_LOOKER(packed, contig)
 VD_LOOKER(packed, paged)
 VD_LOOKER(packed, user)
 VD_LOOKER(packed, piece)
+VD_PACKED_LOOKER(contig)
+VD_PACKED_LOOKER(paged)
+VD_PACKED_LOOKER(user)
+VD_PACKED_LOOKER(piece)
 VD_WRITER(split, contig, vd_split_push)
 VD_WRITER(split, paged, vd_split_push)
 VD_WRITER(split, user, vd_split_push)
@@ -322,6 +336,27 @@ int vd_vq_moved(struct vd_virtqueue *vq)
 }
 EXPORT_SYMBOL_GPL(vd_vq_moved);
 
+/* One read of a split ring's index shows all there is. */
+#define vd_look_on_split_contig(vq, mem)	0
+#define vd_look_on_split_paged(vq, mem)		0
+#define vd_look_on_split_user(vq, mem)		0
+#define vd_look_on_split_piece(vq, mem)		0
+
+/*
+ * Sees all that the driver has offered, so that only what it offers from now
+ * on counts as new. In bursts, as the notifier may be waiting.
+ */
+static void vd_vq_look_on(struct vd_virtqueue *vq)
+{
+	unsigned int steps = vq->ring.num / VD_BURST + 1;
+
+	while (vq->ring.packed && steps--) {
+		if (vd_vq_call(vq, look_on) < VD_BURST)
+			break;
+		cond_resched();
+	}
+}
+
 /**
  * vd_vq_error - stop a queue until the next kick
  * @vq: the virtqueue
@@ -349,6 +384,7 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 	 * before the owner hears of the trouble. If the driver has been there
 	 * already, that was the kick.
 	 */
+	vd_vq_look_on(vq);
 	if (vd_vq_notify(vq) > 0)
 		vd_poll_queue(&vq->poll);
 	if (vq->err)

@@ -146,4 +146,30 @@ vd_packed_moved(const struct vd_ring *r, const struct vd_mem_ops *ops,
 	return vd_packed_poll(r, ops, mem, vd_packed_seen(r));
 }
 
+/**
+ * vd_packed_look_on - look at what is available beyond what was looked at
+ * @r: the ring
+ * @ops: accessors, constant
+ * @mem: for @ops
+ *
+ * Pops look only as far as they want. A device that sleeps although it left
+ * chains, because it can't use the next, must have seen all there are: else
+ * vd_packed_notify() takes what was there all along for new. To be repeated as
+ * long as it finds a burst's worth, num / VD_BURST + 1 times at most, as the
+ * driver may go on meanwhile: then notify tells.
+ *
+ * Return: how many slots more, or -VD_FAULT. Section 2.8.10.
+ */
+static __always_inline int
+vd_packed_look_on(struct vd_ring *r, const struct vd_mem_ops *ops,
+		  const void *mem)
+{
+	struct vd_place seen = vd_packed_seen(r);
+	u32 gap = vd_place_gap(r, vd_packed_avail(r), seen);
+	/* No more than the ring has, whatever its driver writes. */
+	u32 left = gap < r->num ? r->num - gap : 0;
+
+	return vd_packed_look(r, ops, mem, seen, min_t(u32, left, VD_BURST));
+}
+
 #endif /* VD_RING_PACKED_EVENT_H */

@@ -14,8 +14,6 @@
 
 #include "bad.h"
 
-/* The kernel prints ten messages of a kind in five seconds. */
-#define LOG_INTERVAL_MS 5200
 /* A worker that is at rest uses none; an interrupt may be charged to it. */
 #define REST_MS 60
 #define REST_CPU_MS 6
@@ -56,15 +54,20 @@ void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
 	}
 }
 
-void expect_rest(struct bad *b)
+void expect_worker_rest(pid_t worker)
 {
 	uint64_t until = now_ns() + 500 * NS_PER_MS, before;
 
-	while (worker_state(b->r.worker) != 'S' && now_ns() < until)
+	while (worker_state(worker) != 'S' && now_ns() < until)
 		sleep_ms(1);
-	before = worker_cpu_ns(b->r.worker);
+	before = worker_cpu_ns(worker);
 	sleep_ms(REST_MS);
-	CHECK(worker_cpu_ns(b->r.worker) - before < REST_CPU_MS * NS_PER_MS);
+	CHECK(worker_cpu_ns(worker) - before < REST_CPU_MS * NS_PER_MS);
+}
+
+void expect_rest(struct bad *b)
+{
+	expect_worker_rest(b->r.worker);
 }
 
 /* The message may have fallen to the rate limit: then it comes with the next. */
@@ -135,7 +138,7 @@ int main(int argc, char **argv)
 		void (*run)(const struct bad *b);
 	} parts[] = {
 		{ "ring", bad_ring }, { "tx", bad_tx }, { "rx", bad_rx },
-		{ "race", bad_race },
+		{ "race", bad_race }, { "packed", bad_packed },
 	};
 	struct bad b = { .opts = { .features = RIG_FEATURES } };
 	bool chosen = false;
@@ -144,7 +147,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr,
-			"usage: bad-input NODE batch|single stock|stuck|[log] [ring|tx|rx|race...]\n");
+			"usage: bad-input NODE batch|single stock|stuck|[log] [ring|tx|rx|race|packed...]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

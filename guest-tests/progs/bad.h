@@ -8,6 +8,8 @@
 
 #define RX_BUFS 8
 #define RX_SIZE 2048
+/* The kernel prints ten messages of a kind in five seconds. */
+#define LOG_INTERVAL_MS 5200
 /* Where in the frame buffer indirect tables lie. */
 #define TABLE	0x8000
 
@@ -55,11 +57,13 @@ void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
 void expect_stop(struct bad *b, unsigned int q, const char *reason, bool fault);
 /* CHECKs that the worker sleeps and stays asleep. */
 void expect_rest(struct bad *b);
+void expect_worker_rest(pid_t worker);
 
 void bad_ring(const struct bad *b);
 void bad_tx(const struct bad *b);
 void bad_rx(const struct bad *b);
 void bad_race(const struct bad *b);
+void bad_packed(const struct bad *b);
 
 /* What stock's node passes as well, and what holds up its queue. */
 void stock_tx(const struct bad *b);

@@ -163,6 +163,20 @@ static noinline int rig_moved(struct rig *r)
 	return ret;
 }
 
+/* As a device does that stops: until there is no more, or it was enough. */
+static noinline int rig_look_on(struct rig *r)
+{
+	u32 steps = r->ring.num / VD_BURST + 1;
+	int n = VD_BURST;
+
+	while (n == VD_BURST && steps--) {
+		n = vd_packed_look_on(&r->ring, &vd_watch_ops, &r->watch);
+		CHECK_EQ(r->watch.outside, 0);
+	}
+	watch_reset(&r->watch);
+	return n;
+}
+
 /* What a poll would have said before is what the look after the wish says. */
 static noinline int rig_notify(struct rig *r)
 {

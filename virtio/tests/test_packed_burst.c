@@ -136,14 +136,14 @@ static void fault_in_a_later_look(void)
 }
 
 /* A push that fails half way has shown the driver nothing, and can go on. */
-static void push_with_a_fault(u32 segs)
+static void push_with_a_fault(u32 start, u32 segs)
 {
 	struct vd_ring before;
 	struct vd_used elem[4];
 	u32 at, i;
 
 	for (at = 0; at < 4; at++) {
-		open_ring(9, 7);
+		open_ring(9, start);
 		rig_offer(&r, 0, 4, segs);
 		CHECK_EQ(rig_pop(&r, VD_BURST), 4);
 		for (i = 0; i < 4; i++)
@@ -162,8 +162,12 @@ static void push_with_a_fault(u32 segs)
 
 static void push_with_a_fault_at_every_access(void)
 {
-	push_with_a_fault(1);
-	push_with_a_fault(2);
+	u32 start;
+
+	for (start = 0; start < 9; start++) {
+		push_with_a_fault(start, 1);
+		push_with_a_fault(start, 2);
+	}
 }
 
 /* Until the last store, the driver sees none of them: each is tried. */

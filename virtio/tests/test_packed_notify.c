@@ -389,6 +389,82 @@ static void long_chain_beyond_the_look(void)
 	rig_close(&r);
 }
 
+/*
+ * A chain that can't be used, @behind of them behind it: the device looks at
+ * all, sleeps, and is woken by the next.
+ */
+static void rests(u32 num, u32 start, u32 behind)
+{
+	open_ring(num, start, behind % 2);
+	rig_offer(&r, 0, behind + 1, 1);
+	CHECK_EQ(rig_pop(&r, 1), 1);
+	rig_rewind(&r, 1);
+	CHECK_EQ(rig_notify(&r), behind > 0);
+	rig_look_on(&r);
+	CHECK_EQ(r.ring.last_avail, start);
+	CHECK_EQ(rig_notify(&r), 0);
+	CHECK_EQ(rig_look_on(&r), 0);
+	CHECK_EQ(rig_notify(&r), 0);
+	if (behind + 1 < num) {
+		rig_offer(&r, behind + 1, 1, 1);
+		CHECK(rig_need_kick(&r));
+		CHECK_EQ(rig_notify(&r), 1);
+	}
+	rig_close(&r);
+}
+
+static void what_stops_sees_all(void)
+{
+	static const u32 nums[] = { 1, 2, 63, 64, 65, 128, 130, 256 };
+	u32 i, n, start;
+
+	for (i = 0; i < ARRAY_SIZE(nums); i++)
+		for (n = 0; n < nums[i]; n++)
+			for (start = 0; start < nums[i]; start += 1 + nums[i] / 5)
+				rests(nums[i], start, n);
+}
+
+/* A driver that makes slots available again as they are looked at. */
+static void look_on_ends(void)
+{
+	u32 i;
+
+	open_ring(100, 3, false);
+	for (i = 3; i < 103; i++)
+		mock_packed_raw_desc(&r.pk, i % 100, i < 100, 0, 0, i, 0);
+	CHECK_EQ(rig_look_on(&r), 36);
+	CHECK_EQ(r.ring.avail_idx, 3);
+	CHECK(!r.ring.seen_wrap);
+	for (i = 3; i < 10; i++)
+		mock_packed_raw_desc(&r.pk, i, false, 0, 0, i, 0);
+	CHECK_EQ(rig_look_on(&r), 0);
+	CHECK_EQ(r.ring.avail_idx, 3);
+	/* More was popped than there is. */
+	r.ring.avail_idx = 5;
+	CHECK_EQ(rig_look_on(&r), 0);
+	CHECK_EQ(r.ring.avail_idx, 5);
+	rig_close(&r);
+}
+
+static void look_on_with_a_fault(void)
+{
+	open_ring(200, 0, true);
+	rig_offer(&r, 0, 150, 1);
+	r.watch.fail_at = 0;
+	CHECK_EQ(vd_packed_look_on(&r.ring, &vd_watch_ops, &r.watch),
+		 -VD_FAULT);
+	CHECK_EQ(r.ring.avail_idx, 0);
+	watch_reset(&r.watch);
+	/* What was seen before it counts. */
+	r.watch.fail_at = 70;
+	CHECK_EQ(vd_packed_look_on(&r.ring, &vd_watch_ops, &r.watch), VD_BURST);
+	CHECK_EQ(vd_packed_look_on(&r.ring, &vd_watch_ops, &r.watch), 6);
+	CHECK_EQ(r.ring.avail_idx, 70);
+	watch_reset(&r.watch);
+	CHECK_EQ(rig_notify(&r), 1);
+	rig_close(&r);
+}
+
 static const struct ktap_test tests[] = {
 	TEST(off_wrap_truth_table),
 	TEST(largest_ring_truth_table),
@@ -405,6 +481,9 @@ static const struct ktap_test tests[] = {
 	TEST(rewound_and_popped_in_part),
 	TEST(more_than_was_wanted_is_new),
 	TEST(long_chain_beyond_the_look),
+	TEST(what_stops_sees_all),
+	TEST(look_on_ends),
+	TEST(look_on_with_a_fault),
 };
 
 KTAP_MAIN(tests)
