@@ -278,7 +278,7 @@ void vd_dev_cleanup(struct vd_dev *dev)
 	vd_iotlb_stop(dev);
 	/* A reader of messages may look at it. */
 	WRITE_ONCE(dev->backend_features, 0);
-	dev->fork = false;
+	WRITE_ONCE(dev->fork, false);
 	if (dev->log)
 		eventfd_ctx_put(dev->log);
 	dev->log = NULL;

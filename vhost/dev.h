@@ -189,6 +189,8 @@ int vd_workers_start(struct vd_dev *dev);
 void vd_workers_stop(struct vd_dev *dev);
 void vd_workers_flush(struct vd_dev *dev);
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
+long vd_workers_set_fork(struct vd_dev *dev, int mode);
+long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg);
 
 /* vq.c */
 u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part);

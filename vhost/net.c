@@ -219,28 +219,27 @@ static long vd_net_swap_socket(struct vd_net *n, struct vd_net_queue *q,
 	return ret;
 }
 
-static long vd_net_set_backend(struct vd_net *n, void __user *arg)
+/* Device mutex. */
+static long vd_net_set_backend(struct vd_net *n,
+			       const struct vhost_vring_file *b)
 {
-	struct vhost_vring_file b;
 	struct vd_net_queue *q;
 	struct socket *sock;
 	long ret;
 	bool ok;
 
-	if (copy_from_user(&b, arg, sizeof(b)))
-		return -EFAULT;
 	ret = vd_dev_check_owner(&n->dev);
 	if (ret)
 		return ret;
-	if (b.index >= VD_NET_QUEUES)
+	if (b->index >= VD_NET_QUEUES)
 		return -ENOBUFS;
-	q = &n->queue[array_index_nospec(b.index, VD_NET_QUEUES)];
+	q = &n->queue[array_index_nospec(b->index, VD_NET_QUEUES)];
 	mutex_lock(&q->vq.mutex);
 	ok = vd_vq_access_ok(&q->vq);
 	mutex_unlock(&q->vq.mutex);
 	if (!ok)
 		return -EFAULT;
-	sock = vd_net_socket(b.fd);
+	sock = vd_net_socket(b->fd);
 	if (IS_ERR(sock))
 		return PTR_ERR(sock);
 	if (sock == q->vq.backend) {
@@ -304,22 +303,13 @@ static long vd_net_accept(struct vd_net *n, const u64 *features)
 	return ret;
 }
 
-static long vd_net_set_features(struct vd_net *n, void __user *arg)
-{
-	u64 features[VD_NET_WORDS] = {};
-
-	if (copy_from_user(features, arg, sizeof(features[0])))
-		return -EFAULT;
-	return vd_net_accept(n, features);
-}
-
 /* As many words as there is room for; those we know nothing of are 0. */
 static long vd_net_get_array(struct vhost_features_array __user *arg)
 {
 	const u64 offered[VD_NET_WORDS] = {
 		vd_net_offered(0), vd_net_offered(1),
 	};
-	u64 count, known;
+	u64 count, known, i, run;
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
@@ -327,19 +317,29 @@ static long vd_net_get_array(struct vhost_features_array __user *arg)
 	if (copy_to_user(&arg->features[0], offered,
 			 known * sizeof(u64)))
 		return -EFAULT;
-	return clear_user(&arg->features[known],
-			  size_mul(count - known, sizeof(u64))) ? -EFAULT : 0;
+	if (!access_ok(&arg->features[known],
+		       size_mul(count - known, sizeof(u64))))
+		return -EFAULT;
+	for (i = known; i < count; i += run) {
+		/* A count may be of any size. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		run = min_t(u64, count - i, PAGE_SIZE / sizeof(u64));
+		if (clear_user(&arg->features[i], run * sizeof(u64)))
+			return -EFAULT;
+	}
+	return 0;
 }
 
-static long vd_net_set_array(struct vd_net *n,
-			     struct vhost_features_array __user *arg)
+static long vd_net_copy_array(u64 *features,
+			      struct vhost_features_array __user *arg)
 {
-	u64 count, i, word, features[VD_NET_WORDS] = {};
+	u64 count, i, word;
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
 	for (i = 0; i < count; i++) {
-		/* A stranger's count may be of any size. */
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -350,7 +350,7 @@ static long vd_net_set_array(struct vd_net *n,
 		else if (word)
 			return -EOPNOTSUPP;
 	}
-	return vd_net_accept(n, features);
+	return 0;
 }
 
 static long vd_net_put_u64(void __user *arg, u64 v)
@@ -384,26 +384,72 @@ static long vd_net_reset_owner(struct vd_net *n)
 	return ret;
 }
 
+/* What a caller says of a device that may not be its own. */
+union vd_net_told {
+	struct vhost_vring_file backend;
+	u64 features[VD_NET_WORDS];
+	int fork;
+};
+
+/* 0, or a reason why it can't be read. */
+static long vd_net_hear(unsigned int cmd, void __user *arg,
+			union vd_net_told *told)
+{
+	u8 fork;
+
+	switch (cmd) {
+	case VHOST_NET_SET_BACKEND:
+		return copy_from_user(&told->backend, arg,
+				      sizeof(told->backend)) ? -EFAULT : 0;
+	case VHOST_SET_FEATURES:
+		return copy_from_user(told->features, arg, sizeof(u64)) ?
+		       -EFAULT : 0;
+	case VHOST_SET_FEATURES_ARRAY:
+		return vd_net_copy_array(told->features, arg);
+	case VHOST_SET_FORK_FROM_OWNER:
+		/* That it comes too late is said first, as by stock. */
+		told->fork = get_user(fork, (u8 __user *)arg) ? -1 : fork;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* What needs no lock, as it asks for what stays as it is; or -ENOIOCTLCMD. */
+static long vd_net_ioctl_unlocked(struct vd_net *n, unsigned int cmd,
+				  void __user *arg)
+{
+	switch (cmd) {
+	case VHOST_GET_FEATURES:
+		return vd_net_put_u64(arg, vd_net_offered(0));
+	case VHOST_GET_FEATURES_ARRAY:
+		return vd_net_get_array(arg);
+	case VHOST_GET_BACKEND_FEATURES:
+		return vd_net_put_u64(arg, VD_BACKEND_FEATURES);
+	case VHOST_SET_BACKEND_FEATURES:
+		return vd_net_set_backend_features(n, arg);
+	case VHOST_GET_FORK_FROM_OWNER:
+		return vd_workers_get_fork(&n->dev, arg);
+	default:
+		return -ENOIOCTLCMD;
+	}
+}
+
+/* Device mutex. Memory is looked at for its owner alone. */
 static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
+				const union vd_net_told *told,
 				void __user *arg)
 {
 	long ret;
 
 	switch (cmd) {
 	case VHOST_NET_SET_BACKEND:
-		return vd_net_set_backend(n, arg);
-	case VHOST_GET_FEATURES:
-		return vd_net_put_u64(arg, vd_net_offered(0));
+		return vd_net_set_backend(n, &told->backend);
 	case VHOST_SET_FEATURES:
-		return vd_net_set_features(n, arg);
-	case VHOST_GET_FEATURES_ARRAY:
-		return vd_net_get_array(arg);
 	case VHOST_SET_FEATURES_ARRAY:
-		return vd_net_set_array(n, arg);
-	case VHOST_GET_BACKEND_FEATURES:
-		return vd_net_put_u64(arg, VD_BACKEND_FEATURES);
-	case VHOST_SET_BACKEND_FEATURES:
-		return vd_net_set_backend_features(n, arg);
+		return vd_net_accept(n, told->features);
+	case VHOST_SET_FORK_FROM_OWNER:
+		return vd_workers_set_fork(&n->dev, told->fork);
 	case VHOST_SET_OWNER:
 		return vd_dev_set_owner(&n->dev);
 	case VHOST_RESET_OWNER:
@@ -420,10 +466,23 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 static long vd_net_ioctl(struct file *f, unsigned int cmd, unsigned long arg)
 {
 	struct vd_net *n = f->private_data;
+	void __user *at = (void __user *)arg;
+	union vd_net_told told = {};
 	long ret;
 
-	mutex_lock(&n->dev.mutex);
-	ret = vd_net_ioctl_locked(n, cmd, (void __user *)arg);
+	ret = vd_net_ioctl_unlocked(n, cmd, at);
+	if (ret != -ENOIOCTLCMD)
+		return ret;
+	/*
+	 * Whoever holds the file may call, and be slow on purpose: nobody waits
+	 * for memory that isn't the owner's.
+	 */
+	ret = vd_net_hear(cmd, at, &told);
+	if (ret)
+		return ret;
+	if (mutex_lock_killable(&n->dev.mutex))
+		return -EINTR;
+	ret = vd_net_ioctl_locked(n, cmd, &told, at);
 	mutex_unlock(&n->dev.mutex);
 	return ret;
 }

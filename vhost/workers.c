@@ -180,26 +180,41 @@ static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
 }
 
 /* Asked before there is an owner, and by anybody, as with stock. */
-static long vd_workers_set_fork(struct vd_dev *dev, u8 __user *arg)
+/**
+ * vd_workers_set_fork - whose threads workers are (VHOST_SET_FORK_FROM_OWNER)
+ * @dev: the device
+ * @mode: VHOST_FORK_OWNER_TASK or _KTHREAD; below 0: could not be read
+ *
+ * Return: 0; -EBUSY with an owner; -EFAULT; -EINVAL for a way that this kernel
+ * hasn't. Context: device mutex.
+ */
+long vd_workers_set_fork(struct vd_dev *dev, int mode)
 {
-	u8 mode;
-
 	if (dev->mm)
 		return -EBUSY;
-	if (get_user(mode, arg))
+	if (mode < 0)
 		return -EFAULT;
 	if (mode != VHOST_FORK_OWNER_KTHREAD &&
 	    (mode != VHOST_FORK_OWNER_TASK || !VD_TASK_POSSIBLE))
 		return -EINVAL;
-	dev->fork = mode == VHOST_FORK_OWNER_TASK;
+	WRITE_ONCE(dev->fork, mode == VHOST_FORK_OWNER_TASK);
 	return 0;
 }
+EXPORT_SYMBOL_GPL(vd_workers_set_fork);
 
-static long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg)
+/**
+ * vd_workers_get_fork - whose threads workers are (VHOST_GET_FORK_FROM_OWNER)
+ * @dev: the device
+ * @arg: where the answer goes
+ *
+ * Return: 0 or -EFAULT. Context: no lock; may sleep.
+ */
+long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg)
 {
-	return put_user(dev->fork ? VHOST_FORK_OWNER_TASK :
-				    VHOST_FORK_OWNER_KTHREAD, arg);
+	return put_user(READ_ONCE(dev->fork) ? VHOST_FORK_OWNER_TASK :
+					       VHOST_FORK_OWNER_KTHREAD, arg);
 }
+EXPORT_SYMBOL_GPL(vd_workers_get_fork);
 
 /**
  * vd_workers_ioctl - VHOST_NEW_WORKER and its relatives
@@ -209,18 +224,12 @@ static long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg)
  *
  * Return: as the ioctl: -EINVAL without an owner, -EPERM for a stranger, -EBUSY
  * for too many workers or one that is in use, -ENODEV for an unknown one,
- * -ENOBUFS for an unknown queue; of whose threads they are: -EBUSY with an
- * owner, -EINVAL for a way that this kernel hasn't; -ENOIOCTLCMD for other
- * ioctls.
+ * -ENOBUFS for an unknown queue; -ENOIOCTLCMD for other ioctls.
  * Context: device mutex; may sleep.
  */
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg)
 {
 	switch (cmd) {
-	case VHOST_SET_FORK_FROM_OWNER:
-		return vd_workers_set_fork(dev, arg);
-	case VHOST_GET_FORK_FROM_OWNER:
-		return vd_workers_get_fork(dev, arg);
 	case VHOST_NEW_WORKER:
 	case VHOST_FREE_WORKER:
 	case VHOST_ATTACH_VRING_WORKER:

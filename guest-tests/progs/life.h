@@ -14,7 +14,7 @@ struct life_case {
 };
 
 extern const char *life_node;
-extern const struct life_case life_pass_cases[], life_oom_cases[];
+extern const struct life_case life_pass_cases[], life_slow_cases[], life_oom_cases[];
 
 /* A device in the usual state; @shared: memory that children see too. */
 void life_open(struct rig *r, bool shared);

@@ -128,7 +128,7 @@ def main():
     """The suite."""
     with Ktap() as t:
         load()
-        for case in ("inherited", "passed", "handed-over", "moves", "closes"):
+        for case in ("inherited", "passed", "handed-over", "slow", "moves", "closes"):
             life(t, case)
         interrupted(t)
         one_notifier(t)

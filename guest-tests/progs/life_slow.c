@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * life: a stranger that has the device open and is slow on purpose. The argument
+ * of its call lies in a page that is kept away (userfaultfd) until the owner
+ * says that it is done: so the owner's calls must not wait for the stranger's.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../vhost/uapi/vhost_new.h"
+#include "life.h"
+#include "test.h"
+
+#define SOON_MS 5000
+/* What a stranger ends with. */
+enum { RELEASED, NO_USERFAULTFD, NOT_SLOW, TIMED_OUT };
+
+struct slow {
+	const char *name;
+	unsigned long cmd;
+};
+
+static const struct slow calls[] = {
+	{ "VHOST_GET_FEATURES", VHOST_GET_FEATURES },
+	{ "VHOST_SET_FEATURES", VHOST_SET_FEATURES },
+	{ "VHOST_GET_FEATURES_ARRAY", VHOST_GET_FEATURES_ARRAY },
+	{ "VHOST_SET_FEATURES_ARRAY", VHOST_SET_FEATURES_ARRAY },
+	{ "VHOST_GET_BACKEND_FEATURES", VHOST_GET_BACKEND_FEATURES },
+	{ "VHOST_SET_BACKEND_FEATURES", VHOST_SET_BACKEND_FEATURES },
+	{ "VHOST_NET_SET_BACKEND", VHOST_NET_SET_BACKEND },
+	{ "VHOST_GET_FORK_FROM_OWNER", VHOST_GET_FORK_FROM_OWNER },
+	{ "VHOST_SET_FORK_FROM_OWNER", VHOST_SET_FORK_FROM_OWNER },
+};
+
+struct call {
+	int node;
+	unsigned long cmd;
+	void *arg;
+};
+
+static void *make_call(void *at)
+{
+	struct call *c = at;
+
+	node_call(c->node, c->cmd, c->arg);
+	return NULL;
+}
+
+/* A page that isn't there, and stays away until asked for from the descriptor. */
+static int keep_away(void **page)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	*page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(*page != MAP_FAILED, "mmap");
+	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
+	reg.range.start = (uintptr_t)*page;
+	reg.range.len = PAGE;
+	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
+	return fd;
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, SOON_MS) == 1;
+}
+
+/* @tell: gets a byte when the call waits for its page; @wait: ends when the owner is done. */
+static int stranger(int node, unsigned long cmd, int tell, int wait)
+{
+	struct call c = { node, cmd };
+	int fd = keep_away(&c.arg), how = RELEASED;
+	struct uffdio_zeropage zero = { .range = { 0, PAGE } };
+	pthread_t thread;
+	char byte = 0;
+
+	if (fd < 0)
+		return NO_USERFAULTFD;
+	MUST(!pthread_create(&thread, NULL, make_call, &c), "pthread_create");
+	if (!readable(fd))
+		return NOT_SLOW;
+	MUST(write(tell, &byte, 1) == 1, "write");
+	if (!readable(wait))
+		how = TIMED_OUT;
+	zero.range.start = (uintptr_t)c.arg;
+	MUST(!ioctl(fd, UFFDIO_ZEROPAGE, &zero), "UFFDIO_ZEROPAGE");
+	pthread_join(thread, NULL);
+	return how;
+}
+
+static void one_call(const struct slow *call)
+{
+	int tell[2], wait[2], status = -1;
+	struct rig r;
+	pid_t child;
+	char byte;
+
+	t_begin("a stranger's slow %s keeps no owner waiting", call->name);
+	life_open(&r, false);
+	MUST(!pipe(tell) && !pipe(wait), "pipe");
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		close(wait[1]);
+		_exit(stranger(r.node, call->cmd, tell[1], wait[0]));
+	}
+	close(tell[1]);
+	if (read(tell[0], &byte, 1) == 1) {
+		CHECK_EQ(node_features(r.node, RIG_FEATURES), 0);
+		CHECK(node_get_base(r.node, Q_TX) >= 0);
+	}
+	close(wait[1]);
+	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	close(wait[0]);
+	close(tell[0]);
+	rig_close(&r);
+	if (WEXITSTATUS(status) == NO_USERFAULTFD)
+		t_skip("this kernel has no userfaultfd");
+	else
+		CHECK_EQ(WEXITSTATUS(status), RELEASED);
+	t_end();
+}
+
+static void slow(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		one_call(&calls[i]);
+}
+
+const struct life_case life_slow_cases[] = {
+	{ "slow", slow, "a stranger whose arguments are slow to come" },
+	{ 0 }
+};
