@@ -137,11 +137,11 @@ struct vd_virtqueue {
  * @workers: the threads, by number
  * @vqs: the virtqueues
  * @nvqs: how many
- * @fork: workers are threads of the owner's own
+ * @fork: workers are threads of the owner's own; read without the mutex, too
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @iotlb: translations; changed with all queues' mutexes, too
- * @backend_features: as the owner set them; read without the mutex
+ * @backend_features: as whoever holds the file set them; without the mutex
  * @miss_lock: guards the queues' misses
  * @msg_wait: readers who wait for messages
  * @debugfs: the device's folder
@@ -188,6 +188,7 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features);
 int vd_workers_start(struct vd_dev *dev);
 void vd_workers_stop(struct vd_dev *dev);
 void vd_workers_flush(struct vd_dev *dev);
+void vd_workers_hurry(struct vd_dev *dev);
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 long vd_workers_set_fork(struct vd_dev *dev, int mode);
 long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg);

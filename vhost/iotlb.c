@@ -134,6 +134,23 @@ void vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
 	wake_up_interruptible_poll(&dev->msg_wait, EPOLLIN | EPOLLRDNORM);
 }
 
+/**
+ * vd_iotlb_withdraw - a queue that stops asks for nothing any more
+ * @vq: the virtqueue
+ *
+ * What its owner has not read yet he need not answer.
+ * Context: queue mutex.
+ */
+void vd_iotlb_withdraw(struct vd_virtqueue *vq)
+{
+	struct vd_dev *dev = vq->dev;
+
+	spin_lock(&dev->miss_lock);
+	vq->giova.miss.state = VD_MISS_NONE;
+	spin_unlock(&dev->miss_lock);
+}
+EXPORT_SYMBOL_GPL(vd_iotlb_withdraw);
+
 /* Queues whose wait ends with an update of a range. */
 static void vd_iotlb_answered(struct vd_dev *dev, u64 first, u64 last)
 {
@@ -223,7 +240,9 @@ static int vd_iotlb_message(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 
 	if (m->type != VHOST_IOTLB_UPDATE && m->type != VHOST_IOTLB_INVALIDATE)
 		return -EINVAL;
-	mutex_lock(&dev->mutex);
+	/* Not only the owner may be here, who may have it for long. */
+	if (mutex_lock_killable(&dev->mutex))
+		return -EINTR;
 	vd_iotlb_lock(dev);
 	err = vd_iotlb_change(dev, m);
 	vd_iotlb_unlock(dev);
@@ -237,8 +256,9 @@ static int vd_iotlb_message(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
  * @from: a struct vhost_msg or vhost_msg_v2; padding at its end may be missing
  *
  * Return: the size of the whole structure; -EINVAL for what is no message, or
- * an update of nothing; -EFAULT for all that can't be done, as stock.
- * Context: may sleep.
+ * an update of nothing; -EFAULT for all that can't be done, as stock. It isn't
+ * asked whether the caller is the owner, as stock doesn't.
+ * Context: takes the device's and all queues' mutexes; may sleep.
  */
 ssize_t vd_iotlb_write(struct vd_dev *dev, struct iov_iter *from)
 {

@@ -67,6 +67,7 @@ int vd_iotlb_start(struct vd_dev *dev);
 void vd_iotlb_stop(struct vd_dev *dev);
 void vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
 		   bool tell);
+void vd_iotlb_withdraw(struct vd_virtqueue *vq);
 ssize_t vd_iotlb_read(struct vd_dev *dev, struct iov_iter *to, bool noblock);
 ssize_t vd_iotlb_write(struct vd_dev *dev, struct iov_iter *from);
 __poll_t vd_iotlb_poll(struct file *file, struct vd_dev *dev,

@@ -138,6 +138,12 @@ static int vd_net_release(struct inode *inode, struct file *f)
 {
 	struct vd_net *n = f->private_data;
 
+	/*
+	 * A worker that waits for a page has a queue's mutex meanwhile. Who is
+	 * dying may be the one to bring it, and who serves others won't.
+	 */
+	if (current->flags & (PF_EXITING | PF_KTHREAD))
+		vd_workers_hurry(&n->dev);
 	/* Whoever closes it reuses the memory; the ring is of no use to him. */
 	vd_zcopy_wait(&n->queue[VD_NET_TX]);
 	vd_net_reset(n);
@@ -175,6 +181,7 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 		q->rx_ring = NULL;
 		vd_net_set_zcopy(q, NULL);
 		vd_vq_stop(&q->vq);
+		vd_iotlb_withdraw(&q->vq);
 		return 0;
 	}
 	err = vd_vq_start(&q->vq);

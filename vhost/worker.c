@@ -13,6 +13,7 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "busy.h"
 #include "compat/task.h"
@@ -62,10 +63,13 @@ static int vd_worker_main(void *data)
 {
 	struct vd_worker *w = data;
 
+	/* See vd_worker_hurry(): nobody else can send it. */
+	allow_kernel_signal(SIGKILL);
 	kthread_use_mm(w->mm);
 	for (;;) {
 		/* Pairs with the wake-up in vd_worker_queue(). */
-		set_current_state(TASK_INTERRUPTIBLE);
+		set_current_state(fatal_signal_pending(current) ?
+				  TASK_IDLE : TASK_INTERRUPTIBLE);
 		if (kthread_should_stop())
 			break;
 		if (!vd_worker_round(w))
@@ -109,7 +113,7 @@ EXPORT_SYMBOL_GPL(vd_work_init);
  * @w: a worker; without a thread nothing happens
  * @work: the item, queued at most once at a time
  *
- * Return: false without a thread. Context: any.
+ * Return: false without a thread, or with one that was killed. Context: any.
  */
 bool vd_worker_queue(struct vd_worker *w, struct vd_work *work)
 {
@@ -249,6 +253,23 @@ void vd_worker_stop(struct vd_worker *w)
 	w->vtask = NULL;
 	w->task = NULL;
 	w->mm = NULL;
+}
+
+/**
+ * vd_worker_hurry - wait for the owner's memory no longer
+ * @w: the worker, which stays at work until it is stopped
+ *
+ * A page that userfaultfd or FUSE keeps away comes when its server brings it,
+ * which a process that is being killed may not live to do: its files are closed
+ * one after the other, and ours may be before the one that the page waits for.
+ * From now on an access that would have to wait fails instead.
+ * Context: any; nobody stops the worker meanwhile.
+ */
+void vd_worker_hurry(struct vd_worker *w)
+{
+	/* A thread of the owner's is killed with its process. */
+	if (!w->vtask && w->task)
+		send_sig(SIGKILL, w->task, 1);
 }
 
 static int vd_poll_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,

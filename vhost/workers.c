@@ -60,6 +60,22 @@ int vd_workers_start(struct vd_dev *dev)
 }
 
 /**
+ * vd_workers_hurry - no worker waits for the owner's memory any more
+ * @dev: the device, whose owner is about to die
+ *
+ * Context: device mutex or the last user; any.
+ */
+void vd_workers_hurry(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_WORKERS_MAX; i++)
+		if (dev->workers[i])
+			vd_worker_hurry(dev->workers[i]);
+}
+EXPORT_SYMBOL_GPL(vd_workers_hurry);
+
+/**
  * vd_workers_stop - end all workers
  * @dev: the device, idle, with nothing left that could queue work
  *
@@ -84,7 +100,8 @@ void vd_workers_stop(struct vd_dev *dev)
  * vd_workers_flush - wait until all work queued so far has been done
  * @dev: the device
  *
- * Context: may sleep; not on a worker, not with a virtqueue's mutex held.
+ * Context: device mutex, or its last user; may sleep; not on a worker, not with
+ * a virtqueue's mutex held.
  */
 void vd_workers_flush(struct vd_dev *dev)
 {
@@ -179,12 +196,12 @@ static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
 	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
 }
 
-/* Asked before there is an owner, and by anybody, as with stock. */
 /**
  * vd_workers_set_fork - whose threads workers are (VHOST_SET_FORK_FROM_OWNER)
  * @dev: the device
  * @mode: VHOST_FORK_OWNER_TASK or _KTHREAD; below 0: could not be read
  *
+ * Set before there is an owner, and by anybody, as with stock.
  * Return: 0; -EBUSY with an owner; -EFAULT; -EINVAL for a way that this kernel
  * hasn't. Context: device mutex.
  */

@@ -11,6 +11,7 @@
  *	faults log NODE		both, with a dirty log: as KTAP
  *	faults owner NODE ERRNO	VHOST_SET_OWNER fails with that first: as KTAP
  *	faults map NODE		traffic that must take windows in the end: as KTAP
+ *	faults flush NODE	a used ring that fails once: as KTAP
  *	faults iotlb-map NODE	the same, with a device IOTLB: as KTAP
  *	faults log-map NODE	the same, with a dirty log: as KTAP
  */
@@ -27,6 +28,10 @@
 #include "faults.h"
 #include "rig.h"
 #include "test.h"
+
+/* Frames that wait for buffers, and a buffer's size. */
+#define BACKLOG		100
+#define BACKLOG_ROOM	256
 
 const char *node_path;
 static struct rig r;
@@ -483,6 +488,44 @@ static void map(void)
 	t_end();
 }
 
+/*
+ * A receiver's visit hands back 64 chains at a time. The first hand-over fails,
+ * though nothing is wrong with the ring: the queue stops, the owner is told, and
+ * the next kick brings all frames, in their order.
+ */
+static void flush(void)
+{
+	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = true };
+	uint8_t *into, f[RIG_FRAME];
+	unsigned int i;
+
+	t_begin("a used ring that can't be written amid a receiver's visit costs no frame");
+	rig_open(&r, &o);
+	into = mem_take(&r.mem, CHUNK_B, BACKLOG * BACKLOG_ROOM, 64);
+	for (i = 0; i < BACKLOG; i++) {
+		frame_make(f, sizeof(f), i);
+		CHECK(tap_feed(&r.tap, f, sizeof(f)));
+		desc_set(r.q[Q_RX].desc, i, mem_gpa(&r.mem, into + i * BACKLOG_ROOM), BACKLOG_ROOM,
+			 D_WRITE, 0);
+	}
+	worker_rest(r.worker);
+	for (i = 0; i < BACKLOG; i++)
+		ring_offer(&r.q[Q_RX], i);
+	ring_kick(&r.q[Q_RX]);
+	CHECK_EQ(event_wait(r.q[Q_RX].err, WAIT_MS), 1);
+	CHECK_EQ(node_stat(r.node, Q_RX, "faults"), 1);
+	worker_rest(r.worker);
+	CHECK_EQ(ring_used_idx(&r.q[Q_RX]), 0);
+	ring_kick(&r.q[Q_RX]);
+	for (i = 0; i < BACKLOG; i++)
+		if (!CHECK_EQ(ring_reap(&r.q[Q_RX], NULL, WAIT_MS), i) ||
+		    !CHECK(frame_is(into + i * BACKLOG_ROOM + r.hdr, RIG_FRAME, i)))
+			break;
+	CHECK_EQ(event_wait(r.q[Q_RX].err, 0), 0);
+	rig_close(&r);
+	t_end();
+}
+
 static void inflight_all(void)
 {
 	inflight(true, true);
@@ -499,6 +542,7 @@ static const struct mode {
 	{ "move", move },
 	{ "inflight", inflight_all },
 	{ "map", map },
+	{ "flush", flush },
 	{ "iotlb", faults_iotlb },
 	{ "iotlb-map", faults_iotlb_map },
 	{ "log", faults_log },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* iotlb: messages, good and bad; waiting for them; the dirty log behind an IOTLB. */
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,14 @@ static int next_miss(struct io *io)
 		sleep_ms(2);
 	}
 	return -1;
+}
+
+/* Is there a message to be read? */
+static bool io_asks(struct io *io)
+{
+	struct pollfd p = { .fd = io->node, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
 }
 
 static void drain(struct io *io)
@@ -136,6 +145,27 @@ static void bounded(void)
 	while (!io_read(&io, &m))
 		n++;
 	CHECK(n >= 1 && n <= 2);
+	io_close(&io);
+	t_end();
+}
+
+/* A queue that is stopped has no question any more that nobody has read. */
+static void withdrawn(void)
+{
+	struct vhost_iotlb_msg m;
+	struct io io;
+
+	t_begin("a stopped queue asks for nothing");
+	io_open(&io, F_V1 | F_MRG, true);
+	vq_kick(&io.q[Q_TX]);
+	settle(&io);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	io_rest(&io);
+	CHECK(io_asks(&io));
+	CHECK_EQ(node_backend(io.node, Q_TX, -1), 0);
+	CHECK(!io_asks(&io));
+	CHECK(io_read(&io, &m));
 	io_close(&io);
 	t_end();
 }
@@ -280,6 +310,7 @@ void iotlb_messages(bool stock)
 	waiting();
 	if (!stock)
 		bounded();
+	withdrawn();
 	denied();
 	hostile(stock);
 	without();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * life: a stranger that has the device open and is slow on purpose. The argument
+ * life: pages that don't come. A stranger that has the device open is slow on purpose: the argument
  * of its call lies in a page that is kept away (userfaultfd) until the owner
  * says that it is done: so the owner's calls must not wait for the stranger's.
  */
@@ -9,10 +9,12 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -145,7 +147,77 @@ static void slow(void)
 		one_call(&calls[i]);
 }
 
+/* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
+static void wait_to_be_killed(int sock)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct rig r;
+	void *page;
+
+	life_send(sock, &fd, 1);
+	if (fd < 0)
+		_exit(1);
+	life_open(&r, false);
+	page = mem_take(&r.mem, CHUNK_B, PAGE, PAGE);
+	reg.range.start = (uintptr_t)page;
+	reg.range.len = PAGE;
+	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
+	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
+	MUST(!madvise(page, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	desc_set(r.q[Q_TX].desc, 0, mem_gpa(&r.mem, page), r.hdr + RIG_FRAME, 0, 0);
+	ring_offer(&r.q[Q_TX], 0);
+	ring_kick(&r.q[Q_TX]);
+	for (;;)
+		pause();
+}
+
+static bool ends(pid_t child)
+{
+	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
+
+	do {
+		if (waitpid(child, NULL, WNOHANG) == child)
+			return true;
+		sleep_ms(10);
+	} while (now_ns() < end);
+	return false;
+}
+
+static void killed(void)
+{
+	int sock[2], fd = -1;
+	pid_t child;
+	bool ended;
+
+	t_begin("an owner whose worker waits for a page for ever can be killed");
+	MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, sock), "socketpair");
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		close(sock[0]);
+		wait_to_be_killed(sock[1]);
+	}
+	close(sock[1]);
+	if (!life_receive(sock[0], &fd, 1) || fd < 0) {
+		t_skip("this kernel has no userfaultfd");
+		CHECK(ends(child));
+	} else {
+		CHECK(readable(fd));
+		kill(child, SIGKILL);
+		ended = CHECK(ends(child));
+		/* Whoever still waits goes on. */
+		close(fd);
+		CHECK(ended || ends(child));
+		CHECK(worker_gone(child));
+	}
+	close(sock[0]);
+	t_end();
+}
+
 const struct life_case life_slow_cases[] = {
+	{ "killed", killed, "SIGKILL while the worker waits for a page" },
 	{ "slow", slow, "a stranger whose arguments are slow to come" },
 	{ 0 }
 };

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What fails, fails cleanly: every allocation and copy of every call and of the worker, one
 after the other (a kernel with fault injection), and registration, the worker's thread,
-its cgroups and the search for pages (any kernel, by a probe). Afterwards nothing has leaked.
+its cgroups, the search for pages and the used ring (any kernel, by a probe). Afterwards nothing has leaked.
 """
 # vm: timeout=300
 
@@ -66,6 +66,12 @@ def pages(t):
                comm="vhost-", times=6, least=6)
 
 
+def flush(t):
+    """A used ring that fails though it is there: as a page fault amid the hand-over would."""
+    probed(t, "used ring, amid a receiver's visit", "vhost_direct:vd_flush_split_contig",
+           what="flush", ret=-1, comm="vhost-", times=1)
+
+
 def arm():
     """Fault injection as wanted: any allocation, silently. Whether the kernel has it."""
     wanted = {"failslab": {"ignore-gfp-wait": "N", "verbose": "0"},
@@ -110,6 +116,7 @@ def main():
             else:
                 registration(t)
                 pages(t)
+                flush(t)
             if arm():
                 program(t, "setup", limit=150)
                 program(t, "move")
