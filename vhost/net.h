@@ -214,7 +214,7 @@ static inline bool vd_net_exceeds(struct vd_net_queue *q, u32 packets,
  * vd_net_count_kick - count a kick, if it is one
  * @q: the queue whose work runs
  *
- * Context: worker.
+ * Context: worker, queue mutex.
  */
 static inline void vd_net_count_kick(struct vd_net_queue *q)
 {

@@ -397,13 +397,16 @@ static int vd_rx_loop(struct vd_rx *rx)
 	return ret;
 }
 
-static void vd_net_rx(struct vd_net_queue *q)
+/* @kicked: by the driver's kick, or by ourselves as if it had. */
+static void vd_net_rx(struct vd_net_queue *q, bool kicked)
 {
 	struct vd_virtqueue *vq = &q->vq;
 	struct vd_rx rx = { .q = q, .msg.msg_flags = MSG_DONTWAIT };
 	int err;
 
 	mutex_lock(&vq->mutex);
+	if (kicked)
+		vd_net_count_kick(q);
 	rx.sock = vq->backend;
 	if (!rx.sock)
 		goto out;
@@ -437,8 +440,7 @@ void vd_net_rx_kick(struct vd_work *work)
 	struct vd_virtqueue *vq = container_of(work, struct vd_virtqueue,
 					       poll.work);
 
-	vd_net_count_kick(vd_net_queue_of(vq));
-	vd_net_rx(vd_net_queue_of(vq));
+	vd_net_rx(vd_net_queue_of(vq), true);
 }
 
 /**
@@ -449,5 +451,6 @@ void vd_net_rx_kick(struct vd_work *work)
  */
 void vd_net_rx_socket(struct vd_work *work)
 {
-	vd_net_rx(container_of(work, struct vd_net_queue, sock_poll.work));
+	vd_net_rx(container_of(work, struct vd_net_queue, sock_poll.work),
+		  false);
 }

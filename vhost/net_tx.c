@@ -379,7 +379,8 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 	return !result && !err;
 }
 
-static void vd_net_tx(struct vd_net_queue *q)
+/* @kicked: by the driver's kick, or by ourselves as if it had. */
+static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 {
 	struct vd_virtqueue *vq = &q->vq;
 	struct socket *sock;
@@ -388,6 +389,8 @@ static void vd_net_tx(struct vd_net_queue *q)
 	int err;
 
 	mutex_lock(&vq->mutex);
+	if (kicked)
+		vd_net_count_kick(q);
 	sock = vq->backend;
 	if (!sock)
 		goto out;
@@ -425,8 +428,7 @@ void vd_net_tx_kick(struct vd_work *work)
 	struct vd_virtqueue *vq = container_of(work, struct vd_virtqueue,
 					       poll.work);
 
-	vd_net_count_kick(vd_net_queue_of(vq));
-	vd_net_tx(vd_net_queue_of(vq));
+	vd_net_tx(vd_net_queue_of(vq), true);
 }
 
 /**
@@ -437,5 +439,6 @@ void vd_net_tx_kick(struct vd_work *work)
  */
 void vd_net_tx_socket(struct vd_work *work)
 {
-	vd_net_tx(container_of(work, struct vd_net_queue, sock_poll.work));
+	vd_net_tx(container_of(work, struct vd_net_queue, sock_poll.work),
+		  false);
 }

@@ -301,7 +301,7 @@ EXPORT_SYMBOL_GPL(vd_vq_notify);
  * vd_vq_kicked - count a kick of the driver
  * @vq: the virtqueue
  *
- * Context: worker.
+ * Context: worker, queue mutex.
  */
 void vd_vq_kicked(struct vd_virtqueue *vq)
 {
@@ -362,8 +362,10 @@ static void vd_vq_look_on(struct vd_virtqueue *vq)
  * @vq: the virtqueue
  * @err: minus one of enum vd_reason
  *
- * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR.
- * The caller puts the chain back and does nothing more.
+ * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR. Of
+ * a packed ring all that was offered is looked at first. If the driver has
+ * offered more since, work is queued at once. The caller puts the chain back
+ * and does nothing more, but for a receiver that has lost one frame.
  * Context: worker, queue mutex; may sleep.
  */
 void vd_vq_error(struct vd_virtqueue *vq, int err)
