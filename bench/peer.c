@@ -6,6 +6,7 @@
 #include <linux/if_packet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,8 +73,10 @@ void vr_peer_open(struct vr_run *r)
 {
 	unsigned int i;
 
-	frames = calloc(VR_BATCH, ROOM);
-	if (!frames)
+	/* All there at once: its first use would cost a batch 4 MB of page faults. */
+	frames = mmap(NULL, VR_BATCH * ROOM, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (frames == MAP_FAILED)
 		vr_die("out of memory");
 	front = r->o->gso ? sizeof(struct virtio_net_hdr) : 0;
 	for (i = 0; i < VR_BATCH; i++) {

@@ -63,12 +63,14 @@ void vr_tx_prepare(struct vr_run *r, struct vr_pair *p)
 
 static uint64_t credit(const struct vr_run *r, const struct vr_pair *p)
 {
-	uint64_t limit, waiting = p->tx_sent - p->tx_got;
+	uint64_t limit, waiting;
 
 	if (!r->o->check)
 		return UINT64_MAX;
 	/* An skb costs its frame and about as much again in overhead. */
 	limit = FAR_BYTES / (2 * r->o->size_max + 2048);
+	/* Others' frames of our type count, too. */
+	waiting = p->tx_sent > p->tx_got ? p->tx_sent - p->tx_got : 0;
 	return waiting < limit ? limit - waiting : 0;
 }
 

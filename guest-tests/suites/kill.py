@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from owner import gone, loaded, moved, wait, worker  # noqa: E402
+from owner import doing, gone, loaded, moved, wait, worker  # noqa: E402
 from vdtest import ENDLESS, NODE, VRING, Ktap, load, sh, traffic, unload  # noqa: E402
 
 ROUNDS = 20
@@ -42,6 +42,7 @@ def kill_one(args, number):
         under_load = wait(lambda: loaded(driver.pid) or driver.poll() is not None)
         time.sleep(random.random() * 0.1)
         # Once it is dead there is nothing left to be said of it.
+        about = "" if under_load else doing(driver.pid)
         status, served, had = driver.poll(), worker(driver.pid), moved(driver.pid)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
@@ -49,7 +50,7 @@ def kill_one(args, number):
             said.seek(0)
             return (f"round {number}: no traffic to kill: "
                     f"{'in time' if under_load else 'not in time'}, status {status}, "
-                    f"{'a' if served else 'no'} worker, (packets, bursts by windows) {had}: {said.read()}")
+                    f"{'a' if served else 'no'} worker, (packets, bursts by windows) {had}: {said.read()}\n{about}")
         why = gone(driver.pid)
         return why and f"round {number}: {why}"
 

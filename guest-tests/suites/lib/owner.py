@@ -47,6 +47,27 @@ def moved(pid):
     return packets, direct
 
 
+def doing(pid):
+    """What there is to be seen of an owner that stands still, and of its worker."""
+    said = []
+    threads = glob.glob(f"/proc/{pid}/task/[0-9]*")
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                if file.read().strip() in (f"vhost-{pid}", "khugepaged"):
+                    threads.append(os.path.dirname(path))
+        except OSError:
+            pass
+    names = [f"{thread}/{name}" for thread in threads for name in ("comm", "stat", "stack", "schedstat")]
+    for path in names + ["/proc/uptime"] + sorted(glob.glob(f"{STATS}/{pid}-*/[rt]x")):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                said.append(f"{path}: {' '.join(file.read().split())}")
+        except OSError as error:
+            said.append(f"{path}: {error.strerror}")
+    return "\n".join(said)
+
+
 def loaded(pid, user=False):
     """Both directions move, through the windows; by user access if USER is set."""
     packets, direct = moved(pid)

@@ -23,7 +23,8 @@ METADATA = "/sys/module/vhost_direct/parameters/metadata"
 # On a sanitizer kernel everything takes longer; only how long we wait depends on it.
 SLOW = int(os.environ.get("VD_SLOW_FACTOR", "1"))
 # For a driver that is going to be killed: by itself it neither ends nor gives up.
-ENDLESS = ("--seconds", str(600 * SLOW), "--timeout", str(60 * SLOW))
+# Gives up before those who wait for it do: it can say what it sees.
+ENDLESS = ("--seconds", str(600 * SLOW), "--timeout", str(40 * SLOW))
 # What may take the other way in a direct run: a page's first copy-on-write, say.
 _STRAY, _STRAY_SHARE = 8, 0.01
 
