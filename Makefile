@@ -30,7 +30,8 @@ programs:
 
 clean:
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
-	rm -rf build
+	# Keys that a firmware may have enrolled can't be made again.
+	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name sign -exec rm -rf {} +
 
 install: modules install-tools
 	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
@@ -60,8 +61,8 @@ deb:
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
-	find /lib/modules -name 'vhost_direct*.ko*' -path '*/extra/*' -delete
-	depmod -a
+	find $(DESTDIR)/lib/modules -name 'vhost_direct*.ko*' -path '*/extra/*' -delete
+	[ -n "$(DESTDIR)" ] || depmod -a
 
 setup:
 	.ci/setup
@@ -172,5 +173,5 @@ help:
 #:                  build/deb
 #: make install-dkms
 #:                  install the sources for DKMS: docs/operators.md
-#: make uninstall   take them away again
+#: make uninstall   take away what make install installed
 #: make clean       remove what was built (images stay in .cache/)
