@@ -80,7 +80,7 @@ static bool readable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	return poll(&p, 1, SOON_MS) == 1;
+	return poll(&p, 1, SOON_MS) == 1 && p.revents & (POLLIN | POLLHUP);
 }
 
 /* @tell: gets a byte when the call waits for its page; @wait: ends when the owner is done. */
@@ -156,7 +156,6 @@ static void wait_to_be_killed(int sock)
 	struct rig r;
 	void *page;
 
-	life_send(sock, &fd, 1);
 	if (fd < 0)
 		_exit(1);
 	life_open(&r, false);
@@ -169,6 +168,8 @@ static void wait_to_be_killed(int sock)
 	desc_set(r.q[Q_TX].desc, 0, mem_gpa(&r.mem, page), r.hdr + RIG_FRAME, 0, 0);
 	ring_offer(&r.q[Q_TX], 0);
 	ring_kick(&r.q[Q_TX]);
+	/* Not before it is set up: until then it has an error to tell, at once. */
+	life_send(sock, &fd, 1);
 	for (;;)
 		pause();
 }
