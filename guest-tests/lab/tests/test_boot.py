@@ -48,7 +48,7 @@ def _busy(said, log, share, folder):
         name = command[2].partition(":")[0]
         machine = held.Held()
         for second in range(20):
-            machine.add(5000 + second, second * (1 - share), second * share)
+            machine.add(5000 + second, second * (1 - share) * 1e9, second * share * 1e9)
         on_out(f"{token} begin {name}\nKTAP version 1\n{said}1..1\n".encode())
         testrun.time = _Later(19)
         on_out(f"{token} end {name} 0\n".encode())
@@ -88,12 +88,16 @@ def _once_more(t):
 def _shares(t):
     machine = held.Held()
     for second in range(100):
-        machine.add(second, second * 10, 5 * min(max(second - 40, 0), 10))
-    t.check("of all the time", abs(machine.share() - 50 / 1040) < 0.001, machine.share())
+        machine.add(second, second * 2e9, 1e9 * min(max(second - 40, 0), 10))
+    t.check("of all the time", abs(machine.share() - 10 / 208) < 0.001, machine.share())
     t.check("of the worst ten seconds", abs(machine.worst() - 1 / 3) < 0.001, machine.worst())
     t.equal("of others nothing", machine.worst(60, 99), 0.0)
     t.equal("without samples nothing", held.Held().worst(), 0.0)
     t.equal("a short look says nothing", machine.worst(40, 44), 0.0)
+    idle = held.Held()
+    for second in range(20):
+        idle.add(second, second * 1e6, second * 1e6)
+    t.equal("nor does what a VM waits that stands still", idle.worst(), 0.0)
 
 
 def main():

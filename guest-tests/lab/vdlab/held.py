@@ -75,12 +75,15 @@ class Held:
         return _share(self._samples[0], self._samples[-1]) if self._samples else 0.0
 
     def worst(self, begin=float("-inf"), end=float("inf")):
-        """The largest such part in any WINDOW between BEGIN and END."""
+        """The largest such part in any WINDOW between BEGIN and END, of those in which it adds up to
+        LIMIT of a processor: a VM that stands still wants so little that any wait is much of it."""
         inside = [sample for sample in self._samples if begin <= sample.when <= end]
         found, first = 0.0, 0
         for last, sample in enumerate(inside):
             while sample.when - inside[first].when > WINDOW:
                 first += 1
-            if sample.when - inside[first].when > WINDOW / 2:
+            span = sample.when - inside[first].when
+            enough = sample.waited - inside[first].waited > LIMIT * span * 1e9
+            if span > WINDOW / 2 and enough:
                 found = max(found, _share(inside[first], inside[last]))
         return found
