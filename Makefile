@@ -28,8 +28,10 @@ programs:
 	+$(MAKE) -C guest-tests/progs all
 	+$(MAKE) -C guest-tests/workload all
 
+# Kbuild's own takes every object below here, those of .cache's images and kernels among them.
 clean:
-	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) \
+		RCS_FIND_IGNORE='\( -name .cache -o -name .git \) -prune -o' clean
 	# Keys that a firmware may have enrolled can't be made again.
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name sign -exec rm -rf {} +
 
@@ -52,7 +54,7 @@ install-tools:
 
 # For Secure Boot: KEY= and CERT=, or keys made here once.
 sign: modules
-	packaging/sign --kdir $(KDIR) $(if $(KEY),--key $(KEY) --cert $(CERT)) vhost_direct.ko vhost_direct_net.ko
+	packaging/sign --kdir $(KDIR) $(if $(KEY)$(CERT),--key "$(KEY)" --cert "$(CERT)") vhost_direct.ko vhost_direct_net.ko
 
 deb:
 	.ci/setup deb
@@ -61,8 +63,10 @@ deb:
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
-	find $(DESTDIR)/lib/modules -name 'vhost_direct*.ko*' -path '*/extra/*' -delete
-	[ -n "$(DESTDIR)" ] || depmod -a
+	for release in $$(ls $(DESTDIR)/lib/modules 2>/dev/null); do \
+		found=$$(find $(DESTDIR)/lib/modules/$$release -name 'vhost_direct*.ko*' -path '*/extra/*' -print -delete); \
+		[ -z "$$found" ] || [ -n "$(DESTDIR)" ] || depmod $$release || exit 1; \
+	done
 
 setup:
 	.ci/setup
