@@ -188,7 +188,7 @@ class Stream:
 
     def end(self, status=0, note=""):
         """The source is over: its exit STATUS and plan must agree with what was seen."""
-        if self._plan == 0 and not self._seen:
+        if self._plan == 0 and not self._seen and not status and not note:
             self._report.result(self._source, "all", "skip", self._skip_all or "")
         elif status == 77 and not self._seen:
             why = self._diagnostics[-1] if self._diagnostics else ""

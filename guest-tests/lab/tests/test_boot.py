@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position
 from ktap import Ktap, Report  # noqa: E402
 from vdlab import held, results, run, suites, testrun  # noqa: E402
+from vdlab.paths import LabError  # noqa: E402
 
 
 def _vm(said, asked):
@@ -85,6 +86,45 @@ def _once_more(t):
     t.equal("nor is it beside a stall", _verdict(good, stall + "\n" + oops)[:3], (1, 1, 0))
 
 
+def _interrupted(said, error):
+    """As _busy(), on an idle machine, but the lab fails after the suite."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _busy(said, "", 0.5, folder)
+
+        def run_vm(*args, **kwargs):
+            whole(*args, **kwargs)
+            raise error
+        return run_vm
+
+
+def _cut_short(t):
+    """What had ended counts, also when the VM's run is cut short."""
+    for error in (KeyboardInterrupt(), LabError("no room")):
+        report = Report(out=io.StringIO())
+        report.took = lambda source, seconds: None
+        run.run_vm = _interrupted("not ok 1 - bad\n", error)
+        t.raises(f"{type(error).__name__} comes through", type(error), lambda: testrun.Boot(
+            [suites.Suite("a.sh"), suites.Suite("b.sh")], report).go("bookworm"))  # pylint: disable=cell-var-from-loop
+        t.equal("what had ended by then counts", (report.passed, report.failed), (0, 1))
+
+
+def _not_again(t):
+    """A lab that fails when a suite is to run once more: that is told, of each."""
+    said = _busy("not ok 1 - bad\n", "", 0.5, tempfile.gettempdir())
+    boots = []
+
+    def run_vm(*args, **kwargs):
+        boots.append(1)
+        if len(boots) > 2:
+            raise LabError("no room")
+        return said(*args, **kwargs)
+    report = Report(out=io.StringIO())
+    report.took = lambda source, seconds: None
+    run.run_vm = run_vm
+    testrun.run_suites([suites.Suite("a.sh", own_boot=True), suites.Suite("b.sh", own_boot=True)], "bookworm", report)
+    t.equal("each fails", report.failures, [f"{name}.sh: was run once more" for name in "ab"])
+
+
 def _shares(t):
     machine = held.Held()
     for second in range(100):
@@ -118,6 +158,8 @@ def main():
         t.check("what it showed counts, and that it hung", verdicts[0] == "pass" and "fail" in verdicts, found)
         testrun.time = _Later(0)
         _once_more(t)
+        _cut_short(t)
+        _not_again(t)
         run.run_vm, testrun.time = kept
         _shares(t)
 

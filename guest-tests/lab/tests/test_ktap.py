@@ -50,6 +50,7 @@ STREAMS = (
     ("no dash, no number", "1..2\nok a\nnot ok", 1, (1, 1, 0)),
     ("skip is not a pass", "1..2\nok 1 - a # SKIP no kvm\nok 2 - b", 0, (1, 0, 1)),
     ("skip all", "1..0 # SKIP nothing to do", 0, (0, 0, 1)),
+    ("a plan of none, then a crash", "1..0", 139, (0, 1, 0)),
     ("status 77 with no output", "why", 77, (0, 0, 1)),
     ("a test is missing", "1..3\nok 1 - a\nok 2 - b", 0, (2, 1, 0)),
     ("no plan: died early", "ok 1 - a", 139, (1, 1, 0)),
@@ -70,6 +71,7 @@ def main():
         for name, text, status, wanted in STREAMS:
             t.equal(name, counts(text, status), wanted)
         t.equal("a note is a failure", counts("1..1\nok 1 - a", 0, "timeout"), (1, 1, 0))
+        t.equal("also where none was planned", counts("1..0", 0, "timeout"), (0, 1, 0))
         t.equal("the last line", last_line(["1..1\nok 1 - a", "1..1\nnot ok 1 - b"]),
                 "1 passed, 1 failed")
         t.equal("the last line with a skip", last_line(["1..1\nok 1 - a # SKIP x"]),

@@ -140,8 +140,14 @@ class Boot:
             command = ["env", f"VD_FULL={os.environ['VD_FULL']}", *command]
         slow = sanitizer.SLOW if self._kernel else 1
         command += [f"{suite.name}:{suite.limit * slow}" for suite in self._group]
-        result = run.run_vm(suites.options(self._group, image, self._kernel), command,
-                            on_out=self._feed, overdue=self._overdue)
+        try:
+            result = run.run_vm(suites.options(self._group, image, self._kernel), command,
+                                on_out=self._feed, overdue=self._overdue)
+        except BaseException:
+            # Ctrl-C, or the lab's own failure: what had ended by then is known.
+            for name in self.ended:
+                self._trial.judge(name)
+            raise
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
             self._end()
@@ -171,10 +177,18 @@ def run_suites(chosen, image, report, kernel=""):
     for group in suites.boots(chosen):
         while group:
             boot = Boot(group, report, kernel)
-            group = boot.go(image)
+            try:
+                group = boot.go(image)
+            except LabError:
+                for suite in again:
+                    report.result(suite.name, "was run once more", "fail", "the lab failed before that")
+                raise
             again += boot.again
             if group:
                 say(f"booting again for {', '.join(suite.name for suite in group)}")
     for suite in again:
         say(f"once more, because the machine was busy: {suite.name}")
-        Boot([suite], report, kernel, last=True).go(image)
+        try:
+            Boot([suite], report, kernel, last=True).go(image)
+        except LabError as error:
+            report.result(suite.name, "was run once more", "fail", str(error))
