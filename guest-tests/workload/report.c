@@ -61,7 +61,7 @@ static void judge(struct result *r, const struct run *run)
 	else if (r->receives && percent(r->lost, t->expected) > limit)
 		snprintf(r->verdict, sizeof(r->verdict), "%.4g %% lost, %.4g %% allowed",
 			 percent(r->lost, t->expected), limit);
-	else if (r->receives && percent(r->corrupt, t->expected) > limit)
+	else if (r->receives && r->corrupt && (!t->expected || percent(r->corrupt, t->expected) > limit))
 		snprintf(r->verdict, sizeof(r->verdict), "%.4g %% corrupt, %.4g %% allowed",
 			 percent(r->corrupt, t->expected), limit);
 	else

@@ -25,6 +25,7 @@ void tracker_join(struct tracker *t, uint32_t number)
 {
 	t->base = number;
 	t->next = number;
+	t->joined = true;
 }
 
 static uint64_t *word_of(struct tracker *t, uint64_t number)
@@ -81,6 +82,10 @@ uint64_t tracker_expected(const struct tracker *t, uint64_t total)
 {
 	/* Its own word may be older than the last packet: hello says nothing, end may be lost. */
 	uint64_t end = total == UINT64_MAX || total < t->next ? t->next : total;
+	int32_t ahead = (uint32_t)total - (uint32_t)t->next;
 
+	/* What total has above 32 bits, who joined hasn't. */
+	if (t->joined && total != UINT64_MAX)
+		end = ahead > 0 ? t->next + ahead : t->next;
 	return end - t->base;
 }

@@ -20,6 +20,7 @@ struct tracker {
 	uint64_t reach;		/* the most that one came behind the greatest */
 	uint64_t stale;		/* below the window */
 	uint32_t window;
+	bool joined;		/* base and next lack what was above 32 bits */
 	uint64_t *bits;
 };
 

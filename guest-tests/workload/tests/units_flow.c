@@ -90,6 +90,16 @@ static void crafted(void)
 	CHECK_EQ(tracker_take(&t, 999), TRACK_STALE);
 	tracker_free(&t);
 	t_end();
+
+	t_begin("who joins behind 2^32 numbers misses none of those before");
+	tracker_init(&t, WINDOW);
+	tracker_join(&t, 1000);
+	TAKE(&t, 1000, 1001);
+	CHECK_EQ(lost(&t, (5ull << 32) + 1002), 0);
+	CHECK_EQ(lost(&t, (5ull << 32) + 1004), 2);
+	CHECK_EQ(lost(&t, (5ull << 32) + 990), 0);
+	tracker_free(&t);
+	t_end();
 }
 
 static void wrapping(void)

@@ -12,9 +12,12 @@ _HEAD = 42
 
 
 class Damage:
-    """What is done to which packet: of a number N of data packets, those with N % every == at."""
+    """What is done to which packet: of a number N of data packets, those with N % every == at; RUIN
+    changes all there is, the words about them among it.
+    """
 
-    def __init__(self, lose=0, corrupt=0, double=0, hold=0):
+    def __init__(self, lose=0, corrupt=0, double=0, hold=0, ruin=False):
+        self._ruin = ruin
         self._plan = [(name, every) for name, every in (
             ("lose", lose), ("corrupt", corrupt), ("double", double), ("hold", hold)) if every]
         self.done = dict.fromkeys(("lose", "corrupt", "double", "hold", "seen"), 0)
@@ -50,6 +53,9 @@ class Damage:
         flow, data = self._flow(frame, port)
         if flow is None:
             return [frame]
+        if self._ruin:
+            self.done["corrupt"] += 1
+            return [self._changed(frame, self.done["corrupt"])]
         if not data:
             # The last word: what was held back comes before it, and so isn't out of order.
             late = self._held.pop(flow, None)
