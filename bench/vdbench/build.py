@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What has to be there before anything is measured: image, modules, programs."""
 
+import contextlib
+import glob
+import hashlib
 import os
 import platform
 import resource
 import subprocess
 import time
 
-from . import lab
+from . import host_run, lab
 
 
 def _step(what, call):
@@ -79,6 +82,24 @@ def neighbours(before, after):
             "stolen": round(gone["stolen"] / whole, 3)}
 
 
+def where():
+    """What figures are of: virtual machines, or this host's own kernel."""
+    return f"host {os.uname().release}" if host_run.wanted() else "vm"
+
+
+def digest():
+    """Of what is measured: the programs and modules made here, and what isn't committed."""
+    whole = hashlib.sha256(_git("diff", "HEAD").encode())
+    for path in (os.path.join(lab.BUILD, "vring"), *sorted(glob.glob(os.path.join(lab.REPO, "vhost_direct*.ko")))):
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            whole.update(hashlib.sha256(file.read()).digest())
+    return whole.hexdigest()[:16]
+
+
+def _git(*words):
+    return _text(["git", "-c", f"safe.directory={lab.REPO}", "-C", lab.REPO, *words])
+
+
 def machine():
     """What this machine contributes to the figures."""
     cpu = ""
@@ -89,7 +110,7 @@ def machine():
                 break
     return {"kernel": os.uname().release, "cpu": cpu, "processors": os.cpu_count(),
             "qemu": _text(["qemu-system-x86_64", "--version"]).split("\n", maxsplit=1)[0],
-            "commit": _text(["git", "-C", lab.REPO, "describe", "--always", "--dirty"])}
+            "commit": _git("describe", "--always", "--dirty")}
 
 
 def versions():

@@ -38,7 +38,7 @@ def run(chosen, backends, folder, options=(), on_run=lambda run: None):
 def _entry(fields, run, count, symbols):
     packets = run["result"]["packets"]
     entry = {**fields, "backend": run["backend"], "packets": packets,
-             "windows": count["windows"], "ok": run["result"]["ok"]}
+             "windows": count["windows"], "ok": plan.good(run)}
     sums = count["vcpus"][WORKER_VCPU]
     for kind in tcgprof.KINDS:
         entry[kind] = round(sums[kind] / packets, 3) if packets else None

@@ -10,15 +10,17 @@ PASSED, FAILED, UNJUDGED = 0, 1, 77
 
 
 def choose(texts, backends):
-    """The cells with one of TEXTS in their names (all for none), for stock and BACKENDS."""
-    packed = guard.packed_words()
+    """The cells with one of TEXTS in their names (all for none), for stock and BACKENDS, and what stock
+    is counted on to judge them by.
+    """
+    every = guard.all_cells(guard.packed_words())
     found = [cell._replace(backends=[name for name in cell.backends if name in ("stock", *backends)])
-             for cell in guard.all_cells(packed)
-             if not texts or any(text in cell.name for text in texts)]
+             for cell in every if not texts or any(text in cell.name for text in texts)]
     if not found:
-        raise lab.BenchError("no cell has that in its name: " +
-                             ", ".join(cell.name for cell in guard.all_cells(packed)))
-    return found
+        raise lab.BenchError("no cell has that in its name: " + ", ".join(cell.name for cell in every))
+    there = {cell.name for cell in found}
+    controls = {guard.control_of(name) for name in there} - there
+    return [cell._replace(backends=["stock"]) for cell in every if cell.name in controls] + found
 
 
 def folder(name):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The lab as seen from the bench: run a command in a host VM, get its JSON lines."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -19,8 +20,11 @@ class BenchError(Exception):
 
 
 def say(text):
-    """One progress line; stdout is for the table."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    """One progress line; stdout is for the table. A terminal that is gone stops nobody: what puts the
+    host back says what it does.
+    """
+    with contextlib.suppress(OSError):
+        print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 def call(words, what):

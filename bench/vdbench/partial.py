@@ -62,9 +62,13 @@ class Partial:
         """Keep it."""
         self._write(self._name(part, cell), value)
 
-    def finish(self):
-        """The run is whole: the next one starts anew."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def finish(self, parts):
+        """These PARTS are whole: the next run takes them anew."""
+        for name in os.listdir(self._folder):
+            if name.split("_")[0] in parts:
+                os.unlink(os.path.join(self._folder, name))
+        if os.listdir(self._folder) == [_ABOUT]:
+            shutil.rmtree(self._folder)
 
 
 class Nothing:
@@ -76,5 +80,5 @@ class Nothing:
     def save(self, _part, _cell, _value):
         """Nothing is."""
 
-    def finish(self):
+    def finish(self, _parts):
         """There is nothing to do."""

@@ -74,6 +74,19 @@ def counted(chosen, backends):
             for cell in chosen for name in of(cell)]
 
 
+def small_pages(run):
+    """Why a run on huge pages wasn't one, or ""."""
+    result = run["result"]
+    if run.get("memory", "4k") == "4k" or result.get("huge_kb", 0) >= result.get("mem_kb", 0):
+        return ""
+    return f"only {result['huge_kb']} of {result['mem_kb']} KiB were on huge pages"
+
+
+def good(run):
+    """Does a run's rate count?"""
+    return "result" in run and run["result"]["ok"] and not small_pages(run)
+
+
 def execute(plan, folder, options=(), timeout=300, first=False):
     """Boot, carry out PLAN, yield the lines that the inside prints."""
     files = os.path.join(folder, "files")

@@ -25,12 +25,13 @@ def pieces(chosen, whole):
 
 
 class Timed:
-    """Measures cells and makes their entries; what went wrong is told to NOTE."""
+    """Measures cells and makes their entries; runs are told to NOTE, boots that failed to FAILED."""
 
-    def __init__(self, args, kept, note, folder):
+    def __init__(self, args, kept, note, folder, failed=lab.say):
         self._args = args
         self._kept = kept
         self._note = note
+        self._failed = failed
         self._folder = folder
         self._busy = []
         self.boots = {}
@@ -72,18 +73,23 @@ class Timed:
             rest = self.estimate([cell for some in left[number:] for cell in some])
             lab.say(f"timed: piece {number + 1} of {len(left)}, {len(piece)} cells; about "
                     f"{rest / 60:.0f} min to go")
-            found = self._piece(piece, not number)
+            try:
+                found, sound = self._piece(piece, not number)
+            except lab.BenchError as error:
+                # Of the boots to come, and of what was taken before, nothing is wrong.
+                self._failed(f"timed: {error}")
+                continue
             for cell in piece:
                 kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
                 # What went wrong is to be tried again.
-                if all("skipped" in run or _good(run) for run in kept[cell]["runs"]):
+                if sound and all("skipped" in run or plan.good(run) for run in kept[cell]["runs"]):
                     self._kept.save("timed", cell.name, kept[cell])
-        return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell]["runs"]]
+        return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
 
     def _entry(self, cell, kept):
         self.boots.setdefault(cell.boot, kept["boot"])
         self.runs += kept["runs"]
-        entry = stats.entry(cell, [run for run in kept["runs"] if _good(run)],
+        entry = stats.entry(cell, [run for run in kept["runs"] if plan.good(run)],
                             ["stock", *self.others(cell)])
         for run in kept["runs"]:
             if "skipped" in run:
@@ -94,7 +100,7 @@ class Timed:
         return entry
 
     def _piece(self, chosen, first):
-        """One boot; returns the runs by cell."""
+        """One boot; returns the runs by cell, and whether contents were right, where they were checked."""
         boot = chosen[0].boot
         folder = os.path.join(self._folder, f"timed-{boot}")
         shutil.rmtree(folder, ignore_errors=True)
@@ -104,13 +110,14 @@ class Timed:
         work = plan.make(runs, setup=plan.setup(chosen))
         found = {cell.name: [] for cell in chosen}
         options = [*self._args.vm_options, "--cpu", _CPU[boot], "--accel", self._args.accel]
-        before, done = build.load(), 0
+        before, done, sound = build.load(), 0, True
         for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
             if "facts" in line:
                 self.boots[boot] = {"id": boot, "facts": line["facts"], "qemu_command": ""}
                 before = build.load()
             if "run" in line:
                 done += 1
+                sound &= line["run"]["kind"] != "check" or plan.good(line["run"])
                 self._take(line["run"], found)
                 if done % 40 == 0:
                     lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
@@ -120,7 +127,7 @@ class Timed:
             command = file.read().strip()
         self.boots[boot]["qemu_command"] = command
         self.accel = lab.accel(command)
-        return found
+        return found, sound
 
     def _take(self, run, found):
         if "skipped" not in run:
@@ -133,7 +140,7 @@ class Timed:
     def _so_far(self, chosen, found):
         parts = []
         for cell in chosen[:4]:
-            entry = stats.entry(cell, [run for run in found[cell.name] if _good(run)],
+            entry = stats.entry(cell, [run for run in found[cell.name] if plan.good(run)],
                                 ["stock", *self.others(cell)])
             parts += [f"{cell.short} {name}/stock {spread['median']:.2f}"
                       for name, spread in entry["ratio"].items() if name == "direct"]
@@ -144,7 +151,3 @@ class Timed:
         whole = sum(seconds for seconds, _ in self._busy) or 1
         return {key: round(sum(seconds * each[key] for seconds, each in self._busy) / whole, 3)
                 for key in ("others", "stolen")}
-
-
-def _good(run):
-    return "result" in run and run["result"]["ok"]
