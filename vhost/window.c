@@ -452,19 +452,27 @@ void vd_winset_map(struct vd_winset *ws)
 	}
 }
 
+/*
+ * Whole pages of ours: a range may begin or end amid a page all of which goes.
+ * With 6.1 that of a uprobe begins with its breakpoint.
+ */
+static bool vd_pages_overlap(unsigned long at, unsigned long len,
+			     unsigned long start, unsigned long end)
+{
+	return start < PAGE_ALIGN(at + len) && end > (at & PAGE_MASK);
+}
+
 static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
 			       unsigned long end)
 {
 	u32 i;
 
-	for (i = 0; i < w->npieces; i++) {
-		const struct vd_piece *p = &w->piece[i];
-
-		if (start < p->uaddr + p->len && end > p->uaddr)
+	for (i = 0; i < w->npieces; i++)
+		if (vd_pages_overlap(w->piece[i].uaddr, w->piece[i].len, start,
+				     end))
 			return true;
-	}
-	return !w->npieces && w->size && start < w->uaddr + w->size &&
-	       end > w->uaddr;
+	return !w->npieces && w->size &&
+	       vd_pages_overlap(w->uaddr, w->size, start, end);
 }
 
 /* Of a span that may change meanwhile: see (A) in notifier.c. */
