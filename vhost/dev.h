@@ -189,6 +189,14 @@ int vd_workers_start(struct vd_dev *dev);
 void vd_workers_stop(struct vd_dev *dev);
 void vd_workers_flush(struct vd_dev *dev);
 void vd_workers_hurry(struct vd_dev *dev);
+void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
+
+/* Whoever isn't the worker takes a queue's mutex so. */
+static inline void vd_vq_lock(struct vd_virtqueue *vq)
+{
+	vd_vq_lock_nested(vq, 0);
+}
+
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 long vd_workers_set_fork(struct vd_dev *dev, int mode);
 long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg);

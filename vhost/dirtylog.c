@@ -410,7 +410,7 @@ long vd_log_set_base(struct vd_dev *dev, void __user *arg)
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		mutex_lock(&vq->mutex);
+		vd_vq_lock(vq);
 		if (vq->backend && !vd_log_base_ok(vq, base))
 			ret = -EFAULT;
 		else
@@ -442,7 +442,7 @@ long vd_log_set_fd(struct vd_dev *dev, void __user *arg)
 		return PTR_ERR(ctx);
 	swap(ctx, dev->log);
 	for (i = 0; i < dev->nvqs; i++) {
-		mutex_lock(&dev->vqs[i]->mutex);
+		vd_vq_lock(dev->vqs[i]);
 		dev->vqs[i]->log.ctx = dev->log;
 		mutex_unlock(&dev->vqs[i]->mutex);
 	}

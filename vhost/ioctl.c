@@ -21,7 +21,7 @@ static bool vd_mem_table_fits(struct vd_virtqueue *vq,
 {
 	bool ok;
 
-	mutex_lock(&vq->mutex);
+	vd_vq_lock(vq);
 	ok = !vq->backend || !vd_vq_has(vq, VHOST_F_LOG_ALL) ||
 	     vd_log_table_ok(vq->log.base, mem);
 	mutex_unlock(&vq->mutex);
@@ -46,7 +46,7 @@ static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		mutex_lock(&vq->mutex);
+		vd_vq_lock(vq);
 		vq->mem = mem;
 		vq->region = NULL;
 		/* The ring may lie elsewhere in memory now: look again. */
@@ -295,7 +295,7 @@ static long vd_vring_ioctl(struct vd_dev *dev, unsigned int cmd,
 	if (index >= dev->nvqs)
 		return -ENOBUFS;
 	vq = dev->vqs[array_index_nospec(index, dev->nvqs)];
-	mutex_lock(&vq->mutex);
+	vd_vq_lock(vq);
 	ret = vd_vring_locked(vq, cmd, arg);
 	mutex_unlock(&vq->mutex);
 	/* What the worker does with an eventfd that was replaced, it has done. */
@@ -343,7 +343,7 @@ static int vd_dev_check_log(struct vd_dev *dev, u64 features)
 	for (i = 0; i < dev->nvqs && !err; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		mutex_lock(&vq->mutex);
+		vd_vq_lock(vq);
 		if (vq->backend && !vd_log_table_ok(vq->log.base, vq->mem))
 			err = -EFAULT;
 		else if (vq->backend)
@@ -387,7 +387,7 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features)
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		mutex_lock(&vq->mutex);
+		vd_vq_lock(vq);
 		vq->features = features;
 		if (vq->backend)
 			vd_vq_refresh(vq);

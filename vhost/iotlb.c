@@ -32,7 +32,7 @@ static void vd_iotlb_lock(struct vd_dev *dev)
 	unsigned int i;
 
 	for (i = 0; i < dev->nvqs; i++)
-		mutex_lock_nested(&dev->vqs[i]->mutex, i);
+		vd_vq_lock_nested(dev->vqs[i], i);
 }
 
 static void vd_iotlb_unlock(struct vd_dev *dev)

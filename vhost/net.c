@@ -94,7 +94,7 @@ static struct socket *vd_net_detach(struct vd_net_queue *q)
 {
 	struct socket *sock;
 
-	mutex_lock(&q->vq.mutex);
+	vd_vq_lock(&q->vq);
 	sock = q->vq.backend;
 	vd_zcopy_end(q->zcopy);
 	q->zcopy = NULL;
@@ -212,7 +212,7 @@ static long vd_net_swap_socket(struct vd_net *n, struct vd_net_queue *q,
 	long ret = vd_zcopy_settle(q);
 
 	if (!ret) {
-		mutex_lock(&q->vq.mutex);
+		vd_vq_lock(&q->vq);
 		ret = vd_net_attach(q, sock);
 		mutex_unlock(&q->vq.mutex);
 	}
@@ -241,7 +241,7 @@ static long vd_net_set_backend(struct vd_net *n,
 	if (b->index >= VD_NET_QUEUES)
 		return -ENOBUFS;
 	q = &n->queue[array_index_nospec(b->index, VD_NET_QUEUES)];
-	mutex_lock(&q->vq.mutex);
+	vd_vq_lock(&q->vq);
 	ok = vd_vq_access_ok(&q->vq);
 	mutex_unlock(&q->vq.mutex);
 	if (!ok)
@@ -303,7 +303,7 @@ static long vd_net_accept(struct vd_net *n, const u64 *features)
 	for (i = 0; i < VD_NET_QUEUES && !ret; i++) {
 		struct vd_net_queue *q = &n->queue[i];
 
-		mutex_lock(&q->vq.mutex);
+		vd_vq_lock(&q->vq);
 		q->tunnel = features[1] & VD_FEATURES_TUNNEL;
 		mutex_unlock(&q->vq.mutex);
 	}

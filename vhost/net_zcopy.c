@@ -426,7 +426,7 @@ int vd_zcopy_wait(struct vd_net_queue *q)
 
 	if (!zc)
 		return 0;
-	mutex_lock(&q->vq.mutex);
+	vd_vq_lock(&q->vq);
 	zc->blocked = true;
 	mutex_unlock(&q->vq.mutex);
 	/* Pairs with atomic_dec_and_test() in vd_zcopy_land(). */
@@ -455,7 +455,7 @@ int vd_zcopy_settle(struct vd_net_queue *q)
 	err = vd_dev_check_owner(q->vq.dev) ?: vd_zcopy_wait(q);
 	if (err)
 		return err;
-	mutex_lock(&q->vq.mutex);
+	vd_vq_lock(&q->vq);
 	vd_zcopy_reap(q);
 	/* A ring that can't be written has its chains noted until it can. */
 	if (vd_vq_ready(&q->vq))
@@ -474,7 +474,7 @@ void vd_zcopy_resume(struct vd_net_queue *q)
 {
 	if (!q->zcopy)
 		return;
-	mutex_lock(&q->vq.mutex);
+	vd_vq_lock(&q->vq);
 	q->zcopy->blocked = false;
 	mutex_unlock(&q->vq.mutex);
 }

@@ -159,6 +159,16 @@ static void vd_cgroup_work(struct vd_work *work)
 	complete(&s->done);
 }
 
+/* As vd_vq_lock_nested(): who is killed waits for no page. */
+static void vd_worker_wait(struct vd_worker *w, struct completion *done)
+{
+	if (!wait_for_completion_killable(done))
+		return;
+	if (current->mm == w->mm)
+		vd_worker_hurry(w);
+	wait_for_completion(done);
+}
+
 static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
 {
 	struct vd_sync_work s = { .worker = w, .owner = current };
@@ -167,7 +177,7 @@ static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
 	vd_work_init(&s.work, fn);
 	/* One that is being killed does what it was asked to before. */
 	if (vd_worker_queue(w, &s.work))
-		wait_for_completion(&s.done);
+		vd_worker_wait(w, &s.done);
 	else if (w->vtask)
 		wait_for_completion(&w->dead);
 	return s.ret;

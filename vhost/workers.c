@@ -76,6 +76,27 @@ void vd_workers_hurry(struct vd_dev *dev)
 EXPORT_SYMBOL_GPL(vd_workers_hurry);
 
 /**
+ * vd_vq_lock_nested - take a virtqueue's mutex, which its worker may hold long
+ * @vq: the virtqueue
+ * @subclass: lockdep's, for who takes several
+ *
+ * A worker that waits for a page has the mutex meanwhile. A thread of the
+ * owner that is killed doesn't wait for it: its process may be the one that
+ * would have to bring that page, and doesn't end before the thread does.
+ * Context: device mutex or the last user; may sleep; not on a worker.
+ */
+void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass)
+{
+	if (!mutex_lock_killable_nested(&vq->mutex, subclass))
+		return;
+	/* That a stranger ends is no reason to fail the owner's accesses. */
+	if (current->mm == vq->dev->mm)
+		vd_workers_hurry(vq->dev);
+	mutex_lock_nested(&vq->mutex, subclass);
+}
+EXPORT_SYMBOL_GPL(vd_vq_lock_nested);
+
+/**
  * vd_workers_stop - end all workers
  * @dev: the device, idle, with nothing left that could queue work
  *

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -147,9 +148,78 @@ static void slow(void)
 		one_call(&calls[i]);
 }
 
-/* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
-static void wait_to_be_killed(int sock)
+/* What a thread of the owner waits in, uninterruptibly but for its end. */
+struct wait_in {
+	const char *name;
+	long (*call)(struct rig *r);
+};
+
+static long get_base(struct rig *r)
 {
+	return node_get_base(r->node, Q_TX);
+}
+
+/* Of the other queue, whose mutex is free: it's the worker that is waited for. */
+static long set_kick(struct rig *r)
+{
+	struct vhost_vring_file f = { .index = Q_RX, .fd = r->q[Q_RX].kick };
+
+	return node_call(r->node, VHOST_SET_VRING_KICK, &f);
+}
+
+static const struct wait_in waits[] = {
+	{ "", NULL },
+	{ " and a thread for a queue", get_base },
+	{ " and a thread for the worker", set_kick },
+};
+
+struct caller {
+	const struct wait_in *in;
+	struct rig *r;
+	pid_t tid;
+};
+
+static void *make_wait(void *at)
+{
+	struct caller *c = at;
+
+	__atomic_store_n(&c->tid, gettid(), __ATOMIC_RELEASE);
+	c->in->call(c->r);
+	return NULL;
+}
+
+/* Is the thread in the kernel, where no signal but the last reaches it? */
+static bool stuck(pid_t tid)
+{
+	char path[64], text[256], *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	f = fopen(path, "r");
+	state = f && fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
+	if (f)
+		fclose(f);
+	return state && state[2] == 'D';
+}
+
+static bool begin_wait(struct caller *c)
+{
+	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
+	pthread_t thread;
+	pid_t tid;
+
+	MUST(!pthread_create(&thread, NULL, make_wait, c), "pthread_create");
+	do {
+		sleep_ms(10);
+		tid = __atomic_load_n(&c->tid, __ATOMIC_ACQUIRE);
+	} while (!(tid && stuck(tid)) && now_ns() < end);
+	return stuck(tid);
+}
+
+/* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
+static void wait_to_be_killed(int sock, const struct wait_in *in)
+{
+	struct caller c = { .in = in };
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
@@ -168,6 +238,10 @@ static void wait_to_be_killed(int sock)
 	desc_set(r.q[Q_TX].desc, 0, mem_gpa(&r.mem, page), r.hdr + RIG_FRAME, 0, 0);
 	ring_offer(&r.q[Q_TX], 0);
 	ring_kick(&r.q[Q_TX]);
+	c.r = &r;
+	/* Its end, before it has told anything, is the test's. */
+	if (in->call && !(readable(fd) && begin_wait(&c)))
+		_exit(1);
 	/* Not before it is set up: until then it has an error to tell, at once. */
 	life_send(sock, &fd, 1);
 	for (;;)
@@ -186,25 +260,26 @@ static bool ends(pid_t child)
 	return false;
 }
 
-static void killed(void)
+static void kill_in(const struct wait_in *in)
 {
-	int sock[2], fd = -1;
+	int sock[2], fd = -1, probe;
 	pid_t child;
 	bool ended;
 
-	t_begin("an owner whose worker waits for a page for ever can be killed");
+	t_begin("an owner whose worker waits for a page for ever%s can be killed", in->name);
+	probe = syscall(SYS_userfaultfd, O_CLOEXEC);
 	MUST(!socketpair(AF_UNIX, SOCK_STREAM, 0, sock), "socketpair");
 	fflush(stdout);
 	child = fork();
 	if (!child) {
 		close(sock[0]);
-		wait_to_be_killed(sock[1]);
+		wait_to_be_killed(sock[1], in);
 	}
 	close(sock[1]);
-	if (!life_receive(sock[0], &fd, 1) || fd < 0) {
+	if (probe < 0) {
 		t_skip("this kernel has no userfaultfd");
 		CHECK(ends(child));
-	} else {
+	} else if (CHECK(life_receive(sock[0], &fd, 1) && fd >= 0)) {
 		CHECK(readable(fd));
 		kill(child, SIGKILL);
 		ended = CHECK(ends(child));
@@ -214,7 +289,17 @@ static void killed(void)
 		CHECK(worker_gone(child));
 	}
 	close(sock[0]);
+	if (probe >= 0)
+		close(probe);
 	t_end();
+}
+
+static void killed(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(waits); i++)
+		kill_in(&waits[i]);
 }
 
 const struct life_case life_slow_cases[] = {
