@@ -164,9 +164,13 @@ static void vd_worker_wait(struct vd_worker *w, struct completion *done)
 {
 	if (!wait_for_completion_killable(done))
 		return;
-	if (current->mm == w->mm)
-		vd_worker_hurry(w);
+	if (current->mm != w->mm) {
+		wait_for_completion(done);
+		return;
+	}
+	vd_worker_hurry(w);
 	wait_for_completion(done);
+	vd_worker_unhurry(w);
 }
 
 static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
@@ -280,6 +284,19 @@ void vd_worker_hurry(struct vd_worker *w)
 	/* A thread of the owner's is killed with its process. */
 	if (!w->vtask && w->task)
 		send_sig(SIGKILL, w->task, 1);
+}
+
+/**
+ * vd_worker_unhurry - wait for the owner's memory again
+ * @w: the worker
+ *
+ * Who was killed may have been another process in the same memory, which lives.
+ * Context: any; nobody stops the worker meanwhile.
+ */
+void vd_worker_unhurry(struct vd_worker *w)
+{
+	if (!w->vtask && w->task)
+		flush_signals(w->task);
 }
 
 static int vd_poll_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,

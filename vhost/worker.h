@@ -67,6 +67,7 @@ struct vd_poll {
 int vd_worker_start(struct vd_worker *w, struct mm_struct *mm, bool fork);
 void vd_worker_stop(struct vd_worker *w);
 void vd_worker_hurry(struct vd_worker *w);
+void vd_worker_unhurry(struct vd_worker *w);
 bool vd_worker_queue(struct vd_worker *w, struct vd_work *work);
 void vd_worker_flush(struct vd_worker *w);
 void vd_work_init(struct vd_work *work, vd_work_fn fn);

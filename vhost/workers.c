@@ -75,6 +75,16 @@ void vd_workers_hurry(struct vd_dev *dev)
 }
 EXPORT_SYMBOL_GPL(vd_workers_hurry);
 
+/* Who was killed may share its memory with another process, which lives. */
+static void vd_workers_unhurry(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < VD_WORKERS_MAX; i++)
+		if (dev->workers[i])
+			vd_worker_unhurry(dev->workers[i]);
+}
+
 /**
  * vd_vq_lock_nested - take a virtqueue's mutex, which its worker may hold long
  * @vq: the virtqueue
@@ -90,9 +100,13 @@ void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass)
 	if (!mutex_lock_killable_nested(&vq->mutex, subclass))
 		return;
 	/* That a stranger ends is no reason to fail the owner's accesses. */
-	if (current->mm == vq->dev->mm)
-		vd_workers_hurry(vq->dev);
+	if (current->mm != vq->dev->mm) {
+		mutex_lock_nested(&vq->mutex, subclass);
+		return;
+	}
+	vd_workers_hurry(vq->dev);
 	mutex_lock_nested(&vq->mutex, subclass);
+	vd_workers_unhurry(vq->dev);
 }
 EXPORT_SYMBOL_GPL(vd_vq_lock_nested);
 

@@ -9,6 +9,7 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,28 +217,44 @@ static bool begin_wait(struct caller *c)
 	return stuck(tid);
 }
 
+/* A device, pages of its memory that aren't there, and the descriptor by which they come; or -1. */
+static int open_without(struct rig *r, uint8_t **page, unsigned int pages)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -1;
+	life_open(r, false);
+	*page = mem_take(&r->mem, CHUNK_B, pages * PAGE, PAGE);
+	reg.range.start = (uintptr_t)*page;
+	reg.range.len = pages * PAGE;
+	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
+	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
+	MUST(!madvise(*page, pages * PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	return fd;
+}
+
+/* Offers the frame that is to lie at @at. */
+static void offer(struct rig *r, unsigned int i, const uint8_t *at)
+{
+	desc_set(r->q[Q_TX].desc, i, mem_gpa(&r->mem, at), r->hdr + RIG_FRAME, 0, 0);
+	ring_offer(&r->q[Q_TX], i);
+	ring_kick(&r->q[Q_TX]);
+}
+
 /* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
 static void wait_to_be_killed(int sock, const struct wait_in *in)
 {
 	struct caller c = { .in = in };
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	struct rig r;
-	void *page;
+	uint8_t *page;
+	int fd = open_without(&r, &page, 1);
 
 	if (fd < 0)
 		_exit(1);
-	life_open(&r, false);
-	page = mem_take(&r.mem, CHUNK_B, PAGE, PAGE);
-	reg.range.start = (uintptr_t)page;
-	reg.range.len = PAGE;
-	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
-	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
-	MUST(!madvise(page, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
-	desc_set(r.q[Q_TX].desc, 0, mem_gpa(&r.mem, page), r.hdr + RIG_FRAME, 0, 0);
-	ring_offer(&r.q[Q_TX], 0);
-	ring_kick(&r.q[Q_TX]);
+	offer(&r, 0, page);
 	c.r = &r;
 	/* Its end, before it has told anything, is the test's. */
 	if (in->call && !(readable(fd) && begin_wait(&c)))
@@ -302,7 +319,78 @@ static void killed(void)
 		kill_in(&waits[i]);
 }
 
+static int call_as_sibling(void *at)
+{
+	get_base(at);
+	return 0;
+}
+
+/* A process of its own in our memory, inside of a call that waits for the worker. */
+static pid_t sibling(struct rig *r)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid = clone(call_as_sibling, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, r);
+
+	MUST(pid > 0, "clone");
+	sleep_ms(200);
+	return pid;
+}
+
+/* The last frame made, perhaps behind the one before. */
+static bool comes(struct rig *r)
+{
+	uint8_t f[PAGE];
+	size_t len;
+
+	do {
+		len = tap_take(&r->tap, f, sizeof(f), WAIT_MS);
+	} while (len && !frame_is(f, len, r->seq));
+	return len;
+}
+
+/*
+ * Who is killed need not take the device with him: what the worker waited for then it does
+ * without, and for what comes later it waits as ever.
+ */
+static void sibling_killed(void)
+{
+	uint8_t frame[PAGE] = { 0 }, *page;
+	struct uffd_msg msg;
+	struct rig r;
+	pid_t child;
+	int fd;
+
+	t_begin("a process that shares the owner's memory is killed: the device serves on");
+	fd = open_without(&r, &page, 2);
+	if (fd < 0) {
+		t_skip("this kernel has no userfaultfd");
+		t_end();
+		return;
+	}
+	offer(&r, 0, page);
+	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	child = sibling(&r);
+	kill(child, SIGKILL);
+	if (CHECK(ends(child))) {
+		struct uffdio_copy copy = { .src = (uintptr_t)frame, .len = PAGE };
+
+		rig_frame(&r, frame, RIG_FRAME);
+		copy.dst = (uintptr_t)page;
+		MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+		offer(&r, 1, page + PAGE);
+		CHECK(readable(fd));
+		rig_frame(&r, frame, RIG_FRAME);
+		copy.dst = (uintptr_t)(page + PAGE);
+		MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+		CHECK(comes(&r));
+	}
+	close(fd);
+	rig_close(&r);
+	t_end();
+}
+
 const struct life_case life_slow_cases[] = {
+	{ "sibling", sibling_killed, "SIGKILL for a process that shares the memory" },
 	{ "killed", killed, "SIGKILL while the worker waits for a page" },
 	{ "slow", slow, "a stranger whose arguments are slow to come" },
 	{ 0 }
