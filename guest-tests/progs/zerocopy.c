@@ -330,6 +330,7 @@ static const struct {
 	{ "on", "stranger", test_stranger },
 	{ "on", "swap", test_swap },
 	{ "on", "reset", test_reset },
+	{ "on", "reset-killed", test_reset_killed },
 	{ "on", "close", test_close },
 	{ "on", "kill", test_kill },
 	{ "network", "bridge", test_bridge },

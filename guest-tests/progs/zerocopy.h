@@ -125,6 +125,7 @@ void test_features(const char *node, const struct format *f);
 void test_stranger(const char *node, const struct format *f);
 void test_swap(const char *node, const struct format *f);
 void test_reset(const char *node, const struct format *f);
+void test_reset_killed(const char *node, const struct format *f);
 void test_close(const char *node, const struct format *f);
 void test_kill(const char *node, const struct format *f);
 

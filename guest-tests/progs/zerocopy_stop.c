@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/vhost.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -201,6 +202,37 @@ void test_reset(const char *node, const struct format *f)
 	CHECK_EQ(call_end(&c), 0);
 	guest_back(&g, HELD);
 	CHECK_EQ(node_owner(g.node), 0);
+	guest_close(&g);
+	t_end();
+}
+
+/* In our memory, and so the owner; but a process of its own. */
+static pid_t reset_as_sibling(struct guest *g)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid = clone(reset_owner, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, g);
+
+	MUST(pid > 0, "clone");
+	sleep_ms(NEVER_MS);
+	return pid;
+}
+
+void test_reset_killed(const char *node, const struct format *f)
+{
+	struct guest g;
+	pid_t pid;
+
+	t_begin("%s: RESET_OWNER that is killed while it waits: frames go uncopied again", f->name);
+	under_way(&g, node, f);
+	pid = reset_as_sibling(&g);
+	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	kill(pid, SIGKILL);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	guest_send(&g, 10, LONG);
+	keep_has(HELD + 10);
+	CHECK_EQ(guest_stat(&g, "zerocopy"), HELD + 10);
+	let_go(1, HELD + 10);
+	guest_back(&g, HELD + 10);
 	guest_close(&g);
 	t_end();
 }
