@@ -68,17 +68,18 @@ class Timed:
         missing = [cell for cell in chosen if kept[cell] is None]
         if len(missing) < len(chosen):
             lab.say(f"timed: {len(chosen) - len(missing)} of {len(chosen)} cells are kept from before")
-        left = pieces(missing, not self._args.full)
+        left, checked = pieces(missing, not self._args.full), False
         for number, piece in enumerate(left):
             rest = self.estimate([cell for some in left[number:] for cell in some])
             lab.say(f"timed: piece {number + 1} of {len(left)}, {len(piece)} cells; about "
                     f"{rest / 60:.0f} min to go")
             try:
-                found, sound = self._piece(piece, not number)
+                found, sound = self._piece(piece, not checked)
             except lab.BenchError as error:
                 # Of the boots to come, and of what was taken before, nothing is wrong.
                 self._failed(f"timed: {error}")
                 continue
+            checked = True
             for cell in piece:
                 kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
                 # What went wrong is to be tried again.
@@ -99,13 +100,13 @@ class Timed:
             self.skipped.append({"cell": cell.name, "reason": "; ".join(reasons)})
         return entry
 
-    def _piece(self, chosen, first):
+    def _piece(self, chosen, check):
         """One boot; returns the runs by cell, and whether contents were right, where they were checked."""
         boot = chosen[0].boot
         folder = os.path.join(self._folder, f"timed-{boot}")
         shutil.rmtree(folder, ignore_errors=True)
         runs = self._plan(chosen)
-        if first:
+        if check:
             runs = plan.checks(["stock", *self._args.others]) + runs
         work = plan.make(runs, setup=plan.setup(chosen))
         found = {cell.name: [] for cell in chosen}
