@@ -151,7 +151,7 @@ help:
 #:                  BENCH="--full" for every row: hours, resumable)
 #: make bench-mm    measure what memory events cost: packets a second under
 #:                  invalidations, latency, the notifier's callbacks
-#: HOST=1 make bench, HOST=1 make bench-mm
+#: sudo make HOST=1 bench, sudo make HOST=1 bench-mm
 #:                  the same on the running host's own kernel: asks first, puts
 #:                  everything back (docs/hardware.md; HOST_ARGS="--help")
 #: make bench-ring  measure the ring engine beside DPDK's vhost library, here
