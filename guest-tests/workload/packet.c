@@ -30,6 +30,7 @@ struct packet {
 	unsigned int version;
 	uint8_t *ring;
 	size_t bytes, slot, offset;	/* of the ring; of a slot; of the frame in it */
+	size_t longest;			/* frame that a slot has room for */
 	size_t before;			/* bytes of the header that has the frame copied */
 	unsigned int slots, head, tail;	/* tail: the oldest that the kernel hasn't taken yet */
 	uint32_t *length;
@@ -104,6 +105,10 @@ static uint8_t *packet_room(struct port *port, size_t payload)
 {
 	struct packet *p = (struct packet *)port;
 
+	if (payload > p->longest - FRAME_HEAD) {
+		count(&port->counts.too_long, 1);
+		return NULL;
+	}
 	while (status(p, p->head) != TP_STATUS_AVAILABLE) {
 		struct pollfd ready = { p->fd, POLLOUT };
 
@@ -214,6 +219,7 @@ static bool map_ring(struct packet *p)
 	longest = longest < FRAME_HEAD + PAYLOAD_CONTROL ? FRAME_HEAD + PAYLOAD_CONTROL : longest;
 	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll) +
 		    p->before;
+	p->longest = longest;
 	for (p->slot = 256; p->slot < p->offset + longest;)
 		p->slot *= 2;
 	block = o->ring_slots * p->slot < 16 * PAGE ? PAGE : 16 * PAGE;

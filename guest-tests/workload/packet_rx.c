@@ -103,7 +103,8 @@ void packet_rx_close(struct packet_rx *r)
 
 /*
  * UDP to our port; of answers to a ping, those of this thread's flows. Nothing else is copied
- * into the ring.
+ * into the ring, and of a frame no more than --receive-bytes: a slot of the ring has room for
+ * more, but one that an echo answers from hasn't.
  */
 static void filter(int fd, const struct port *port)
 {
@@ -111,7 +112,7 @@ static void filter(int fd, const struct port *port)
 	struct sock_filter to_port[] = {
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, o->port, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, o->receive_bytes),
 	};
 	struct sock_filter answers[] = {
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, o->source_port, 0, 4),
@@ -120,7 +121,7 @@ static void filter(int fd, const struct port *port)
 		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, o->threads),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port->thread, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, o->receive_bytes),
 	};
 	struct sock_filter code[20] = {
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),

@@ -26,6 +26,7 @@ typedef void (*port_take)(void *context, const struct arrival *in);
 struct port_counts {
 	uint64_t sent, bytes;	/* frames, and their bytes without FCS */
 	uint64_t full;		/* times that the kernel took no more */
+	uint64_t too_long;	/* payloads that no slot has room for */
 	uint64_t refused;	/* errors of the network, such as nobody listening there */
 	uint64_t queue_full;	/* came, but our own queue had no room */
 	uint64_t calls;		/* system calls that sent or received */
@@ -34,7 +35,7 @@ struct port_counts {
 struct port;
 
 struct port_ops {
-	/* Room for @payload bytes; NULL only when stopping. */
+	/* Room for @payload bytes; NULL when stopping, or if it is more than a slot has (too_long). */
 	uint8_t *(*room)(struct port *port, size_t payload);
 	/* The room is filled in: send it along the port's flow @index. */
 	void (*commit)(struct port *port, unsigned int index, size_t payload);

@@ -13,6 +13,7 @@ static double percent(uint64_t part, uint64_t whole)
 static void add_port(struct port_counts *sum, const struct port_counts *more)
 {
 	sum->full += more->full;
+	sum->too_long += more->too_long;
 	sum->refused += more->refused;
 	sum->queue_full += more->queue_full;
 	sum->calls += more->calls;
@@ -156,6 +157,9 @@ void report_text(const struct result *r, const struct run *run, FILE *to)
 		fprintf(to, "; %llu system calls, kernel full %llu times, refused %llu\n",
 			(unsigned long long)r->sent.calls, (unsigned long long)r->sent.full,
 			(unsigned long long)r->sent.refused);
+		if (r->sent.too_long)
+			fprintf(to, "  %llu not answered: longer than --receive-bytes\n",
+				(unsigned long long)r->sent.too_long);
 	}
 	if (r->receives)
 		text_received(r, run, to);

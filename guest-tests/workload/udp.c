@@ -45,6 +45,10 @@ static uint8_t *udp_room(struct port *port, size_t payload)
 {
 	struct udp *u = (struct udp *)port;
 
+	if (payload > u->room) {
+		count(&port->counts.too_long, 1);
+		return NULL;
+	}
 	if (u->used == u->slots && !port->ops->flush(port))
 		return NULL;
 	return u->out + u->used * u->room;
@@ -235,7 +239,7 @@ static void open_out(struct udp *u, struct facts *facts)
 	socklen_t length = sizeof(size);
 
 	u->slots = u->port.back ? BATCH : o->burst;
-	u->room = u->port.back ? o->receive_bytes : o->sizes.max;
+	u->room = u->port.back ? o->receive_bytes : o->sizes.max - FRAME_HEAD;
 	u->room = u->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : u->room;
 	u->out = calloc(u->slots, u->room);
 	u->out_iov = calloc(u->slots, sizeof(*u->out_iov));

@@ -76,6 +76,8 @@ void uring_commit(struct port *port, unsigned int index, size_t payload);
 void uring_commit_back(struct port *port, const struct arrival *in, size_t payload);
 bool uring_flush(struct port *port);
 void uring_tx_close(struct uring *u);
+/* Bytes of a buffer to receive; multishot needs some of them for the sender's address. */
+size_t uring_rx_room(const struct port *port);
 void uring_rx_open(struct uring *u, struct facts *facts);
 void uring_receive(struct port *port, uint64_t until, port_take take, void *context);
 void uring_rx_close(struct uring *u);

@@ -247,6 +247,15 @@ static void open_single(struct uring *u, const char *why, struct facts *facts)
 	     r->registered ? "buffers registered" : "buffers not registered", why);
 }
 
+size_t uring_rx_room(const struct port *port)
+{
+	size_t room = port->o->receive_bytes;
+
+	if (port->back)
+		room += sizeof(struct io_uring_recvmsg_out) + sizeof(struct sockaddr_in);
+	return (room + 63) / 64 * 64;
+}
+
 void uring_rx_open(struct uring *u, struct facts *facts)
 {
 	const struct options *o = u->port.o;
@@ -254,9 +263,7 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 	const char *why = "";
 	unsigned int most, i;
 
-	r->room = o->receive_bytes + (u->port.back ? sizeof(struct io_uring_recvmsg_out) +
-				      sizeof(struct sockaddr_in) : 0);
-	r->room = (r->room + 63) / 64 * 64;
+	r->room = uring_rx_room(&u->port);
 	r->message.msg_namelen = sizeof(struct sockaddr_in);
 	for (r->buffers = BUFFERS; r->buffers * r->room > MEMORY && r->buffers > SINGLES;)
 		r->buffers /= 2;

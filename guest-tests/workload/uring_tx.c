@@ -60,6 +60,10 @@ uint8_t *uring_room(struct port *port, size_t payload)
 	struct uring_tx *t = &u->tx;
 	unsigned int i;
 
+	if (payload > t->room) {
+		count(&port->counts.too_long, 1);
+		return NULL;
+	}
 	if (t->used == (port->back ? SLOTS_BACK : port->o->burst) && !uring_flush(port))
 		return NULL;
 	for (;;) {
@@ -242,7 +246,8 @@ void uring_tx_open(struct uring *u, struct facts *facts)
 	struct uring_tx *t = &u->tx;
 	unsigned int burst = u->port.back ? SLOTS_BACK : o->burst;
 
-	t->room = u->port.back ? o->receive_bytes : o->sizes.max - FRAME_HEAD;
+	/* An answer is as long as what came: as much as a buffer to receive holds. */
+	t->room = u->port.back ? uring_rx_room(&u->port) : o->sizes.max - FRAME_HEAD;
 	t->room = t->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : t->room;
 	/* A slot that zero copy reads shares no cache line with its neighbour. */
 	t->room = (t->room + 63) / 64 * 64;
