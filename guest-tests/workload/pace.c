@@ -9,7 +9,10 @@
 /* A sleep takes about this much longer than asked for: shorter waits spin. */
 #define SPIN	60000
 #define SLICE	100000000ull
-/* What couldn't be sent for so long isn't made up for: that would be a burst of another size. */
+/*
+ * What couldn't be sent for so long isn't made up for: that would be a burst of another size.
+ * Two bursts are, whatever they take: one that waits and the next, so that the rate is kept.
+ */
 #define SLACK	20000000.0
 
 uint64_t now_ns(void)

@@ -23,7 +23,6 @@ void sender_init(struct sender *s, struct port *port, const struct sender_sessio
 		die("no memory");
 	if (o->count)
 		s->left = o->count / o->threads + (port->thread < o->count % o->threads);
-	pace_init(&s->pace, o->rate / o->threads, o->burst, now_ns());
 }
 
 void sender_free(struct sender *s)
@@ -63,7 +62,11 @@ static void rounds(struct sender *s, enum payload_kind kind, unsigned int count)
 
 void sender_hello(struct sender *s)
 {
+	const struct options *o = s->port->o;
+
 	rounds(s, PAYLOAD_HELLO, HELLOS);
+	/* The time that the words took isn't made up for. */
+	pace_init(&s->pace, o->rate / o->threads, o->burst, now_ns());
 }
 
 void sender_hello_once(struct sender *s)

@@ -24,10 +24,13 @@ struct sender_session {
 	uint64_t clock;
 };
 
-/* Begin; dies without memory. */
+/* Before all else; dies without memory. */
 void sender_init(struct sender *s, struct port *port, const struct sender_session *session);
 
-/* Say hello, so that the receiver knows who begins; the kernel asks for addresses meanwhile. */
+/*
+ * Say hello, so that the receiver knows who begins; the kernel asks for addresses meanwhile.
+ * The rate counts from then on.
+ */
 void sender_hello(struct sender *s);
 
 /* Once, and a pause. */

@@ -274,5 +274,6 @@ int main(void)
 	test_pace();
 	test_trackers();
 	test_intake();
+	test_senders();
 	return t_done();
 }
