@@ -13,6 +13,8 @@
 #define MS		1000000ull
 #define MARKS		32
 #define SEC		1000000000ull
+/* Beyond --duration: a busy machine, or the rest of a burst. */
+#define GRACE_NS	(2 * SEC)
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
@@ -102,44 +104,64 @@ static void do_receive(struct worker *w)
 	w->port->ops->drops(w->port);
 }
 
+static void expect(struct worker *w, uint64_t due)
+{
+	__atomic_store_n(&w->due, w->run->o->duration ? due : 0, __ATOMIC_RELAXED);
+}
+
 /* Of sending, without the words before and after. */
 static void begin_sending(struct worker *w)
 {
-	uint64_t until = now_ns() + w->run->o->wait * SEC;
+	const struct options *o = w->run->o;
+	uint64_t until = now_ns() + (o->role == ROLE_BOTH ? o->wait * SEC : 0);
+
+	expect(w, until + o->duration * SEC);
 
 	/* A peer that sends is there when it says hello; nobody else says anything to a sender. */
-	if (w->run->o->role == ROLE_BOTH)
+	if (o->role == ROLE_BOTH)
 		while (!stopping() && now_ns() < until && !intake_flows(&w->run->intake))
 			sender_hello_once(&w->sender);
 	sender_hello(&w->sender);
 	w->sent = w->port->counts;
 	w->began = now_ns();
+	w->end = o->duration ? w->began + o->duration * SEC : UINT64_MAX;
+	expect(w, w->end);
 }
 
 static void end_sending(struct worker *w)
 {
 	w->ended = now_ns();
+	expect(w, 0);
 	w->sent.bytes = w->port->counts.bytes - w->sent.bytes;
 	w->sent.sent = w->port->counts.sent - w->sent.sent;
 }
 
+static void last_words(struct worker *w)
+{
+	__atomic_store_n(&w->words, true, __ATOMIC_RELAXED);
+	expect(w, now_ns());
+	sender_end(&w->sender);
+	expect(w, 0);
+}
+
 static bool done_sending(struct worker *w)
 {
-	double duration = w->run->o->duration;
-
-	return stopping() || !w->sender.left || (duration && now_ns() - w->began > duration * SEC);
+	return stopping() || !w->sender.left || now_ns() >= w->end;
 }
 
 static void do_send(struct worker *w)
 {
+	uint64_t due;
+
 	begin_sending(w);
 	while (!done_sending(w)) {
-		pace_sleep(pace_due(&w->sender.pace, now_ns()));
-		if (!stopping())
+		due = pace_due(&w->sender.pace, now_ns());
+		pace_sleep(due < w->end ? due : w->end);
+		if (!done_sending(w))
 			sender_burst(&w->sender);
 	}
 	end_sending(w);
-	sender_end(&w->sender);
+	last_words(w);
 }
 
 /* Marks in time, of how many packets there were by then. */
@@ -208,7 +230,7 @@ static void do_ping(struct worker *w)
 	}
 	end_sending(w);
 	linger(w, o->linger_ms * MS);
-	sender_end(&w->sender);
+	last_words(w);
 	for (i = 0; i < w->port->flows; i++)
 		intake_total(&w->run->intake, port_flow(w->port, i), w->sender.number[i]);
 	w->port->ops->drops(w->port);
@@ -312,6 +334,28 @@ void load_go(struct run *run)
 {
 	run->began = now_ns();
 	pthread_barrier_wait(&run->go);
+}
+
+bool load_stuck(struct run *run, uint64_t now)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->workers; i++) {
+		struct worker *w = &run->worker[i];
+		uint64_t due = __atomic_load_n(&w->due, __ATOMIC_RELAXED);
+		uint64_t moved = __atomic_load_n(&w->port->counts.sent, __ATOMIC_RELAXED) +
+				 __atomic_load_n(&w->port->counts.refused, __ATOMIC_RELAXED);
+
+		if (moved != w->moved)
+			w->moved_at = now;
+		w->moved = moved;
+		/* Those of many flows may take a while, as long as they go. */
+		if (due && __atomic_load_n(&w->words, __ATOMIC_RELAXED) && w->moved_at > due)
+			due = w->moved_at;
+		if (due && now > due + GRACE_NS)
+			return true;
+	}
+	return false;
 }
 
 void load_join(struct run *run)

@@ -22,6 +22,11 @@ struct worker {
 	uint64_t unstamped;		/* sent after they came, by these clocks */
 	uint64_t first, last;		/* when: ns */
 	uint64_t began, ended;		/* sending: ns */
+	uint64_t end;			/* when --duration is over */
+	/* For load_stuck(): when what it does should be over, 0: whenever; are those the last words? */
+	uint64_t due;
+	bool words;
+	uint64_t moved, moved_at;	/* packets, when we looked last, and since when */
 	struct port_counts sent;	/* packets and bytes, between those */
 	char blame[128];		/* the first corrupt one */
 };
@@ -35,6 +40,7 @@ struct run {
 	pthread_barrier_t ready, go;
 	struct facts host, out, in;	/* what the kernel gave: itself, senders, receivers */
 	uint64_t began, ended;
+	bool forced;			/* sending was stuck */
 };
 
 /**
@@ -45,6 +51,9 @@ struct run {
  */
 void load_start(struct run *run);
 void load_go(struct run *run);
+
+/* Does a thread still send long after --duration? The kernel may have stopped taking packets. */
+bool load_stuck(struct run *run, uint64_t now);
 
 /* Wait for the threads to end. */
 void load_join(struct run *run);

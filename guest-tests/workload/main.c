@@ -133,7 +133,9 @@ static void watch(struct run *run)
 			report_progress(run, stderr);
 			progress += SEC;
 		}
-		if (over(run, now))
+		if (load_stuck(run, now))
+			run->forced = true;
+		if (run->forced || over(run, now))
 			stop();
 	}
 }

@@ -53,6 +53,8 @@ static void judge(struct result *r, const struct run *run)
 	r->ok = false;
 	if (stop_reason())
 		snprintf(r->verdict, sizeof(r->verdict), "couldn't go on: %s", stop_reason());
+	else if (run->forced)
+		snprintf(r->verdict, sizeof(r->verdict), "stuck: sending was ended by force after --duration");
 	else if (r->receives && !t->unique && !r->corrupt)
 		snprintf(r->verdict, sizeof(r->verdict), "nothing was received");
 	else if (run->o->role == ROLE_PROBE)
