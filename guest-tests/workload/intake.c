@@ -66,6 +66,8 @@ static void begin(struct intake *in, struct intake_flow *f, const struct payload
 	}
 	if (!tracker_init(&f->tracker, in->window))
 		die("no memory");
+	f->before = f->id;
+	f->id = p->kind == PAYLOAD_DATA ? 0 : p->id;
 	f->seen = true;
 	f->ended = false;
 	f->session = p->session;
@@ -78,6 +80,7 @@ static void control(struct intake *in, struct intake_flow *f, const struct paylo
 {
 	if (in->clocks == CLOCKS_UNKNOWN)
 		in->clocks = p->clock && p->clock == in->clock ? CLOCKS_SAME : CLOCKS_DIFFER;
+	f->id = p->id;
 	__atomic_store_n(&in->flows, p->flows, __ATOMIC_RELAXED);
 	if (p->kind != PAYLOAD_END || f->ended)
 		return;
@@ -89,11 +92,17 @@ static void control(struct intake *in, struct intake_flow *f, const struct paylo
 /* Does this packet begin a session of its flow? */
 static bool begins(const struct intake_flow *f, const struct payload *p)
 {
+	bool other = p->session != f->session;
+
 	if (!f->seen)
 		return true;
-	if (p->kind == PAYLOAD_HELLO)
-		return f->ended || p->session != f->session;
-	return f->ended && p->session != f->session;
+	if (p->kind == PAYLOAD_DATA)
+		return other && f->ended && !(f->before && p->session == (uint8_t)f->before);
+	/* A word that was overtaken, by the end of its session or by the next one, begins nothing. */
+	if (p->id && (p->id == f->id || p->id == f->before))
+		return false;
+	other |= f->id && p->id != f->id;
+	return other && (f->ended || p->kind == PAYLOAD_HELLO);
 }
 
 enum intake_verdict intake_take(struct intake *in, const struct payload *p)
@@ -108,7 +117,7 @@ enum intake_verdict intake_take(struct intake *in, const struct payload *p)
 	lock(&f->lock);
 	if (begins(f, p))
 		begin(in, f, p);
-	if (f->session != p->session)
+	if (f->session != p->session || (p->kind != PAYLOAD_DATA && f->id && p->id != f->id))
 		verdict = INTAKE_FOREIGN;
 	else if (p->kind != PAYLOAD_DATA)
 		control(in, f, p);

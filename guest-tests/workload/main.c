@@ -180,8 +180,9 @@ int main(int argc, char **argv)
 	options_parse(&options, argc, argv);
 	signals();
 	files(&options);
-	if (getrandom(&run.session.number, 1, 0) != 1)
-		run.session.number = now_ns() >> 10;
+	if (getrandom(&run.session.id, sizeof(run.session.id), 0) != sizeof(run.session.id) || !run.session.id)
+		run.session.id = now_ns() >> 10;
+	run.session.number = run.session.id;
 	run.session.clock = intake_clock();
 	intake_init(&run.intake, &options);
 	tell_host(&run, &options);

@@ -72,6 +72,7 @@ void payload_build(uint8_t *at, size_t length, const struct payload *p)
 		put(at + 18, 8, p->total);
 		put(at + 26, 8, p->clock);
 		put(at + 34, 4, p->flows);
+		put(at + 38, 8, p->id);
 	}
 	put(at, 4, sum(at + 4, length - 4));
 }
@@ -99,6 +100,7 @@ bool payload_parse(const uint8_t *at, size_t length, struct payload *p)
 	p->total = get(at + 18, 8);
 	p->clock = get(at + 26, 8);
 	p->flows = get(at + 34, 4);
+	p->id = get(at + 38, 8);
 	return p->flows && p->flows <= FLOWS_MAX;
 }
 

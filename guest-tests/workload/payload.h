@@ -32,6 +32,7 @@ struct payload {
 	uint64_t total;		/* data packets of this flow; UINT64_MAX: not known yet */
 	uint64_t clock;		/* whose clock made the stamps; 0: can't tell */
 	uint32_t flows;		/* how many flows the session has */
+	uint64_t id;		/* of the session: data has no room for more than its lowest byte */
 };
 
 /**

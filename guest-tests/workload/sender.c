@@ -16,7 +16,7 @@ void sender_init(struct sender *s, struct port *port, const struct sender_sessio
 	const struct options *o = port->o;
 
 	*s = (struct sender){
-		.port = port, .session = session->number, .clock = session->clock,
+		.port = port, .session = *session,
 		.number = calloc(port->flows, sizeof(*s->number)), .left = UINT64_MAX,
 	};
 	if (!s->number)
@@ -33,7 +33,10 @@ void sender_free(struct sender *s)
 /* Of each flow one packet that isn't counted among its numbers. */
 static bool tell(struct sender *s, enum payload_kind kind)
 {
-	struct payload p = { .kind = kind, .session = s->session, .clock = s->clock, .flows = s->port->o->flows };
+	struct payload p = {
+		.kind = kind, .session = s->session.number, .id = s->session.id, .clock = s->session.clock,
+		.flows = s->port->o->flows,
+	};
 	bool told = true;
 	unsigned int i;
 	uint8_t *at;
@@ -84,7 +87,7 @@ unsigned int sender_burst(struct sender *s)
 	const struct options *o = s->port->o;
 	unsigned int index = s->turn, burst = s->left < o->burst ? s->left : o->burst, i;
 	struct payload p = {
-		.flow = port_flow(s->port, index), .session = s->session, .stamp = now_ns(),
+		.flow = port_flow(s->port, index), .session = s->session.number, .stamp = now_ns(),
 	};
 	uint8_t *at = NULL;
 	size_t length;

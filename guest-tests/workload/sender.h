@@ -7,6 +7,13 @@
 #include "payload.h"
 #include "port.h"
 
+/* What all threads' packets have in common. */
+struct sender_session {
+	uint8_t number;		/* of id the lowest byte: data has no room for more */
+	uint64_t id;
+	uint64_t clock;
+};
+
 struct sender {
 	struct port *port;
 	struct pace pace;
@@ -14,14 +21,7 @@ struct sender {
 	uint64_t left;		/* packets that may still be sent */
 	uint64_t made;		/* packets of all flows */
 	unsigned int turn;	/* the flow that is next */
-	uint8_t session;
-	uint64_t clock;
-};
-
-/* What all threads' packets have in common. */
-struct sender_session {
-	uint8_t number;
-	uint64_t clock;
+	struct sender_session session;
 };
 
 /* Before all else; dies without memory. */

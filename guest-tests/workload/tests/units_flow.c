@@ -177,10 +177,10 @@ void test_trackers(void)
 }
 
 static enum intake_verdict give(struct intake *in, enum payload_kind kind, unsigned int flow,
-				uint8_t session, uint64_t value)
+				uint64_t session, uint64_t value)
 {
 	struct payload p = {
-		.kind = kind, .flow = flow, .session = session, .number = value, .total = value,
+		.kind = kind, .flow = flow, .session = session, .id = session, .number = value, .total = value,
 		.flows = 2, .clock = 99,
 	};
 
@@ -228,6 +228,49 @@ static void sessions(void)
 	t_end();
 }
 
+static void late_words(void)
+{
+	struct options o = { .reorder_window = WINDOW };
+	struct intake_totals sum;
+	struct intake in;
+	uint64_t i;
+
+	t_begin("a word that comes late begins no session anew, nor ends another one");
+	intake_init(&in, &o);
+	give(&in, PAYLOAD_HELLO, 0, 1, UINT64_MAX);
+	for (i = 0; i < 3; i++)
+		CHECK_EQ(give(&in, PAYLOAD_DATA, 0, 1, i), INTAKE_NEW);
+	give(&in, PAYLOAD_END, 0, 1, 3);
+	give(&in, PAYLOAD_HELLO, 0, 1, UINT64_MAX);
+	give(&in, PAYLOAD_END, 0, 1, 3);
+	CHECK_EQ(give(&in, PAYLOAD_DATA, 0, 1, 2), INTAKE_AGAIN);
+	give(&in, PAYLOAD_END, 1, 1, 0);
+	CHECK(intake_ended(&in));
+	CHECK_EQ(intake_totals(&in).expected, 3);
+	give(&in, PAYLOAD_HELLO, 0, 2, UINT64_MAX);
+	CHECK_EQ(give(&in, PAYLOAD_HELLO, 0, 1, UINT64_MAX), INTAKE_FOREIGN);
+	CHECK_EQ(give(&in, PAYLOAD_END, 0, 1, 3), INTAKE_FOREIGN);
+	CHECK_EQ(give(&in, PAYLOAD_DATA, 0, 2, 0), INTAKE_NEW);
+	give(&in, PAYLOAD_END, 0, 2, 1);
+	CHECK_EQ(give(&in, PAYLOAD_DATA, 0, 1, 0), INTAKE_FOREIGN);
+	sum = intake_totals(&in);
+	CHECK_EQ(sum.expected, 4);
+	CHECK_EQ(sum.unique, 4);
+	t_end();
+
+	t_begin("two sessions whose data has one number are two");
+	give(&in, PAYLOAD_HELLO, 0, 0x102, UINT64_MAX);
+	CHECK_EQ(give(&in, PAYLOAD_DATA, 0, 0x102, 0), INTAKE_NEW);
+	give(&in, PAYLOAD_END, 0, 0x102, 1);
+	/* Of the next one nothing but the end comes. */
+	give(&in, PAYLOAD_END, 0, 0x202, 5);
+	sum = intake_totals(&in);
+	CHECK_EQ(sum.expected, 10);
+	CHECK_EQ(sum.unique, 5);
+	intake_free(&in);
+	t_end();
+}
+
 static void clocks(void)
 {
 	struct options o = { .reorder_window = WINDOW };
@@ -256,5 +299,6 @@ static void clocks(void)
 void test_intake(void)
 {
 	sessions();
+	late_words();
 	clocks();
 }
