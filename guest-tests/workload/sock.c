@@ -126,8 +126,7 @@ uint64_t sockets_dropped(struct sockets *s)
 	return more;
 }
 
-/* Reports of errors fill the socket's buffer if nobody takes them. */
-static void drain_errors(int fd)
+void sock_drain_errors(int fd)
 {
 	uint8_t data[64], control[256];
 	struct iovec iov = { data, sizeof(data) };
@@ -148,7 +147,10 @@ bool sock_trouble(struct port *port, int fd, int error)
 		break;
 	case EAGAIN:
 		count(&port->counts.full, 1);
-		poll(&ready, 1, 100);
+		sock_drain_errors(fd);
+		/* Another error that comes meanwhile: the next send reports it. */
+		if (poll(&ready, 1, 100) == 1 && !(ready.revents & POLLOUT))
+			usleep(100);
 		break;
 	case ENOBUFS:
 	case ENOMEM:
@@ -160,7 +162,7 @@ bool sock_trouble(struct port *port, int fd, int error)
 	case ENETUNREACH:
 	case EHOSTDOWN:
 		count(&port->counts.refused, 1);
-		drain_errors(fd);
+		sock_drain_errors(fd);
 		usleep(1000);
 		break;
 	default:

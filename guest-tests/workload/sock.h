@@ -26,6 +26,12 @@ void sockets_close(struct sockets *s);
 /* Packets that our own queues had no room for since the last call. */
 uint64_t sockets_dropped(struct sockets *s);
 
+/*
+ * Reports of errors fill a socket's buffer if nobody takes them, and who waits for anything else
+ * is woken at once.
+ */
+void sock_drain_errors(int fd);
+
 /**
  * sock_trouble - what to do about a send that the kernel refused
  * @port: whose counts

@@ -200,8 +200,11 @@ static void udp_receive(struct port *port, uint64_t until, port_take take, void 
 		sock_wait(u->epoll, until);
 		n = epoll_wait(u->epoll, event, BATCH, 0);
 	}
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		drain(u, u->sockets.fd[event[i].data.u32], take, context);
+		if (event[i].events & EPOLLERR)
+			sock_drain_errors(u->sockets.fd[event[i].data.u32]);
+	}
 }
 
 static void udp_drops(struct port *port)

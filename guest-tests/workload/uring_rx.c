@@ -108,7 +108,7 @@ static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port
 	io_uring_buf_ring_advance(u->rx.ring_of, 1);
 }
 
-static void trouble(struct uring *u, int error)
+static void trouble(struct uring *u, uint32_t which, int error)
 {
 	switch (error) {
 	case ENOBUFS:	/* of the buffers: they are back by now */
@@ -118,6 +118,7 @@ static void trouble(struct uring *u, int error)
 		break;
 	case ECONNREFUSED:
 		count(&u->port.counts.refused, 1);
+		sock_drain_errors(u->sockets.fd[which % u->sockets.count]);
 		break;
 	default:
 		stop_error("io_uring: receive: %s", strerror(error));
@@ -130,7 +131,7 @@ static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_tak
 	struct single *s;
 
 	if (cqe->res < 0)
-		trouble(u, -cqe->res);
+		trouble(u, which, -cqe->res);
 	if (u->rx.multishot) {
 		if (cqe->flags & IORING_CQE_F_BUFFER)
 			take_multishot(u, cqe, take, context);
