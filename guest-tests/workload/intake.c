@@ -23,13 +23,11 @@ static void unlock(int *l)
 void intake_init(struct intake *in, const struct options *o)
 {
 	*in = (struct intake){
-		.window = o->reorder_window, .join = o->join, .clock = intake_clock(),
+		.window = o->reorder_window, .join = o->join, .same_clock = o->same_clock, .clock = intake_clock(),
 		.flow = calloc(FLOWS_MAX, sizeof(*in->flow)),
 	};
 	if (!in->flow)
 		die("no memory");
-	if (o->same_clock)
-		in->clocks = CLOCKS_SAME;
 }
 
 void intake_free(struct intake *in)
@@ -76,10 +74,21 @@ static void begin(struct intake *in, struct intake_flow *f, const struct payload
 		tracker_join(&f->tracker, p->number);
 }
 
+/* One session with another clock spoils the latencies, which are of all of them together. */
+static void clock_of(struct intake *in, const struct payload *p)
+{
+	int unknown = CLOCKS_UNKNOWN;
+
+	if (p->clock && p->clock == in->clock)
+		__atomic_compare_exchange_n(&in->clocks, &unknown, CLOCKS_SAME, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&in->clocks, CLOCKS_DIFFER, __ATOMIC_RELAXED);
+}
+
 static void control(struct intake *in, struct intake_flow *f, const struct payload *p)
 {
-	if (in->clocks == CLOCKS_UNKNOWN)
-		in->clocks = p->clock && p->clock == in->clock ? CLOCKS_SAME : CLOCKS_DIFFER;
+	clock_of(in, p);
 	f->id = p->id;
 	__atomic_store_n(&in->flows, p->flows, __ATOMIC_RELAXED);
 	if (p->kind != PAYLOAD_END || f->ended)
@@ -136,6 +145,11 @@ void intake_total(struct intake *in, unsigned int flow, uint64_t total)
 		begin(in, f, &(struct payload){ 0 });
 	f->total = total;
 	unlock(&f->lock);
+}
+
+enum intake_clocks intake_clocks(struct intake *in)
+{
+	return in->same_clock ? CLOCKS_SAME : __atomic_load_n(&in->clocks, __ATOMIC_RELAXED);
 }
 
 unsigned int intake_flows(struct intake *in)

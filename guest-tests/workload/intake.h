@@ -22,7 +22,8 @@ struct intake {
 	uint32_t window;
 	bool join;
 	uint64_t clock;			/* of this kernel */
-	int clocks;			/* enum intake_clocks */
+	bool same_clock;		/* somebody says so */
+	int clocks;			/* enum intake_clocks: of all sessions */
 	unsigned int flows, ended;	/* of the session that runs */
 	/* Of sessions that have ended. */
 	int past_lock;
@@ -45,6 +46,9 @@ enum intake_verdict intake_take(struct intake *in, const struct payload *p);
 
 /* How many packets of a flow were sent, where we know: answers to a ping. */
 void intake_total(struct intake *in, unsigned int flow, uint64_t total);
+
+/* Were all stamps made by our clock? */
+enum intake_clocks intake_clocks(struct intake *in);
 
 /* How many flows the sender says it has; 0: it said nothing yet. */
 unsigned int intake_flows(struct intake *in);

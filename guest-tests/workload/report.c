@@ -90,6 +90,7 @@ void report_make(struct result *r, struct run *run)
 	r->sent_seconds = run->o->role == ROLE_ECHO ? r->received_seconds : (span[1] - span[0]) / 1e9;
 	r->seconds = (run->ended - run->began) / 1e9;
 	r->totals = intake_totals(&run->intake);
+	r->clocks = intake_clocks(&run->intake);
 	r->lost = r->totals.expected - r->totals.unique;
 	r->sends &= run->o->role != ROLE_PROBE;
 	r->receives &= run->o->role != ROLE_PROBE;
@@ -114,12 +115,17 @@ static void text_latency(const struct result *r, const struct run *run, FILE *to
 	bool trip = run->o->role == ROLE_PING;
 	char t[6][32];
 
-	if (!r->receives || !h->count)
+	if (!r->receives || !(h->count + r->unstamped))
 		return;
-	if (!trip && run->intake.clocks != CLOCKS_SAME) {
+	if (!trip && r->clocks != CLOCKS_SAME) {
 		fputs("  one-way: clocks not comparable\n", to);
 		return;
 	}
+	if (r->unstamped)
+		fprintf(to, "  %llu came before they were sent, by these clocks: of no latency\n",
+			(unsigned long long)r->unstamped);
+	if (!h->count)
+		return;
 	fprintf(to, "  %s  min %s, mean %s, p50 %s, p99 %s, p99.9 %s, max %s (%llu packets)\n",
 		trip ? "round trip" : "one-way", time_text(t[0], 32, h->min), time_text(t[1], 32, h->sum / h->count),
 		time_text(t[2], 32, histogram_share(h, 0.5)), time_text(t[3], 32, histogram_share(h, 0.99)),

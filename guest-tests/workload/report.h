@@ -13,6 +13,7 @@ struct result {
 	struct intake_totals totals;
 	struct histogram latency;
 	const char *blame;
+	enum intake_clocks clocks;
 	bool sends, receives, ok;
 	char verdict[160];
 };

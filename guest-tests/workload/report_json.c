@@ -85,11 +85,13 @@ static void received(FILE *to, const struct result *r)
 {
 	static const char *const names[] = {
 		"packets", "bytes", "expected", "unique", "lost", "queue_full", "duplicated", "reordered",
-		"reorder_reach", "stale", "corrupt", "foreign", "flows", NULL };
+		"reorder_reach", "stale", "corrupt", "foreign", "flows",
+		"unstamped", NULL };
 	const struct intake_totals *t = &r->totals;
 	const uint64_t values[] = {
 		r->packets, r->bytes, t->expected, t->unique, r->lost, r->received.queue_full, t->duplicated,
-		t->reordered, t->reach, t->stale, r->corrupt, r->foreign, t->flows };
+		t->reordered, t->reach, t->stale, r->corrupt, r->foreign, t->flows,
+		r->unstamped };
 
 	if (!r->receives) {
 		fputs("  \"received\": null,\n", to);
@@ -146,7 +148,7 @@ void report_json(const struct result *r, const struct run *run, FILE *to)
 	sent(to, r);
 	received(to, r);
 	latency(to, "one_way", r, trip || !r->receives ? "not measured by this role" :
-		run->intake.clocks == CLOCKS_SAME ? NULL : "clocks not comparable");
+		r->clocks == CLOCKS_SAME ? NULL : "clocks not comparable");
 	latency(to, "round_trip", r, trip ? NULL : "not measured by this role");
 	fprintf(to, "  \"system_calls\": %llu\n}\n", (unsigned long long)(r->sent.calls + r->received.calls));
 	fflush(to);

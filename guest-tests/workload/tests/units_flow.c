@@ -278,19 +278,26 @@ static void clocks(void)
 
 	t_begin("clocks are comparable where the sender's is this kernel's, or somebody says so");
 	intake_init(&in, &o);
-	CHECK_EQ(in.clocks, CLOCKS_UNKNOWN);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_UNKNOWN);
 	give(&in, PAYLOAD_HELLO, 0, 1, 0);
-	CHECK_EQ(in.clocks, CLOCKS_DIFFER);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_DIFFER);
 	intake_free(&in);
 	intake_init(&in, &o);
 	in.clock = 99;
 	give(&in, PAYLOAD_HELLO, 0, 1, 0);
-	CHECK_EQ(in.clocks, CLOCKS_SAME);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_SAME);
+	/* Another sender's isn't; a third one's would be. */
+	in.clock = 98;
+	give(&in, PAYLOAD_HELLO, 0, 2, 0);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_DIFFER);
+	in.clock = 99;
+	give(&in, PAYLOAD_HELLO, 0, 3, 0);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_DIFFER);
 	intake_free(&in);
 	o.same_clock = true;
 	intake_init(&in, &o);
 	give(&in, PAYLOAD_HELLO, 0, 1, 0);
-	CHECK_EQ(in.clocks, CLOCKS_SAME);
+	CHECK_EQ(intake_clocks(&in), CLOCKS_SAME);
 	CHECK_EQ(intake_clock(), intake_clock());
 	intake_free(&in);
 	t_end();
