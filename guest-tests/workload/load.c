@@ -80,7 +80,10 @@ static void take(void *context, const struct arrival *in)
 	w->last = w->port->now;
 	count(&w->packets, 1);
 	count(&w->bytes, in->length + FRAME_HEAD);
-	if (verdict == INTAKE_NEW) {
+	if (verdict == INTAKE_NEW && w->sends &&
+	    payload_since(w->port->now, p.stamp) > (int64_t)(w->run->o->timeout_ms * MS)) {
+		count(&w->late, 1);
+	} else if (verdict == INTAKE_NEW) {
 		count(&w->fresh, 1);
 		latency(w, w->port->now, p.stamp);
 	}
@@ -184,7 +187,7 @@ static void ages_note(struct ages *a, uint64_t now, uint64_t made, bool full)
 	a->last = now;
 }
 
-/* Packets that may still be answered. An answer may come after it was given up. */
+/* Packets that may still be answered. Those that were given up aren't fresh when they come. */
 static uint64_t open_now(const struct worker *w, struct ages *a, uint64_t now)
 {
 	while (a->tail != a->head && a->mark[a->tail % MARKS].when + a->timeout <= now)

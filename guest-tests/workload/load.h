@@ -19,6 +19,7 @@ struct worker {
 	struct histogram latency;	/* one way, or of round trips */
 	/* Of packets that came. */
 	uint64_t packets, bytes, fresh, corrupt, foreign;
+	uint64_t late;			/* answers beyond --timeout: as good as lost */
 	uint64_t unstamped;		/* sent after they came, by these clocks */
 	uint64_t first, last;		/* when: ns */
 	uint64_t began, ended;		/* sending: ns */

@@ -51,8 +51,8 @@ static const struct option table[] = {
 	{ "duration", REAL, F(duration), 0, 0, NULL, "S", "end after S seconds (10, if sending without --count)" },
 	{ "count", COUNT, F(count), 0, 0, NULL, "N[k|M]", "end after N packets" },
 	{ "window", UINT, F(window), 1, 65536, NULL, "N", "ping: packets without an answer, at most (--burst)" },
-	{ "timeout", UINT, F(timeout_ms), 1, 60000, NULL, "MS", "ping: an answer that takes longer is lost (1000)" },
-	{ "linger", UINT, F(linger_ms), 0, 60000, NULL, "MS", "wait for what is late after the end (500)" },
+	{ "timeout", UINT, F(timeout_ms), 1, 60000, NULL, "MS", "ping: an answer that takes longer is late, which counts as lost (1000)" },
+	{ "linger", UINT, F(linger_ms), 0, 60000, NULL, "MS", "wait for what is late after the end (500; ping: --timeout at least)" },
 	{ "keep", ON, F(keep), 0, 0, NULL, NULL, "receive, echo: go on after the sender said it has ended" },
 	{ "join", ON, F(join), 0, 0, NULL, NULL, "receive: expect nothing before the first packet that comes" },
 	{ "wait", REAL, F(wait), 0, 0, NULL, "S", "both: for the peer, before sending; then begin without (10)" },
@@ -275,6 +275,9 @@ static void agree(struct options *o)
 		die("--gso %u of %u bytes are more than one send may have", o->gso, o->sizes.max);
 	if (sends(o) && !o->count && !o->duration)
 		o->duration = 10;
+	/* Else the last ones were lost though they had time. */
+	if (o->role == ROLE_PING && o->linger_ms < o->timeout_ms)
+		o->linger_ms = o->timeout_ms;
 	if (!o->window)
 		o->window = o->burst;
 	if (o->burst > o->window)

@@ -32,6 +32,7 @@ static void add_worker(struct result *r, const struct worker *w, uint64_t span[4
 	r->corrupt += w->corrupt;
 	r->foreign += w->foreign;
 	r->unstamped += w->unstamped;
+	r->late += w->late;
 	histogram_merge(&r->latency, &w->latency);
 	if (w->corrupt && !r->blame)
 		r->blame = w->blame;
@@ -55,7 +56,7 @@ static void judge(struct result *r, const struct run *run)
 		snprintf(r->verdict, sizeof(r->verdict), "couldn't go on: %s", stop_reason());
 	else if (run->forced)
 		snprintf(r->verdict, sizeof(r->verdict), "stuck: sending was ended by force after --duration");
-	else if (r->receives && !t->unique && !r->corrupt)
+	else if (r->receives && !t->unique && !r->late && !r->corrupt)
 		snprintf(r->verdict, sizeof(r->verdict), "nothing was received");
 	else if (run->o->role == ROLE_PROBE)
 		r->ok = true;
@@ -91,6 +92,8 @@ void report_make(struct result *r, struct run *run)
 	r->seconds = (run->ended - run->began) / 1e9;
 	r->totals = intake_totals(&run->intake);
 	r->clocks = intake_clocks(&run->intake);
+	/* Nobody waits for those any longer. */
+	r->totals.unique -= r->late;
 	r->lost = r->totals.expected - r->totals.unique;
 	r->sends &= run->o->role != ROLE_PROBE;
 	r->receives &= run->o->role != ROLE_PROBE;
@@ -148,6 +151,8 @@ static void text_received(const struct result *r, const struct run *run, FILE *t
 	if (t->stale)
 		fprintf(to, "  %llu came too late to tell duplicates from reordered ones (--reorder-window)\n",
 			(unsigned long long)t->stale);
+	if (r->late)
+		fprintf(to, "  of the lost ones %llu came later than --timeout\n", (unsigned long long)r->late);
 	if (r->foreign)
 		fprintf(to, "  %llu of another session\n", (unsigned long long)r->foreign);
 	if (r->blame)

@@ -86,12 +86,12 @@ static void received(FILE *to, const struct result *r)
 	static const char *const names[] = {
 		"packets", "bytes", "expected", "unique", "lost", "queue_full", "duplicated", "reordered",
 		"reorder_reach", "stale", "corrupt", "foreign", "flows",
-		"unstamped", NULL };
+		"unstamped", "late", NULL };
 	const struct intake_totals *t = &r->totals;
 	const uint64_t values[] = {
 		r->packets, r->bytes, t->expected, t->unique, r->lost, r->received.queue_full, t->duplicated,
 		t->reordered, t->reach, t->stale, r->corrupt, r->foreign, t->flows,
-		r->unstamped };
+		r->unstamped, r->late };
 
 	if (!r->receives) {
 		fputs("  \"received\": null,\n", to);
