@@ -81,9 +81,10 @@ static bool packet_flush(struct port *port)
 	while (p->tail != p->head) {
 		ssize_t n = sendto(p->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
 		int error = errno;
+		unsigned int tail = p->tail;
 
-		count(&port->counts.calls, 1);
 		account(p);
+		count(&port->counts.calls, p->tail != tail);
 		if (p->tail == p->head)
 			break;
 		if (giving_up() || (n < 0 && !sock_trouble(port, p->fd, error)))

@@ -78,7 +78,6 @@ void packet_rx_receive(struct packet_rx *r, struct port *port, uint64_t until, p
 		taken++;
 	if (taken || !until)
 		return;
-	count(&port->counts.calls, 1);
 	sock_wait(r->fd, until);
 	while (taken < ROUND && take_unit(r, port, take, context))
 		taken++;

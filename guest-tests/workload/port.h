@@ -29,7 +29,7 @@ struct port_counts {
 	uint64_t too_long;	/* payloads that no slot has room for */
 	uint64_t refused;	/* errors of the network, such as nobody listening there */
 	uint64_t queue_full;	/* came, but our own queue had no room */
-	uint64_t calls;		/* system calls that sent or received */
+	uint64_t calls;		/* system calls that moved packets; not those that waited, or moved none */
 };
 
 struct port;

@@ -122,7 +122,7 @@ static bool udp_flush(struct port *port)
 	}
 	while (done < count_of) {
 		n = sendmmsg(fd, u->out_msg + done, count_of - done, MSG_DONTWAIT);
-		count(&port->counts.calls, 1);
+		count(&port->counts.calls, n > 0);
 		for (i = 0; i < n; i++)
 			sent(u, &u->out_msg[done + i]);
 		if (n > 0)
@@ -181,7 +181,7 @@ static void drain(struct udp *u, int fd, port_take take, void *context)
 			m->msg_controllen = u->port.o->gro ? CONTROL : 0;
 		}
 		n = recvmmsg(fd, u->in_msg, BATCH, MSG_DONTWAIT, NULL);
-		count(&u->port.counts.calls, 1);
+		count(&u->port.counts.calls, n > 0);
 		if (n < 0 && errno == ECONNREFUSED)
 			count(&u->port.counts.refused, 1);
 		u->port.now = 0;

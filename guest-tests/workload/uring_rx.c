@@ -180,7 +180,7 @@ void uring_receive(struct port *port, uint64_t until, port_take take, void *cont
 		io_uring_submit_and_wait_timeout(&u->rx.ring, &cqe, 1, &t, NULL);
 	else
 		io_uring_submit_and_get_events(&u->rx.ring);
-	count(&port->counts.calls, 1);
+	count(&port->counts.calls, io_uring_cq_ready(&u->rx.ring) > 0);
 	drain(u, take, context);
 }
 

@@ -44,14 +44,16 @@ static void turn(struct uring *u, unsigned int wanted)
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
+	bool moved = false;
 
 	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
-	count(&u->port.counts.calls, 1);
 	io_uring_for_each_cqe(&u->tx.ring, head, cqe) {
+		moved |= cqe->res > 0 && !(cqe->flags & IORING_CQE_F_NOTIF);
 		complete(&u->tx, cqe);
 		seen++;
 	}
 	io_uring_cq_advance(&u->tx.ring, seen);
+	count(&u->port.counts.calls, moved);
 }
 
 uint8_t *uring_room(struct port *port, size_t payload)
