@@ -248,8 +248,8 @@ static void pin(const struct worker *w)
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (cpu >= CPU_SETSIZE || sched_setaffinity(0, sizeof(set), &set))
-		die("--pin: processor %d: %s", cpu, strerror(cpu >= CPU_SETSIZE ? EINVAL : errno));
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("--pin: processor %d: %s", cpu, strerror(errno));
 }
 
 static void open_port(struct worker *w)

@@ -140,16 +140,23 @@ static void watch(struct run *run)
 	}
 }
 
-static void results(struct run *run, const struct result *r)
+/* Before the run: its results would be lost. */
+static FILE *open_json(const struct options *o)
+{
+	FILE *file = o->json == JSON_FILE ? fopen(o->json_file, "w") : stdout;
+
+	if (!file)
+		die("--json=%s: %s", o->json_file, strerror(errno));
+	return file;
+}
+
+static void results(struct run *run, const struct result *r, FILE *file)
 {
 	const struct options *o = run->o;
-	FILE *file = o->json == JSON_FILE ? fopen(o->json_file, "w") : stdout;
 
 	report_text(r, run, o->json == JSON_STDOUT ? stderr : stdout);
 	if (o->json == JSON_NONE)
 		return;
-	if (!file)
-		die("%s: %s", o->json_file, strerror(errno));
 	report_json(r, run, file);
 	if (ferror(file) || (o->json == JSON_FILE && fclose(file)))
 		die("%s: %s", o->json_file ? o->json_file : "standard output", strerror(errno));
@@ -176,8 +183,10 @@ int main(int argc, char **argv)
 	static struct result result;
 	static struct run run = { .o = &options };
 	unsigned int i;
+	FILE *json;
 
 	options_parse(&options, argc, argv);
+	json = open_json(&options);
 	signals();
 	files(&options);
 	if (getrandom(&run.session.id, sizeof(run.session.id), 0) != sizeof(run.session.id) || !run.session.id)
@@ -193,7 +202,7 @@ int main(int argc, char **argv)
 		watch(&run);
 	load_join(&run);
 	report_make(&result, &run);
-	results(&run, &result);
+	results(&run, &result, json);
 	for (i = 0; i < run.workers; i++)
 		run.worker[i].port->ops->close(run.worker[i].port);
 	free(run.worker);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The command line: one table serves parsing and --help alike. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +68,7 @@ static const struct option table[] = {
 	  "udp, uring: send none, so that corruption is counted, not dropped\n(path packet never sends one)" },
 	{ "socket-buffer", UINT, F(socket_buffer), 4096, 1 << 30, NULL, "N", "bytes of socket buffers (4194304)" },
 	{ "receive-bytes", UINT, F(receive_bytes), 256, 65536, NULL, "N", "longest frame to be received (9216)" },
-	{ "gso", UINT, F(gso), 1, 64, NULL, "N", "udp: N packets in one segmented send (off)" },
+	{ "gso", UINT, F(gso), 1, 64, NULL, "N", "udp: N packets in one segmented send (off); not with --no-udp-checksum" },
 	{ "gro", ON, F(gro), 0, 0, NULL, NULL, "udp: take coalesced packets" },
 	{ "tpacket", UINT, F(tpacket), 2, 3, NULL, "2|3",
 	  "packet: version of the rings (receive, both: 3, blocks; echo, ping: 2,\na packet at a time)" },
@@ -83,6 +86,33 @@ static const struct option table[] = {
 };
 
 #define OPTIONS (sizeof(table) / sizeof(table[0]))
+
+#define ALL	UINT_MAX
+#define SENDERS	(1 << ROLE_SEND | 1 << ROLE_PING | 1 << ROLE_BOTH | 1 << ROLE_PROBE)
+
+/* Options that mean nothing to other paths or roles: not to be ignored without a word. */
+static const struct {
+	const char *name;
+	unsigned int paths, roles;
+} limited[] = {
+	{ "mac", 1 << PATH_PACKET, SENDERS },
+	{ "tpacket", 1 << PATH_PACKET, ALL },
+	{ "ring-slots", 1 << PATH_PACKET, ~(1u << ROLE_RECEIVE) },
+	{ "ring-bytes", 1 << PATH_PACKET, ~(1u << ROLE_SEND) },
+	{ "block-timeout", 1 << PATH_PACKET, ~(1u << ROLE_SEND) },
+	{ "qdisc-bypass", 1 << PATH_PACKET, ~(1u << ROLE_RECEIVE) },
+	{ "uring-send", 1 << PATH_URING, SENDERS },
+	{ "uring-receive", 1 << PATH_URING, ~(1u << ROLE_SEND) },
+	{ "gso", 1 << PATH_UDP, SENDERS },
+	{ "gro", 1 << PATH_UDP, ~(1u << ROLE_SEND) },
+	{ "window", ALL, 1 << ROLE_PING },
+	{ "timeout", ALL, 1 << ROLE_PING },
+	{ "wait", ALL, 1 << ROLE_BOTH },
+	{ "keep", ALL, 1 << ROLE_RECEIVE | 1 << ROLE_ECHO },
+	{ "join", ALL, 1 << ROLE_RECEIVE },
+};
+
+static bool given[OPTIONS];
 
 static void usage(void)
 {
@@ -175,6 +205,7 @@ static void take_address(struct options *o, enum kind kind, const char *text)
 static void take(struct options *o, const struct option *which, const char *text)
 {
 	void *field = (char *)o + which->field;
+	double value;
 
 	switch (which->kind) {
 	case TEXT:
@@ -188,7 +219,12 @@ static void take(struct options *o, const struct option *which, const char *text
 		*(double *)field = scaled(text, which->name);
 		break;
 	case COUNT:
-		*(uint64_t *)field = scaled(text, which->name);
+		value = scaled(text, which->name);
+		*(uint64_t *)field = value + 0.5;
+		/* 1.001k isn't one by the last digits of a double. */
+		value -= *(uint64_t *)field;
+		if (value > 1e-3 || value < -1e-3)
+			die("--%s %s: not a whole number", which->name, text);
 		break;
 	case ON:
 	case OFF:
@@ -220,6 +256,7 @@ static int one(struct options *o, char **argv)
 		if (strncmp(argv[0], "--", 2) || strlen(which->name) != length - 2 ||
 		    strncmp(argv[0] + 2, which->name, length - 2))
 			continue;
+		given[i] = true;
 		if (!which->arg && value)
 			die("--%s takes no value", which->name);
 		if (!which->arg || which->kind == JSON || value) {
@@ -238,18 +275,38 @@ static void pins(struct options *o)
 {
 	unsigned int n = 0, i;
 	const char *at = o->pin;
+	unsigned long cpu;
 	char *end;
 
 	for (i = 0; i < THREADS_MAX; i++)
 		o->pins[i] = -1;
 	while (at && n < THREADS_MAX) {
-		o->pins[n++] = strtol(at, &end, 10);
+		cpu = strtoul(at, &end, 10);
 		if (end == at || *at == '-' || (*end && *end != ','))
 			die("--pin %s: wanted are processors, with commas between", o->pin);
+		if (cpu >= CPU_SETSIZE)
+			die("--pin %s: no processor has a number above %d", o->pin, CPU_SETSIZE - 1);
+		o->pins[n++] = cpu;
 		at = *end ? end + 1 : NULL;
 	}
 	for (i = n; n && i < THREADS_MAX; i++)
 		o->pins[i] = o->pins[i - n];
+}
+
+static void limits(const struct options *o)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < sizeof(limited) / sizeof(limited[0]); i++) {
+		for (j = 0; strcmp(table[j].name, limited[i].name); j++)
+			;
+		if (!given[j])
+			continue;
+		if (!(limited[i].paths >> o->path & 1))
+			die("--%s isn't of --path %s", limited[i].name, path_names[o->path]);
+		if (!(limited[i].roles >> o->role & 1))
+			die("--%s isn't of role %s", limited[i].name, role_names[o->role]);
+	}
 }
 
 static void agree(struct options *o)
@@ -267,8 +324,8 @@ static void agree(struct options *o)
 		die("--threads %u wants as many --flows: a flow belongs to one thread", o->threads);
 	if (o->role == ROLE_ECHO && o->gro)
 		die("--gro is for receive and both: an echo answers packet by packet");
-	if ((o->gso || o->gro) && o->path != PATH_UDP)
-		die("--gso and --gro are of --path udp");
+	if (o->gso && !o->udp_checksum)
+		die("--gso and --no-udp-checksum don't go together: the kernel sums each packet that it cuts off");
 	if (o->gso && o->sizes.kinds > 1)
 		die("--gso wants packets of one size");
 	if (o->gso * (o->sizes.max - FRAME_HEAD) > PAYLOAD_MAX)
@@ -313,5 +370,6 @@ void options_parse(struct options *o, int argc, char **argv)
 	o->role = name_of(argv[1], role_names, "role");
 	for (i = 2; i < argc;)
 		i += one(o, argv + i);
+	limits(o);
 	agree(o);
 }
