@@ -173,12 +173,34 @@ static void make_ring(struct packet_rx *r, const struct options *o)
 		die("mmap of the ring: %s", strerror(errno));
 }
 
+/* The threads' ports are opened in turn: the first one gets a group that no other program is in. */
+static void share_out(int fd)
+{
+	int fresh = (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16;
+	socklen_t size = sizeof(fresh);
+	static bool have;
+	static int group;
+
+	if (!have) {
+		have = true;
+		if (!setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &fresh, sizeof(fresh)) &&
+		    !getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &fresh, &size)) {
+			group = (fresh & 0xffff) | PACKET_FANOUT_HASH << 16;
+			return;
+		}
+		/* Before Linux 4.12 one had to choose. */
+		group = (getpid() & 0xffff) | PACKET_FANOUT_HASH << 16;
+	}
+	if (setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)))
+		die("PACKET_FANOUT: %s", strerror(errno));
+}
+
 void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, struct facts *facts)
 {
 	struct sockaddr_ll from = {
 		.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_protocol = htons(ETH_P_IP),
 	};
-	int fanout = (getpid() & 0xffff) | PACKET_FANOUT_HASH << 16, one = 1;
+	int one = 1;
 	bool many = !port->tx && port->o->threads > 1;
 
 	/* Protocol 0: nothing comes before the filter is there. */
@@ -192,8 +214,8 @@ void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, s
 		die("PACKET_IGNORE_OUTGOING: %s", strerror(errno));
 	if (bind(r->fd, (struct sockaddr *)&from, sizeof(from)))
 		die("bind to %s: %s", port->o->dev, strerror(errno));
-	if (many && setsockopt(r->fd, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof(fanout)))
-		die("PACKET_FANOUT: %s", strerror(errno));
+	if (many)
+		share_out(r->fd);
 	fact(facts, "receive", "TPACKET_V%u, %zu bytes mapped, %u %s of %zu%s", r->version, r->bytes, r->units,
 	     r->version == 3 ? "blocks" : "slots", r->unit, many ? ", flows shared out by PACKET_FANOUT" : "");
 }
