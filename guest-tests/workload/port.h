@@ -27,6 +27,7 @@ struct port_counts {
 	uint64_t sent, bytes;	/* frames, and their bytes without FCS */
 	uint64_t full;		/* times that the kernel took no more */
 	uint64_t too_long;	/* payloads that no slot has room for */
+	uint64_t copied;	/* of zero copy, but the kernel copied them: as far as it told in time */
 	uint64_t refused;	/* errors of the network, such as nobody listening there */
 	uint64_t queue_full;	/* came, but our own queue had no room */
 	uint64_t calls;		/* system calls that moved packets; not those that waited, or moved none */

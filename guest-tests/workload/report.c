@@ -13,6 +13,7 @@ static double percent(uint64_t part, uint64_t whole)
 static void add_port(struct port_counts *sum, const struct port_counts *more)
 {
 	sum->full += more->full;
+	sum->copied += more->copied;
 	sum->too_long += more->too_long;
 	sum->refused += more->refused;
 	sum->queue_full += more->queue_full;
@@ -170,6 +171,8 @@ void report_text(const struct result *r, const struct run *run, FILE *to)
 		fprintf(to, "; %llu system calls, kernel full %llu times, refused %llu\n",
 			(unsigned long long)r->sent.calls, (unsigned long long)r->sent.full,
 			(unsigned long long)r->sent.refused);
+		if (r->sent.copied)
+			fprintf(to, "  zero copy, but the kernel copied %llu\n", (unsigned long long)r->sent.copied);
 		if (r->sent.too_long)
 			fprintf(to, "  %llu not answered: longer than --receive-bytes\n",
 				(unsigned long long)r->sent.too_long);

@@ -65,10 +65,10 @@ static void options(FILE *to, const struct options *o)
 static void sent(FILE *to, const struct result *r)
 {
 	static const char *const names[] = {
-		"packets", "bytes", "system_calls", "kernel_full", "refused", "too_long", NULL };
+		"packets", "bytes", "system_calls", "kernel_full", "refused", "too_long", "copied", NULL };
 	const uint64_t values[] = {
 		r->sent.sent, r->sent.bytes, r->sent.calls, r->sent.full, r->sent.refused,
-		r->sent.too_long };
+		r->sent.too_long, r->sent.copied };
 
 	if (!r->sends) {
 		fputs("  \"sent\": null,\n", to);

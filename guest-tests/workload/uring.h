@@ -15,6 +15,7 @@ enum send_mode { SEND_ZC = 1, SEND_FIXED, SEND_PLAIN };
 struct uring_tx {
 	struct io_uring ring;
 	enum send_mode mode;
+	unsigned int zc_flags;
 	bool registered;
 	unsigned int slots, used, index, next;
 	size_t room;

@@ -10,6 +10,12 @@
 #include "stop.h"
 #include "uring.h"
 
+/* The kernel's words; liburing 2.3 hasn't got them. */
+#ifndef IORING_SEND_ZC_REPORT_USAGE
+#define IORING_SEND_ZC_REPORT_USAGE	(1U << 3)
+#define IORING_NOTIF_USAGE_ZC_COPIED	(1U << 31)
+#endif
+
 #define SLOTS_BACK	64
 /* Packets that may be with the card, of zero copy: four bursts, and so many if they are small. */
 #define SHARED		4
@@ -22,8 +28,9 @@
  * because one before it failed may have a notification that it didn't promise: of older
  * requests none counts.
  */
-static void complete(struct uring_tx *t, const struct io_uring_cqe *cqe)
+static void complete(struct uring *u, const struct io_uring_cqe *cqe)
 {
+	struct uring_tx *t = &u->tx;
 	struct slot *s = &t->slot[(uint32_t)cqe->user_data];
 
 	if (cqe->user_data >> 32 != s->turn)
@@ -31,6 +38,8 @@ static void complete(struct uring_tx *t, const struct io_uring_cqe *cqe)
 
 	if (cqe->flags & IORING_CQE_F_NOTIF) {
 		s->shared = false;
+		if (t->zc_flags && (uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED)
+			count(&u->port.counts.copied, 1);
 		return;
 	}
 	s->result = cqe->res;
@@ -49,7 +58,7 @@ static void turn(struct uring *u, unsigned int wanted)
 	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
 	io_uring_for_each_cqe(&u->tx.ring, head, cqe) {
 		moved |= cqe->res > 0 && !(cqe->flags & IORING_CQE_F_NOTIF);
-		complete(&u->tx, cqe);
+		complete(u, cqe);
 		seen++;
 	}
 	io_uring_cq_advance(&u->tx.ring, seen);
@@ -122,9 +131,9 @@ static void request(struct uring *u, unsigned int which, int fd, bool last)
 		};
 		io_uring_prep_sendmsg(sqe, fd, &s->message, 0);
 	} else if (u->tx.mode == SEND_ZC && u->tx.registered) {
-		io_uring_prep_send_zc_fixed(sqe, fd, at, s->length, 0, 0, 0);
+		io_uring_prep_send_zc_fixed(sqe, fd, at, s->length, 0, u->tx.zc_flags, 0);
 	} else if (u->tx.mode == SEND_ZC) {
-		io_uring_prep_send_zc(sqe, fd, at, s->length, 0, 0);
+		io_uring_prep_send_zc(sqe, fd, at, s->length, 0, u->tx.zc_flags);
 	} else if (u->tx.mode == SEND_FIXED) {
 		io_uring_prep_write_fixed(sqe, fd, at, s->length, 0, 0);
 	} else {
@@ -188,7 +197,7 @@ bool uring_flush(struct port *port)
 }
 
 /* A kernel that knows the operation may still not have it for UDP. */
-static bool has_zero_copy(struct io_uring *ring)
+static bool has_zero_copy(struct io_uring *ring, unsigned int flags)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
@@ -196,7 +205,7 @@ static bool has_zero_copy(struct io_uring *ring)
 	struct io_uring_cqe *cqe;
 
 	/* It has no peer, which is found out last. */
-	io_uring_prep_send_zc(sqe, fd, "", 1, 0, 0);
+	io_uring_prep_send_zc(sqe, fd, "", 1, 0, flags);
 	if (!io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL))
 		return false;
 	do {
@@ -232,7 +241,11 @@ static void choose(struct uring *u, struct facts *facts)
 	}
 	/* Without registered ones, zero copy accounts for each page it takes: refused to some. */
 	t->mode = wanted != URING_SEND_AUTO ? wanted : t->registered ? SEND_ZC : SEND_PLAIN;
-	if (t->mode == SEND_ZC && (!uring_knows(&t->ring, IORING_OP_SEND_ZC) || !has_zero_copy(&t->ring))) {
+	/* Whether it copied nevertheless, kernels tell since Linux 6.2. */
+	t->zc_flags = IORING_SEND_ZC_REPORT_USAGE;
+	if (t->mode == SEND_ZC && uring_knows(&t->ring, IORING_OP_SEND_ZC) && !has_zero_copy(&t->ring, t->zc_flags))
+		t->zc_flags = 0;
+	if (t->mode == SEND_ZC && (!uring_knows(&t->ring, IORING_OP_SEND_ZC) || !has_zero_copy(&t->ring, t->zc_flags))) {
 		missing = ", the kernel has no zero copy for this";
 		t->mode = SEND_FIXED;
 	}
