@@ -107,7 +107,7 @@ static bool begins(const struct intake_flow *f, const struct payload *p)
 		return true;
 	if (p->kind == PAYLOAD_DATA)
 		return other && f->ended && !(f->before && p->session == (uint8_t)f->before);
-	/* A word that was overtaken, by the end of its session or by the next one, begins nothing. */
+	/* A word that its session's end overtook, or the next session, begins nothing. */
 	if (p->id && (p->id == f->id || p->id == f->before))
 		return false;
 	other |= f->id && p->id != f->id;

@@ -15,7 +15,7 @@ struct intake {
 		int lock;
 		bool seen, ended;
 		uint8_t session;
-		uint64_t id, before;	/* of this session, of the last one; 0: no word about it came */
+		uint64_t id, before;	/* of this session and the last; 0: no word came */
 		uint64_t total;		/* as the sender told; UINT64_MAX: it didn't yet */
 		struct tracker tracker;
 	} *flow;

@@ -24,7 +24,7 @@ struct worker {
 	uint64_t first, last;		/* when: ns */
 	uint64_t began, ended;		/* sending: ns */
 	uint64_t end;			/* when --duration is over */
-	/* For load_stuck(): when what it does should be over, 0: whenever; are those the last words? */
+	/* For load_stuck(): when it should be over, 0: whenever; are those the last words? */
 	uint64_t due;
 	bool words;
 	uint64_t moved, moved_at;	/* packets, when we looked last, and since when */

@@ -115,7 +115,7 @@ static uint8_t *packet_room(struct port *port, size_t payload)
 			return NULL;
 		if (giving_up())
 			return NULL;
-		/* All is with the card; it comes back. The socket would call itself ready for more meanwhile. */
+		/* All is with the card, and comes back; poll() would call the socket ready. */
 		count(&port->counts.full, 1);
 		usleep(PAUSE_US);
 	}

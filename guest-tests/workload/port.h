@@ -27,16 +27,16 @@ struct port_counts {
 	uint64_t sent, bytes;	/* frames, and their bytes without FCS */
 	uint64_t full;		/* times that the kernel took no more */
 	uint64_t too_long;	/* payloads that no slot has room for */
-	uint64_t copied;	/* of zero copy, but the kernel copied them: as far as it told in time */
+	uint64_t copied;	/* of zero copy, yet copied, as far as the kernel told in time */
 	uint64_t refused;	/* errors of the network, such as nobody listening there */
 	uint64_t queue_full;	/* came, but our own queue had no room */
-	uint64_t calls;		/* system calls that moved packets; not those that waited, or moved none */
+	uint64_t calls;		/* system calls that moved packets, no others */
 };
 
 struct port;
 
 struct port_ops {
-	/* Room for @payload bytes; NULL when stopping, or if it is more than a slot has (too_long). */
+	/* Room for @payload bytes; NULL when stopping, or if no slot has so much (too_long). */
 	uint8_t *(*room)(struct port *port, size_t payload);
 	/* The room is filled in: send it along the port's flow @index. */
 	void (*commit)(struct port *port, unsigned int index, size_t payload);
