@@ -4,6 +4,8 @@
 # Two runs of the same thing, side by side, further apart than this: say so.
 _NOISY = 1.3
 WIDTH = 100
+# Nothing may be slower than this, beside stock.
+FLOOR = 0.97
 
 
 def spread(value, form=lambda value: f"{value:.2f}"):
@@ -151,4 +153,12 @@ def script_lines(cells, entries, others):
                           for name in reversed(others) if entry["ratio"].get(name))
         if values:
             lines.append(f"bench: {entry['cell']} {values}")
-    return lines
+    return lines + below(cells, others)
+
+
+def below(cells, others):
+    """Lines that say what, by its median, is slower beside stock than it may be; or that nothing is."""
+    lines = [f"floor: {entry['cell']} {name}/stock={ratio['median']:.2f} below {FLOOR} pairs={ratio['n']}"
+             for entry in cells for name, ratio in entry["ratio"].items()
+             if name in others and ratio and ratio["median"] < FLOOR]
+    return lines or [f"floor: none of {len(cells)} rows below {FLOOR}"] * bool(cells)
