@@ -138,6 +138,7 @@ struct vd_virtqueue {
  * @vqs: the virtqueues
  * @nvqs: how many
  * @fork: workers are threads of the owner's own; read without the mutex, too
+ * @closing: nobody has the file any more
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @iotlb: translations; changed with all queues' mutexes, too
@@ -155,6 +156,7 @@ struct vd_dev {
 	struct vd_virtqueue **vqs;
 	unsigned int nvqs;
 	bool fork;
+	bool closing;
 	bool direct;
 	struct eventfd_ctx *log;
 	struct vhost_iotlb *iotlb;

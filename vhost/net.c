@@ -138,6 +138,7 @@ static int vd_net_release(struct inode *inode, struct file *f)
 {
 	struct vd_net *n = f->private_data;
 
+	n->dev.closing = true;
 	/*
 	 * A worker that waits for a page has a queue's mutex meanwhile. Who is
 	 * dying may be the one to bring it, and who serves others won't.

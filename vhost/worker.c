@@ -159,44 +159,44 @@ static void vd_cgroup_work(struct vd_work *work)
 	complete(&s->done);
 }
 
-/* As vd_vq_lock_nested(): who is killed waits for no page. */
-static void vd_worker_wait(struct vd_worker *w, struct completion *done)
-{
-	if (!wait_for_completion_killable(done))
-		return;
-	if (current->mm != w->mm) {
-		wait_for_completion(done);
-		return;
-	}
-	vd_worker_hurry(w);
-	wait_for_completion(done);
-	vd_worker_unhurry(w);
-}
-
-static int vd_worker_call(struct vd_worker *w, vd_work_fn fn)
+/* @killed: see vd_worker_flush(); or NULL, for what waits for no page. */
+static int vd_worker_call(struct vd_worker *w, vd_work_fn fn,
+			  void (*killed)(void *data), void *data)
 {
 	struct vd_sync_work s = { .worker = w, .owner = current };
+	struct completion *done = &s.done;
 
 	init_completion(&s.done);
 	vd_work_init(&s.work, fn);
 	/* One that is being killed does what it was asked to before. */
-	if (vd_worker_queue(w, &s.work))
-		vd_worker_wait(w, &s.done);
-	else if (w->vtask)
-		wait_for_completion(&w->dead);
+	if (!vd_worker_queue(w, &s.work)) {
+		if (!w->vtask)
+			return s.ret;
+		done = &w->dead;
+	}
+	/* The work is on our stack: however it ends, it is waited for. */
+	if (!killed || wait_for_completion_killable(done)) {
+		if (killed)
+			killed(data);
+		wait_for_completion(done);
+	}
 	return s.ret;
 }
 
 /**
  * vd_worker_flush - wait until all work queued so far has been done
  * @w: a worker; without a thread there is nothing to wait for
+ * @killed: called once, if the calling thread is killed meanwhile: it is to see
+ *          that the wait comes to its end
+ * @data: for @killed
  *
  * No queue is polled then, unless its work has been queued since.
  * Context: may sleep; not on the worker, not with a virtqueue's mutex held.
  */
-void vd_worker_flush(struct vd_worker *w)
+void vd_worker_flush(struct vd_worker *w, void (*killed)(void *data),
+		     void *data)
 {
-	vd_worker_call(w, vd_flush_work);
+	vd_worker_call(w, vd_flush_work, killed, data);
 }
 EXPORT_SYMBOL_GPL(vd_worker_flush);
 
@@ -242,7 +242,7 @@ int vd_worker_start(struct vd_worker *w, struct mm_struct *mm, bool fork)
 	w->task = task;
 	w->running = true;
 	wake_up_process(task);
-	err = vd_worker_call(w, vd_cgroup_work);
+	err = vd_worker_call(w, vd_cgroup_work, NULL, NULL);
 	if (err)
 		vd_worker_stop(w);
 	return err;

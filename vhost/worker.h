@@ -69,7 +69,8 @@ void vd_worker_stop(struct vd_worker *w);
 void vd_worker_hurry(struct vd_worker *w);
 void vd_worker_unhurry(struct vd_worker *w);
 bool vd_worker_queue(struct vd_worker *w, struct vd_work *work);
-void vd_worker_flush(struct vd_worker *w);
+void vd_worker_flush(struct vd_worker *w, void (*killed)(void *data),
+		     void *data);
 void vd_work_init(struct vd_work *work, vd_work_fn fn);
 
 void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,

@@ -75,14 +75,45 @@ void vd_workers_hurry(struct vd_dev *dev)
 }
 EXPORT_SYMBOL_GPL(vd_workers_hurry);
 
-/* Who was killed may share its memory with another process, which lives. */
-static void vd_workers_unhurry(struct vd_dev *dev)
+/* Of a thread that waits for workers, which may wait for pages. */
+struct vd_haste {
+	struct vd_dev *dev;
+	bool made;
+};
+
+/*
+ * The thread is killed. Its process may be the one that would have to bring the
+ * page, and doesn't end before the thread does. A stranger's end is no reason
+ * to fail accesses of the owner, unless there is no owner to serve any more.
+ */
+static void vd_haste_make(void *data)
 {
+	struct vd_haste *h = data;
+
+	if (!h->dev->closing && current->mm != h->dev->mm)
+		return;
+	vd_workers_hurry(h->dev);
+	h->made = !h->dev->closing;
+}
+
+/*
+ * The thread has what it waited for. Who was killed may share its memory with
+ * another process, which lives: its queues are served on, and as what they
+ * gave up may have no other kick to come, they look again.
+ */
+static void vd_haste_end(const struct vd_haste *h)
+{
+	struct vd_dev *dev = h->dev;
 	unsigned int i;
 
+	if (!h->made)
+		return;
 	for (i = 0; i < VD_WORKERS_MAX; i++)
 		if (dev->workers[i])
 			vd_worker_unhurry(dev->workers[i]);
+	for (i = 0; i < dev->nvqs; i++)
+		if (dev->vqs[i]->backend)
+			vd_poll_queue(&dev->vqs[i]->poll);
 }
 
 /**
@@ -91,22 +122,18 @@ static void vd_workers_unhurry(struct vd_dev *dev)
  * @subclass: lockdep's, for who takes several
  *
  * A worker that waits for a page has the mutex meanwhile. A thread of the
- * owner that is killed doesn't wait for it: its process may be the one that
- * would have to bring that page, and doesn't end before the thread does.
+ * owner that is killed doesn't wait for it.
  * Context: device mutex or the last user; may sleep; not on a worker.
  */
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass)
 {
+	struct vd_haste h = { .dev = vq->dev };
+
 	if (!mutex_lock_killable_nested(&vq->mutex, subclass))
 		return;
-	/* That a stranger ends is no reason to fail the owner's accesses. */
-	if (current->mm != vq->dev->mm) {
-		mutex_lock_nested(&vq->mutex, subclass);
-		return;
-	}
-	vd_workers_hurry(vq->dev);
+	vd_haste_make(&h);
 	mutex_lock_nested(&vq->mutex, subclass);
-	vd_workers_unhurry(vq->dev);
+	vd_haste_end(&h);
 }
 EXPORT_SYMBOL_GPL(vd_vq_lock_nested);
 
@@ -131,6 +158,15 @@ void vd_workers_stop(struct vd_dev *dev)
 	}
 }
 
+/* A worker may wait for a queue that another one has: all of them hurry. */
+static void vd_workers_flush_one(struct vd_dev *dev, struct vd_worker *w)
+{
+	struct vd_haste h = { .dev = dev };
+
+	vd_worker_flush(w, vd_haste_make, &h);
+	vd_haste_end(&h);
+}
+
 /**
  * vd_workers_flush - wait until all work queued so far has been done
  * @dev: the device
@@ -144,7 +180,7 @@ void vd_workers_flush(struct vd_dev *dev)
 
 	for (i = 0; i < VD_WORKERS_MAX; i++)
 		if (dev->workers[i])
-			vd_worker_flush(dev->workers[i]);
+			vd_workers_flush_one(dev, dev->workers[i]);
 }
 EXPORT_SYMBOL_GPL(vd_workers_flush);
 
@@ -182,7 +218,7 @@ static long vd_workers_attach(struct vd_dev *dev, struct vd_virtqueue *vq,
 		return 0;
 	WRITE_ONCE(vq->worker, w);
 	synchronize_rcu();
-	vd_worker_flush(old);
+	vd_workers_flush_one(dev, old);
 	return 0;
 }
 

@@ -149,10 +149,14 @@ static void slow(void)
 		one_call(&calls[i]);
 }
 
-/* What a thread of the owner waits in, uninterruptibly but for its end. */
+/*
+ * What a thread of the owner waits in, uninterruptibly but for its end. @second: for a worker that
+ * waits for another one, which waits for a page.
+ */
 struct wait_in {
 	const char *name;
 	long (*call)(struct rig *r);
+	bool second;
 };
 
 static long get_base(struct rig *r)
@@ -168,10 +172,21 @@ static long set_kick(struct rig *r)
 	return node_call(r->node, VHOST_SET_VRING_KICK, &f);
 }
 
+static struct vhost_worker_state other;
+
+/* From the worker that both queues have to the other one. */
+static long attach(struct rig *r)
+{
+	struct vhost_vring_worker v = { .index = Q_RX, .worker_id = other.worker_id };
+
+	return node_call(r->node, VHOST_ATTACH_VRING_WORKER, &v);
+}
+
 static const struct wait_in waits[] = {
 	{ "", NULL },
 	{ " and a thread for a queue", get_base },
 	{ " and a thread for the worker", set_kick },
+	{ " and a thread for one that waits for a second", attach, true },
 };
 
 struct caller {
@@ -189,13 +204,13 @@ static void *make_wait(void *at)
 	return NULL;
 }
 
-/* Is the thread in the kernel, where no signal but the last reaches it? */
+/* Is the thread, or process, in the kernel, where no signal but the last reaches it? */
 static bool stuck(pid_t tid)
 {
 	char path[64], text[256], *state;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
 	f = fopen(path, "r");
 	state = f && fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
 	if (f)
@@ -203,18 +218,25 @@ static bool stuck(pid_t tid)
 	return state && state[2] == 'D';
 }
 
-static bool begin_wait(struct caller *c)
+/* Will the one whose number is in @tid be stuck? */
+static bool gets_stuck(pid_t *tid)
 {
 	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
-	pthread_t thread;
-	pid_t tid;
+	pid_t found;
 
-	MUST(!pthread_create(&thread, NULL, make_wait, c), "pthread_create");
 	do {
 		sleep_ms(10);
-		tid = __atomic_load_n(&c->tid, __ATOMIC_ACQUIRE);
-	} while (!(tid && stuck(tid)) && now_ns() < end);
-	return stuck(tid);
+		found = __atomic_load_n(tid, __ATOMIC_ACQUIRE);
+	} while (!(found && stuck(found)) && now_ns() < end);
+	return stuck(found);
+}
+
+static bool begin_wait(struct caller *c)
+{
+	pthread_t thread;
+
+	MUST(!pthread_create(&thread, NULL, make_wait, c), "pthread_create");
+	return gets_stuck(&c->tid);
 }
 
 /* A device, pages of its memory that aren't there, and the descriptor by which they come; or -1. */
@@ -244,20 +266,48 @@ static void offer(struct rig *r, unsigned int i, const uint8_t *at)
 	ring_kick(&r->q[Q_TX]);
 }
 
+/* Another worker, and a buffer for a frame, in a page that isn't there: the tap is watched. */
+static void offer_room(struct rig *r, uint8_t *at)
+{
+	MUST(!node_call(r->node, VHOST_NEW_WORKER, &other), "VHOST_NEW_WORKER");
+	desc_set(r->q[Q_RX].desc, 0, mem_gpa(&r->mem, at), PAGE, D_WRITE, 0);
+	ring_offer(&r->q[Q_RX], 0);
+	ring_kick(&r->q[Q_RX]);
+	sleep_ms(100);
+}
+
+/* The second worker has the queue that the first one is about to want, and waits for a page, too. */
+static bool second_waits(struct rig *r, int fd)
+{
+	uint8_t f[RIG_FRAME];
+	struct uffd_msg msg;
+
+	frame_make(f, sizeof(f), ++r->seq);
+	return read(fd, &msg, sizeof(msg)) == sizeof(msg) && tap_feed(&r->tap, f, sizeof(f)) && readable(fd);
+}
+
 /* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
 static void wait_to_be_killed(int sock, const struct wait_in *in)
 {
 	struct caller c = { .in = in };
 	struct rig r;
 	uint8_t *page;
-	int fd = open_without(&r, &page, 1);
+	int fd = open_without(&r, &page, 2);
 
 	if (fd < 0)
 		_exit(1);
+	if (in->second)
+		offer_room(&r, page + PAGE);
 	offer(&r, 0, page);
 	c.r = &r;
 	/* Its end, before it has told anything, is the test's. */
-	if (in->call && !(readable(fd) && begin_wait(&c)))
+	if (in->call && !readable(fd))
+		_exit(1);
+	if (in->second)
+		ring_kick(&r.q[Q_RX]);
+	if (in->call && !begin_wait(&c))
+		_exit(1);
+	if (in->second && !second_waits(&r, fd))
 		_exit(1);
 	/* Not before it is set up: until then it has an error to tell, at once. */
 	life_send(sock, &fd, 1);
@@ -321,22 +371,24 @@ static void killed(void)
 
 static int call_as_sibling(void *at)
 {
-	get_base(at);
+	struct caller *c = at;
+
+	c->in->call(c->r);
 	return 0;
 }
 
 /* A process of its own in our memory, inside of a call that waits for the worker. */
-static pid_t sibling(struct rig *r)
+static pid_t sibling(struct caller *c)
 {
 	static char stack[65536] __attribute__((aligned(16)));
-	pid_t pid = clone(call_as_sibling, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, r);
+	pid_t pid = clone(call_as_sibling, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, c);
 
 	MUST(pid > 0, "clone");
-	sleep_ms(200);
+	CHECK(gets_stuck(&pid));
 	return pid;
 }
 
-/* The last frame made, perhaps behind the one before. */
+/* The last frame made. */
 static bool comes(struct rig *r)
 {
 	uint8_t f[PAGE];
@@ -348,40 +400,49 @@ static bool comes(struct rig *r)
 	return len;
 }
 
-/*
- * Who is killed need not take the device with him: what the worker waited for then it does
- * without, and for what comes later it waits as ever.
- */
-static void sibling_killed(void)
+/* The page comes, and the next frame in it. */
+static void bring(struct rig *r, int fd, uint8_t *page)
 {
-	uint8_t frame[PAGE] = { 0 }, *page;
+	uint8_t frame[PAGE] = { 0 };
+	struct uffdio_copy copy = { .src = (uintptr_t)frame, .dst = (uintptr_t)page, .len = PAGE };
+
+	rig_frame(r, frame, RIG_FRAME);
+	MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+}
+
+/*
+ * Who is killed need not take the device with him. What the worker gave up for him it tries again,
+ * though the driver has nothing more to kick for; and for what comes later it waits as ever.
+ */
+static void sibling_killed_in(const struct wait_in *in)
+{
+	struct caller c = { .in = in };
 	struct uffd_msg msg;
+	uint8_t *page;
 	struct rig r;
 	pid_t child;
 	int fd;
 
-	t_begin("a process that shares the owner's memory is killed: the device serves on");
+	t_begin("a process in the owner's memory%s is killed: the device serves on", in->name);
 	fd = open_without(&r, &page, 2);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
 		return;
 	}
+	c.r = &r;
 	offer(&r, 0, page);
 	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
-	child = sibling(&r);
+	child = sibling(&c);
 	kill(child, SIGKILL);
 	if (CHECK(ends(child))) {
-		struct uffdio_copy copy = { .src = (uintptr_t)frame, .len = PAGE };
-
-		rig_frame(&r, frame, RIG_FRAME);
-		copy.dst = (uintptr_t)page;
-		MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+		bring(&r, fd, page);
+		CHECK(comes(&r));
+		while (read(fd, &msg, sizeof(msg)) == sizeof(msg))
+			;
 		offer(&r, 1, page + PAGE);
 		CHECK(readable(fd));
-		rig_frame(&r, frame, RIG_FRAME);
-		copy.dst = (uintptr_t)(page + PAGE);
-		MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+		bring(&r, fd, page + PAGE);
 		CHECK(comes(&r));
 	}
 	close(fd);
@@ -389,7 +450,70 @@ static void sibling_killed(void)
 	t_end();
 }
 
+static void sibling_killed(void)
+{
+	sibling_killed_in(&waits[1]);
+	sibling_killed_in(&waits[2]);
+}
+
+/* Has the device and the page's descriptor from an owner that is gone; closes one of them first. */
+static void close_at_last(int node, int fd, int tell)
+{
+	pid_t self = getpid();
+
+	MUST(write(tell, &self, sizeof(self)) == sizeof(self), "write");
+	/* The worker waits. */
+	if (readable(fd))
+		close(node);
+	pause();
+	_exit(0);
+}
+
+/* An owner that leaves all it has to another process. */
+static void leave(int tell)
+{
+	uint8_t *page;
+	struct rig r;
+	int fd = open_without(&r, &page, 1);
+
+	if (fd < 0)
+		_exit(1);
+	offer(&r, 0, page);
+	MUST(readable(fd), "the worker wants no page");
+	if (!fork())
+		close_at_last(r.node, fd, tell);
+	_exit(0);
+}
+
+static void closer_killed(void)
+{
+	pid_t child, closer = 0;
+	int tell[2];
+
+	t_begin("who closes the device last, and has the page that the worker waits for, can be killed");
+	MUST(!pipe(tell), "pipe");
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		leave(tell[1]);
+	close(tell[1]);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	if (read(tell[0], &closer, sizeof(closer)) != sizeof(closer)) {
+		t_skip("this kernel has no userfaultfd");
+	} else {
+		/* It waits, unless the worker was a thread of the owner's. */
+		gets_stuck(&closer);
+		kill(closer, SIGKILL);
+		/* Its end of the pipe is closed after the device. */
+		CHECK(readable(tell[0]));
+		CHECK(worker_gone(child));
+	}
+	close(tell[0]);
+	t_end();
+}
+
 const struct life_case life_slow_cases[] = {
+	{ "closer", closer_killed, "SIGKILL for another process that closes the device" },
 	{ "sibling", sibling_killed, "SIGKILL for a process that shares the memory" },
 	{ "killed", killed, "SIGKILL while the worker waits for a page" },
 	{ "slow", slow, "a stranger whose arguments are slow to come" },
