@@ -276,7 +276,7 @@ static void offer_room(struct rig *r, uint8_t *at)
 	sleep_ms(100);
 }
 
-/* The second worker has the queue that the first one is about to want, and waits for a page, too. */
+/* The second worker has the queue that the first is about to want, and waits for a page, too. */
 static bool second_waits(struct rig *r, int fd)
 {
 	uint8_t f[RIG_FRAME];

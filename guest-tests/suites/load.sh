@@ -198,18 +198,35 @@ traced() {
 	return 1
 }
 
+# trace EVENT 1|0: from here on, or not any more.
+trace() {
+	[ "$2" = 0 ] || echo >"$tracing/trace"
+	echo "$2" >"$tracing/events/vhost_direct/$1/enable"
+}
+
 test_tracepoints() {
 	tracing=/sys/kernel/tracing
 	check "the modules load" load_ours metadata=direct
 	# One at a time: kicks would push the rest out of the buffer.
 	for event in vd_map vd_kick; do
-		echo >"$tracing/trace"
-		echo 1 >"$tracing/events/vhost_direct/$event/enable"
+		trace $event 1
 		holds "traffic runs for the tracepoint $event" traffic
 		check "tracepoint $event is seen" traced $event
-		echo 0 >"$tracing/events/vhost_direct/$event/enable"
+		trace $event 0
 		drop
 	done
+	for event in vd_invalidate vd_fallback vd_error; do
+		trace $event 1
+		check "rings are unmapped and come back for the tracepoint $event" \
+			env VD_DEV=$node "$progs/mem-cases" munmap
+		check "tracepoint $event is seen" traced $event
+		trace $event 0
+	done
+	trace vd_signal 1
+	check "a driver that sleeps is served for the tracepoint vd_signal" \
+		/vd/build/bench/vring --dev $node --wait call --seconds 0.2
+	check "tracepoint vd_signal is seen" traced vd_signal
+	trace vd_signal 0
 	check "they unload" unload_ours
 }
 
