@@ -186,11 +186,10 @@ void vd_debugfs_del(struct vd_dev *dev);
 long vd_dev_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 int vd_dev_set_features(struct vd_dev *dev, u64 features);
 
-/* workers.c */
-int vd_workers_start(struct vd_dev *dev);
-void vd_workers_stop(struct vd_dev *dev);
-void vd_workers_flush(struct vd_dev *dev);
+/* haste.c */
 void vd_workers_hurry(struct vd_dev *dev);
+void vd_workers_flush_one(struct vd_dev *dev, struct vd_worker *w);
+void vd_workers_flush(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 
 /* Whoever isn't the worker takes a queue's mutex so. */
@@ -199,6 +198,9 @@ static inline void vd_vq_lock(struct vd_virtqueue *vq)
 	vd_vq_lock_nested(vq, 0);
 }
 
+/* workers.c */
+int vd_workers_start(struct vd_dev *dev);
+void vd_workers_stop(struct vd_dev *dev);
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
 long vd_workers_set_fork(struct vd_dev *dev, int mode);
 long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg);

@@ -60,84 +60,6 @@ int vd_workers_start(struct vd_dev *dev)
 }
 
 /**
- * vd_workers_hurry - no worker waits for the owner's memory any more
- * @dev: the device, whose owner is about to die
- *
- * Context: device mutex or the last user; any.
- */
-void vd_workers_hurry(struct vd_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < VD_WORKERS_MAX; i++)
-		if (dev->workers[i])
-			vd_worker_hurry(dev->workers[i]);
-}
-EXPORT_SYMBOL_GPL(vd_workers_hurry);
-
-/* Of a thread that waits for workers, which may wait for pages. */
-struct vd_haste {
-	struct vd_dev *dev;
-	bool made;
-};
-
-/*
- * The thread is killed. Its process may be the one that would have to bring the
- * page, and doesn't end before the thread does. A stranger's end is no reason
- * to fail accesses of the owner, unless there is no owner to serve any more.
- */
-static void vd_haste_make(void *data)
-{
-	struct vd_haste *h = data;
-
-	if (!h->dev->closing && current->mm != h->dev->mm)
-		return;
-	vd_workers_hurry(h->dev);
-	h->made = !h->dev->closing;
-}
-
-/*
- * The thread has what it waited for. Who was killed may share its memory with
- * another process, which lives: its queues are served on, and as what they
- * gave up may have no other kick to come, they look again.
- */
-static void vd_haste_end(const struct vd_haste *h)
-{
-	struct vd_dev *dev = h->dev;
-	unsigned int i;
-
-	if (!h->made)
-		return;
-	for (i = 0; i < VD_WORKERS_MAX; i++)
-		if (dev->workers[i])
-			vd_worker_unhurry(dev->workers[i]);
-	for (i = 0; i < dev->nvqs; i++)
-		if (dev->vqs[i]->backend)
-			vd_poll_queue(&dev->vqs[i]->poll);
-}
-
-/**
- * vd_vq_lock_nested - take a virtqueue's mutex, which its worker may hold long
- * @vq: the virtqueue
- * @subclass: lockdep's, for who takes several
- *
- * A worker that waits for a page has the mutex meanwhile. A thread of the
- * owner that is killed doesn't wait for it.
- * Context: device mutex or the last user; may sleep; not on a worker.
- */
-void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass)
-{
-	struct vd_haste h = { .dev = vq->dev };
-
-	if (!mutex_lock_killable_nested(&vq->mutex, subclass))
-		return;
-	vd_haste_make(&h);
-	mutex_lock_nested(&vq->mutex, subclass);
-	vd_haste_end(&h);
-}
-EXPORT_SYMBOL_GPL(vd_vq_lock_nested);
-
-/**
  * vd_workers_stop - end all workers
  * @dev: the device, idle, with nothing left that could queue work
  *
@@ -157,32 +79,6 @@ void vd_workers_stop(struct vd_dev *dev)
 		dev->workers[i] = NULL;
 	}
 }
-
-/* A worker may wait for a queue that another one has: all of them hurry. */
-static void vd_workers_flush_one(struct vd_dev *dev, struct vd_worker *w)
-{
-	struct vd_haste h = { .dev = dev };
-
-	vd_worker_flush(w, vd_haste_make, &h);
-	vd_haste_end(&h);
-}
-
-/**
- * vd_workers_flush - wait until all work queued so far has been done
- * @dev: the device
- *
- * Context: device mutex, or its last user; may sleep; not on a worker, not with
- * a virtqueue's mutex held.
- */
-void vd_workers_flush(struct vd_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < VD_WORKERS_MAX; i++)
-		if (dev->workers[i])
-			vd_workers_flush_one(dev, dev->workers[i]);
-}
-EXPORT_SYMBOL_GPL(vd_workers_flush);
 
 static struct vd_worker *vd_workers_find(struct vd_dev *dev, unsigned int id)
 {
