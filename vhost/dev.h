@@ -190,6 +190,8 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features);
 void vd_workers_hurry(struct vd_dev *dev);
 void vd_workers_flush_one(struct vd_dev *dev, struct vd_worker *w);
 void vd_workers_flush(struct vd_dev *dev);
+int vd_queues_lock(struct vd_dev *dev);
+void vd_queues_unlock(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 
 /* Whoever isn't the worker takes a queue's mutex so. */

@@ -34,15 +34,23 @@ struct vd_haste {
 };
 
 /*
+ * Of another process than the owner's: that it ends is no reason to fail
+ * accesses of the owner, unless there is no owner to serve any more.
+ */
+static bool vd_is_stranger(const struct vd_dev *dev)
+{
+	return !dev->closing && current->mm != dev->mm;
+}
+
+/*
  * The thread is killed. Its process may be the one that would have to bring the
- * page, and doesn't end before the thread does. A stranger's end is no reason
- * to fail accesses of the owner, unless there is no owner to serve any more.
+ * page, and doesn't end before the thread does.
  */
 static void vd_haste_make(void *data)
 {
 	struct vd_haste *h = data;
 
-	if (!h->dev->closing && current->mm != h->dev->mm)
+	if (vd_is_stranger(h->dev))
 		return;
 	vd_workers_hurry(h->dev);
 	h->made = !h->dev->closing;
@@ -88,6 +96,45 @@ void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass)
 	vd_haste_end(&h);
 }
 EXPORT_SYMBOL_GPL(vd_vq_lock_nested);
+
+/**
+ * vd_queues_lock - take the mutexes of all queues, where anybody may call
+ * @dev: the device
+ *
+ * Who isn't the owner can't have the workers hurry, so must be able to give up.
+ * Return: 0; -EINTR, and none is taken, if a stranger is killed.
+ * Context: device mutex; may sleep; not on a worker. vd_queues_unlock() follows.
+ */
+int vd_queues_lock(struct vd_dev *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nvqs; i++) {
+		/* A class of its own for each, for lockdep. */
+		if (!vd_is_stranger(dev)) {
+			vd_vq_lock_nested(dev->vqs[i], i);
+		} else if (mutex_lock_killable_nested(&dev->vqs[i]->mutex, i)) {
+			while (i--)
+				mutex_unlock(&dev->vqs[i]->mutex);
+			return -EINTR;
+		}
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vd_queues_lock);
+
+/**
+ * vd_queues_unlock - give the mutexes of all queues back
+ * @dev: the device
+ */
+void vd_queues_unlock(struct vd_dev *dev)
+{
+	unsigned int i = dev->nvqs;
+
+	while (i--)
+		mutex_unlock(&dev->vqs[i]->mutex);
+}
+EXPORT_SYMBOL_GPL(vd_queues_unlock);
 
 /**
  * vd_workers_flush_one - wait until all work that one worker has now is done

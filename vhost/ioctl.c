@@ -343,12 +343,10 @@ static int vd_dev_check_log(struct vd_dev *dev, u64 features)
 	for (i = 0; i < dev->nvqs && !err; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		vd_vq_lock(vq);
 		if (vq->backend && !vd_log_table_ok(vq->log.base, vq->mem))
 			err = -EFAULT;
 		else if (vq->backend)
 			err = vd_log_prepare(vq, features);
-		mutex_unlock(&vq->mutex);
 	}
 	return err;
 }
@@ -362,7 +360,8 @@ static int vd_dev_check_log(struct vd_dev *dev, u64 features)
  * ring's size may change with the event words, so its windows go. Only its
  * kind can't change then.
  * Return: 0; -EBUSY; -EFAULT if memory of a running queue has no place in the
- * dirty log that is asked for; -ENOMEM. Context: device mutex; may sleep.
+ * dirty log that is asked for; -ENOMEM. Context: the mutexes of the device and
+ * all queues; may sleep.
  */
 int vd_dev_set_features(struct vd_dev *dev, u64 features)
 {
@@ -387,11 +386,9 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features)
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
 
-		vd_vq_lock(vq);
 		vq->features = features;
 		if (vq->backend)
 			vd_vq_refresh(vq);
-		mutex_unlock(&vq->mutex);
 	}
 	return 0;
 }

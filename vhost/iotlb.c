@@ -26,30 +26,12 @@ module_param(max_iotlb_entries, int, 0444);
 MODULE_PARM_DESC(max_iotlb_entries,
 		 "Most translations of a device IOTLB (default 2048)");
 
-/* The device's queues, in order; each class of its own for lockdep. */
-static void vd_iotlb_lock(struct vd_dev *dev)
-{
-	unsigned int i;
-
-	for (i = 0; i < dev->nvqs; i++)
-		vd_vq_lock_nested(dev->vqs[i], i);
-}
-
-static void vd_iotlb_unlock(struct vd_dev *dev)
-{
-	unsigned int i = dev->nvqs;
-
-	while (i--)
-		mutex_unlock(&dev->vqs[i]->mutex);
-}
-
 /* Puts @new, or none, in place of the old; waiting queues look again. */
 static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 {
 	struct vhost_iotlb *old = dev->iotlb;
 	unsigned int i;
 
-	vd_iotlb_lock(dev);
 	WRITE_ONCE(dev->iotlb, new);
 	for (i = 0; i < dev->nvqs; i++) {
 		struct vd_virtqueue *vq = dev->vqs[i];
@@ -69,7 +51,6 @@ static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 		if (waits && vq->backend)
 			vd_poll_queue(&vq->poll);
 	}
-	vd_iotlb_unlock(dev);
 	vhost_iotlb_free(old);
 	/* Who waits in read() is told that there is no IOTLB any more. */
 	if (!new)
@@ -80,8 +61,8 @@ static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
  * vd_iotlb_start - an empty IOTLB for a device, from now on
  * @dev: the device
  *
- * Return: 0, -EINVAL if the parameter forbids it, -ENOMEM. Context: device
- * mutex; may sleep.
+ * Return: 0, -EINVAL if the parameter forbids it, -ENOMEM. Context: the mutexes
+ * of the device and all queues; may sleep.
  */
 int vd_iotlb_start(struct vd_dev *dev)
 {
@@ -100,7 +81,7 @@ int vd_iotlb_start(struct vd_dev *dev)
  * vd_iotlb_stop - guest-physical addresses from now on
  * @dev: the device
  *
- * Context: device mutex; may sleep.
+ * Context: the mutexes of the device and all queues, or its last user; may sleep.
  */
 void vd_iotlb_stop(struct vd_dev *dev)
 {
@@ -243,9 +224,11 @@ static int vd_iotlb_message(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 	/* Not only the owner may be here, who may have it for long. */
 	if (mutex_lock_killable(&dev->mutex))
 		return -EINTR;
-	vd_iotlb_lock(dev);
-	err = vd_iotlb_change(dev, m);
-	vd_iotlb_unlock(dev);
+	err = vd_queues_lock(dev);
+	if (!err) {
+		err = vd_iotlb_change(dev, m);
+		vd_queues_unlock(dev);
+	}
 	mutex_unlock(&dev->mutex);
 	return err;
 }

@@ -289,25 +289,38 @@ static u64 vd_net_offered(unsigned int word)
 /* Device mutex. All words, of which the first is the device's affair. */
 static long vd_net_accept(struct vd_net *n, const u64 *features)
 {
+	unsigned int i;
+	long ret = vd_queues_lock(&n->dev);
+
+	if (ret)
+		return ret;
+	ret = vd_dev_set_features(&n->dev, features[0]);
+	for (i = 0; i < VD_NET_QUEUES && !ret; i++)
+		n->queue[i].tunnel = features[1] & VD_FEATURES_TUNNEL;
+	vd_queues_unlock(&n->dev);
+	return ret;
+}
+
+/* Device mutex; whoever holds the file may call, as with stock. */
+static long vd_net_set_features(struct vd_net *n, const u64 *features)
+{
 	struct vd_net_queue *tx = &n->queue[VD_NET_TX];
 	unsigned int i;
-	long ret = 0;
+	long ret;
 
 	for (i = 0; i < VD_NET_WORDS; i++)
 		if (features[i] & ~vd_net_offered(i))
 			return -EOPNOTSUPP;
 	/* What is under way comes back in any order: not if that matters. */
-	if ((features[0] ^ tx->vq.features) & BIT_ULL(VIRTIO_F_IN_ORDER))
-		ret = vd_zcopy_settle(tx);
-	ret = ret ?: vd_dev_set_features(&n->dev, features[0]);
+	if (!tx->zcopy ||
+	    !((features[0] ^ tx->vq.features) & BIT_ULL(VIRTIO_F_IN_ORDER)))
+		return vd_net_accept(n, features);
+	/* Before anything that a stranger could wait for. */
+	ret = vd_dev_check_owner(&n->dev);
+	if (ret)
+		return ret;
+	ret = vd_zcopy_settle(tx) ?: vd_net_accept(n, features);
 	vd_zcopy_resume(tx);
-	for (i = 0; i < VD_NET_QUEUES && !ret; i++) {
-		struct vd_net_queue *q = &n->queue[i];
-
-		vd_vq_lock(&q->vq);
-		q->tunnel = features[1] & VD_FEATURES_TUNNEL;
-		mutex_unlock(&q->vq.mutex);
-	}
 	return ret;
 }
 
@@ -455,7 +468,7 @@ static long vd_net_ioctl_locked(struct vd_net *n, unsigned int cmd,
 		return vd_net_set_backend(n, &told->backend);
 	case VHOST_SET_FEATURES:
 	case VHOST_SET_FEATURES_ARRAY:
-		return vd_net_accept(n, told->features);
+		return vd_net_set_features(n, told->features);
 	case VHOST_SET_FORK_FROM_OWNER:
 		return vd_workers_set_fork(&n->dev, told->fork);
 	case VHOST_SET_OWNER:

@@ -443,8 +443,8 @@ int vd_zcopy_wait(struct vd_net_queue *q)
  * vd_zcopy_settle - as vd_zcopy_wait(), and give the chains back
  * @q: the queue
  *
- * Return: 0, -EINTR, or -EPERM: the ring is the owner's, who alone can write
- * it. Context: device mutex; may sleep.
+ * Return: 0 or -EINTR. Context: device mutex, and the owner, who alone can
+ * write the ring; may sleep.
  */
 int vd_zcopy_settle(struct vd_net_queue *q)
 {
@@ -452,7 +452,7 @@ int vd_zcopy_settle(struct vd_net_queue *q)
 
 	if (!q->zcopy)
 		return 0;
-	err = vd_dev_check_owner(q->vq.dev) ?: vd_zcopy_wait(q);
+	err = vd_zcopy_wait(q);
 	if (err)
 		return err;
 	vd_vq_lock(&q->vq);

@@ -456,6 +456,71 @@ static void sibling_killed(void)
 	sibling_killed_in(&waits[2]);
 }
 
+struct meddling {
+	const char *name;
+	void (*call)(int node);
+};
+
+static void set_features(int node)
+{
+	node_features(node, RIG_FEATURES);
+}
+
+/* The device has no IOTLB: it says so when it has looked, with its queues' mutexes. */
+static void invalidate(int node)
+{
+	struct vhost_msg_v2 m = { .type = VHOST_IOTLB_MSG_V2, .iotlb.type = VHOST_IOTLB_INVALIDATE };
+
+	if (write(node, &m, sizeof(m)) < 0)
+		return;
+}
+
+static const struct meddling meddlings[] = {
+	{ "VHOST_SET_FEATURES", set_features },
+	{ "an IOTLB message", invalidate },
+};
+
+/* Another process is killed, which waits for a worker that waits for a page: nobody else notices. */
+static void stranger_killed_in(const struct meddling *m)
+{
+	uint8_t *page;
+	struct rig r;
+	pid_t child;
+	int fd;
+
+	t_begin("a stranger that waits for the owner's worker in %s can be killed", m->name);
+	fd = open_without(&r, &page, 1);
+	if (fd < 0) {
+		t_skip("this kernel has no userfaultfd");
+		t_end();
+		return;
+	}
+	offer(&r, 0, page);
+	CHECK(readable(fd));
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		m->call(r.node);
+		_exit(0);
+	}
+	CHECK(gets_stuck(&child));
+	kill(child, SIGKILL);
+	CHECK(ends(child));
+	bring(&r, fd, page);
+	CHECK(comes(&r));
+	close(fd);
+	rig_close(&r);
+	t_end();
+}
+
+static void stranger_killed(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(meddlings); i++)
+		stranger_killed_in(&meddlings[i]);
+}
+
 /* Has the device and the page's descriptor from an owner that is gone; closes one of them first. */
 static void close_at_last(int node, int fd, int tell)
 {
@@ -513,6 +578,7 @@ static void closer_killed(void)
 }
 
 const struct life_case life_slow_cases[] = {
+	{ "stranger", stranger_killed, "SIGKILL for another process that waits for the worker" },
 	{ "closer", closer_killed, "SIGKILL for another process that closes the device" },
 	{ "sibling", sibling_killed, "SIGKILL for a process that shares the memory" },
 	{ "killed", killed, "SIGKILL while the worker waits for a page" },
