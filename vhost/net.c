@@ -140,11 +140,11 @@ static int vd_net_release(struct inode *inode, struct file *f)
 
 	n->dev.closing = true;
 	/*
-	 * A worker that waits for a page has a queue's mutex meanwhile. Who is
-	 * dying may be the one to bring it, and who serves others won't.
+	 * A worker that waits for a page has a queue's mutex meanwhile, and who
+	 * is here may be the one to bring it: by what it does next, as other
+	 * files that execve() closes, or at no time, as a thread of the kernel.
 	 */
-	if (current->flags & (PF_EXITING | PF_KTHREAD))
-		vd_workers_hurry(&n->dev);
+	vd_workers_hurry(&n->dev);
 	/* Whoever closes it reuses the memory; the ring is of no use to him. */
 	vd_zcopy_wait(&n->queue[VD_NET_TX]);
 	vd_net_reset(n);
@@ -286,7 +286,10 @@ static u64 vd_net_offered(unsigned int word)
 	return VD_NET_FEATURES & ~(stock_features ? VD_BEYOND_STOCK : 0);
 }
 
-/* Device mutex. All words, of which the first is the device's affair. */
+/*
+ * Device mutex. All words, of which the first is the device's affair. Queues
+ * change together, so one that waits for a page keeps the other waiting.
+ */
 static long vd_net_accept(struct vd_net *n, const u64 *features)
 {
 	unsigned int i;

@@ -315,12 +315,12 @@ static void wait_to_be_killed(int sock, const struct wait_in *in)
 		pause();
 }
 
-static bool ends(pid_t child)
+static bool ends(pid_t child, int *status)
 {
 	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
 
 	do {
-		if (waitpid(child, NULL, WNOHANG) == child)
+		if (waitpid(child, status, WNOHANG) == child)
 			return true;
 		sleep_ms(10);
 	} while (now_ns() < end);
@@ -345,14 +345,14 @@ static void kill_in(const struct wait_in *in)
 	close(sock[1]);
 	if (probe < 0) {
 		t_skip("this kernel has no userfaultfd");
-		CHECK(ends(child));
+		CHECK(ends(child, NULL));
 	} else if (CHECK(life_receive(sock[0], &fd, 1) && fd >= 0)) {
 		CHECK(readable(fd));
 		kill(child, SIGKILL);
-		ended = CHECK(ends(child));
+		ended = CHECK(ends(child, NULL));
 		/* Whoever still waits goes on. */
 		close(fd);
-		CHECK(ended || ends(child));
+		CHECK(ended || ends(child, NULL));
 		CHECK(worker_gone(child));
 	}
 	close(sock[0]);
@@ -435,7 +435,7 @@ static void sibling_killed_in(const struct wait_in *in)
 	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
 	child = sibling(&c);
 	kill(child, SIGKILL);
-	if (CHECK(ends(child))) {
+	if (CHECK(ends(child, NULL))) {
 		bring(&r, fd, page);
 		CHECK(comes(&r));
 		while (read(fd, &msg, sizeof(msg)) == sizeof(msg))
@@ -505,7 +505,7 @@ static void stranger_killed_in(const struct meddling *m)
 	}
 	CHECK(gets_stuck(&child));
 	kill(child, SIGKILL);
-	CHECK(ends(child));
+	CHECK(ends(child, NULL));
 	bring(&r, fd, page);
 	CHECK(comes(&r));
 	close(fd);
@@ -577,7 +577,50 @@ static void closer_killed(void)
 	t_end();
 }
 
+/*
+ * Of files that one call closes, as execve() does, the last is released first: the device, before
+ * what would give the worker its page.
+ */
+static void close_both(void)
+{
+	uint8_t *page;
+	struct rig r;
+	int node, fd = open_without(&r, &page, 1);
+
+	if (fd < 0)
+		_exit(NO_USERFAULTFD);
+	offer(&r, 0, page);
+	MUST(readable(fd), "the worker wants no page");
+	node = fcntl(r.node, F_DUPFD, fd + 1);
+	MUST(node >= 0, "F_DUPFD");
+	close(r.node);
+	MUST(!syscall(SYS_close_range, fd, node, 0), "close_range");
+	_exit(RELEASED);
+}
+
+static void both_closed(void)
+{
+	int status = -1;
+	pid_t child;
+
+	t_begin("who closes the device and the pages that the worker waits for, in one call, goes on");
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		close_both();
+	if (!CHECK(ends(child, &status))) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	} else if (WIFEXITED(status) && WEXITSTATUS(status) == NO_USERFAULTFD) {
+		t_skip("this kernel has no userfaultfd");
+	} else {
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == RELEASED);
+	}
+	t_end();
+}
+
 const struct life_case life_slow_cases[] = {
+	{ "both", both_closed, "a device and its pages, closed at once" },
 	{ "stranger", stranger_killed, "SIGKILL for another process that waits for the worker" },
 	{ "closer", closer_killed, "SIGKILL for another process that closes the device" },
 	{ "sibling", sibling_killed, "SIGKILL for a process that shares the memory" },

@@ -128,7 +128,7 @@ def main():
     """The suite."""
     with Ktap() as t:
         load()
-        for case in ("inherited", "passed", "handed-over", "slow", "killed", "sibling", "stranger", "closer", "moves", "closes"):
+        for case in ("inherited", "passed", "handed-over", "slow", "killed", "sibling", "stranger", "both", "closer", "moves", "closes"):
             life(t, case)
         interrupted(t)
         one_notifier(t)
