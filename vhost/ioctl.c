@@ -123,11 +123,11 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 /*
  * The base of a packed ring: the place of avail in the lower half, that of
  * used in the upper, each a slot with its wrap counter in bit 15. DPDK tells
- * avail alone; as no chain is under way then, used is at the same place.
+ * where avail begins in a new ring, and nothing of used, which begins there too.
  */
 static long vd_set_base_packed(struct vd_ring *r, u32 num)
 {
-	u16 avail = num, used = num >> 16 ?: avail;
+	u16 avail = num, used = num == BIT(15) ? avail : num >> 16;
 
 	if ((avail & 0x7fff) >= r->num || (used & 0x7fff) >= r->num)
 		return -EINVAL;

@@ -3,7 +3,9 @@
  * Illegal content of packed rings: one case a line, each alone and with good
  * chains behind it, which a device must leave alone, and not take for new.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "bad.h"
@@ -271,6 +273,38 @@ static void one_case(const struct bad *like, unsigned int q, const struct packed
 	t_end();
 }
 
+/* Places of avail, in the lower half, and used: each a slot with its wrap counter. */
+static void places(const struct bad *like)
+{
+	static const struct { uint32_t told, kept; } p[] = {
+		{ 0x80008000, 0x80008000 },
+		{ 0x80018003, 0x80018003 },
+		{ 3, 3 },
+		{ 0x8001, 0x8001 },
+		{ 0x80000001, 0x80000001 },
+		/* DPDK's new ring. */
+		{ 0x8000, 0x80008000 },
+	};
+	static const uint32_t none[] = { VQ_NUM, VQ_NUM << 16, 0x80008000 | VQ_NUM };
+	struct vhost_vring_state s = { .index = Q_TX };
+	int node = node_open(like->opts.node);
+	unsigned int i;
+
+	t_begin("packed: places are kept as they were told");
+	MUST(!node_owner(node), "VHOST_SET_OWNER");
+	CHECK_EQ(node_features(node, F_V1 | F_PACKED), 0);
+	CHECK_EQ(node_num(node, Q_TX, VQ_NUM), 0);
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		CHECK_EQ(node_base(node, Q_TX, p[i].told), 0);
+		CHECK_EQ(node_call(node, VHOST_GET_VRING_BASE, &s), 0);
+		CHECK_EQ(s.num, p[i].kept);
+	}
+	for (i = 0; i < ARRAY_SIZE(none); i++)
+		CHECK_EQ(node_base(node, Q_TX, none[i]), -EINVAL);
+	close(node);
+	t_end();
+}
+
 void bad_packed(const struct bad *like)
 {
 	/* Pops look at 64 at a time. */
@@ -281,6 +315,7 @@ void bad_packed(const struct bad *like)
 	/* How frames are sent has nothing to do with what the ring may hold. */
 	if (!like->opts.batch)
 		return;
+	places(like);
 	for (i = 0; i < ARRAY_SIZE(behind); i++) {
 		/* Messages of a kind are limited in number: those of the first will do. */
 		const struct bad *b = i ? &quiet : like;
