@@ -81,7 +81,8 @@ int vd_iotlb_start(struct vd_dev *dev)
  * vd_iotlb_stop - guest-physical addresses from now on
  * @dev: the device
  *
- * Context: the mutexes of the device and all queues, or its last user; may sleep.
+ * Context: the mutexes of the device and all queues, or the former alone if
+ * there are no workers; may sleep.
  */
 void vd_iotlb_stop(struct vd_dev *dev)
 {
@@ -312,6 +313,8 @@ static void vd_iotlb_untake(struct vd_dev *dev, struct vd_virtqueue *vq,
 	if (m->state == VD_MISS_TOLD && m->iova == miss->iova)
 		m->state = VD_MISS_NEW;
 	spin_unlock(&dev->miss_lock);
+	/* Who was woken with us found nothing, and sleeps again. */
+	wake_up_interruptible_poll(&dev->msg_wait, EPOLLIN | EPOLLRDNORM);
 }
 
 static ssize_t vd_iotlb_put(struct vd_dev *dev, const struct vd_miss *miss,
