@@ -71,8 +71,15 @@ static __always_inline int vd_contig_read_desc(const void *mem, size_t off,
 {
 	const u64 *p = vd_contig_at(mem, VD_PART_DESC, off);
 
-	desc[0] = READ_ONCE(p[0]);
-	desc[1] = READ_ONCE(p[1]);
+	if (IS_ENABLED(CONFIG_X86_64) || IS_ALIGNED((unsigned long)p, 8)) {
+		desc[0] = READ_ONCE(p[0]);
+		desc[1] = READ_ONCE(p[1]);
+		return 0;
+	}
+	/* Nobody asks where a table begins; READ_ONCE() may want it even. */
+	memcpy(desc, p, 2 * sizeof(u64));
+	/* What is checked is what is used. */
+	barrier();
 	return 0;
 }
 

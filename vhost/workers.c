@@ -55,7 +55,8 @@ int vd_workers_start(struct vd_dev *dev)
 	int err = vd_workers_new(dev, &id);
 
 	for (i = 0; !err && i < dev->nvqs; i++)
-		WRITE_ONCE(dev->vqs[i]->worker, dev->workers[id]);
+		/* With all that it is: pairs with READ_ONCE() in vd_poll_queue(). */
+		smp_store_release(&dev->vqs[i]->worker, dev->workers[id]);
 	return err;
 }
 
@@ -112,7 +113,8 @@ static long vd_workers_attach(struct vd_dev *dev, struct vd_virtqueue *vq,
 		return -ENODEV;
 	if (w == old)
 		return 0;
-	WRITE_ONCE(vq->worker, w);
+	/* Pairs with READ_ONCE() in vd_poll_queue(). */
+	smp_store_release(&vq->worker, w);
 	synchronize_rcu();
 	vd_workers_flush_one(dev, old);
 	return 0;
