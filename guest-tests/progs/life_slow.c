@@ -9,7 +9,6 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,17 +376,6 @@ static int call_as_sibling(void *at)
 	return 0;
 }
 
-/* A process of its own in our memory, inside of a call that waits for the worker. */
-static pid_t sibling(struct caller *c)
-{
-	static char stack[65536] __attribute__((aligned(16)));
-	pid_t pid = clone(call_as_sibling, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, c);
-
-	MUST(pid > 0, "clone");
-	CHECK(gets_stuck(&pid));
-	return pid;
-}
-
 /* The last frame made. */
 static bool comes(struct rig *r)
 {
@@ -433,7 +421,9 @@ static void sibling_killed_in(const struct wait_in *in)
 	c.r = &r;
 	offer(&r, 0, page);
 	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
-	child = sibling(&c);
+	/* Inside of a call that waits for the worker. */
+	child = sibling_start(call_as_sibling, &c);
+	CHECK(gets_stuck(&child));
 	kill(child, SIGKILL);
 	if (CHECK(ends(child, NULL))) {
 		bring(&r, fd, page);

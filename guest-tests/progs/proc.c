@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the kernel tells about itself: log, threads, memory. */
+/* Processes, and what the kernel tells about itself: log, threads, memory. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +81,15 @@ static pid_t named(const char *folder, const char *want)
 	if (d)
 		closedir(d);
 	return found;
+}
+
+pid_t sibling_start(int (*fn)(void *arg), void *arg)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	pid_t pid = clone(fn, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, arg);
+
+	MUST(pid > 0, "clone");
+	return pid;
 }
 
 /*

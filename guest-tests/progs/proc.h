@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the kernel tells about itself: log, threads, memory. */
+/* Processes, and what the kernel tells about itself: log, threads, memory. */
 #ifndef GT_PROC_H
 #define GT_PROC_H
 
@@ -15,6 +15,12 @@ void sleep_ms(unsigned int ms);
 /* From now on; then: is a line there that holds both texts? */
 void klog_mark(void);
 bool klog_has(const char *a, const char *b);
+
+/*
+ * A process of its own in our memory, with our descriptors; it ends when @fn does. One at a
+ * time: they have one stack.
+ */
+pid_t sibling_start(int (*fn)(void *arg), void *arg);
 
 pid_t worker_find(pid_t owner);
 /* A thread that has ended is listed for a moment more: is it gone after that? */

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/vhost.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -206,17 +205,6 @@ void test_reset(const char *node, const struct format *f)
 	t_end();
 }
 
-/* In our memory, and so the owner; but a process of its own. */
-static pid_t reset_as_sibling(struct guest *g)
-{
-	static char stack[65536] __attribute__((aligned(16)));
-	pid_t pid = clone(reset_owner, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, g);
-
-	MUST(pid > 0, "clone");
-	sleep_ms(NEVER_MS);
-	return pid;
-}
-
 void test_reset_killed(const char *node, const struct format *f)
 {
 	struct guest g;
@@ -224,7 +212,9 @@ void test_reset_killed(const char *node, const struct format *f)
 
 	t_begin("%s: RESET_OWNER that is killed while it waits: frames go uncopied again", f->name);
 	under_way(&g, node, f);
-	pid = reset_as_sibling(&g);
+	/* In our memory, and so the owner. */
+	pid = sibling_start(reset_owner, &g);
+	sleep_ms(NEVER_MS);
 	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
 	kill(pid, SIGKILL);
 	CHECK_EQ(waitpid(pid, NULL, 0), pid);
