@@ -153,14 +153,18 @@ static long vd_workers_vring(struct vd_dev *dev, unsigned int cmd,
 {
 	struct vhost_vring_worker v;
 	struct vd_virtqueue *vq;
+	u32 index;
 
-	if (copy_from_user(&v, arg, sizeof(v)))
+	/* Stock says first that there is no such queue. */
+	if (get_user(index, (u32 __user *)arg))
 		return -EFAULT;
-	if (v.index >= dev->nvqs)
+	if (index >= dev->nvqs)
 		return -ENOBUFS;
-	vq = dev->vqs[array_index_nospec(v.index, dev->nvqs)];
+	vq = dev->vqs[array_index_nospec(index, dev->nvqs)];
 	if (cmd == VHOST_ATTACH_VRING_WORKER)
-		return vd_workers_attach(dev, vq, v.worker_id);
+		return copy_from_user(&v, arg, sizeof(v)) ? -EFAULT :
+		       vd_workers_attach(dev, vq, v.worker_id);
+	v.index = index;
 	v.worker_id = vd_workers_id(dev, vq);
 	return copy_to_user(arg, &v, sizeof(v)) ? -EFAULT : 0;
 }
