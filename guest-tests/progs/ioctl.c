@@ -3,6 +3,9 @@
  * ioctl: one table of calls, good and bad, and what a node answers.
  *
  *	ioctl NODE [MACVTAP]
+ *	ioctl workers NODE [TARGET]	the newer ones: TARGET is the name of a vhost-scsi target
+ *	ioctl fork NODE
+ *	ioctl array NODE
  *
  * Run on stock's node and on ours, the lines must be the same but for a list of
  * differences with reasons, which is in suites/ioctl.sh.
@@ -88,17 +91,30 @@ int dev_ready(void)
 
 int main(int argc, char **argv)
 {
-	if (argc < 2) {
-		fprintf(stderr, "usage: ioctl NODE [MACVTAP]\n");
+	const char *what = argc > 1 && argv[1][0] != '/' ? argv[1] : "";
+
+	if (argc < 2 || (*what && argc < 3)) {
+		fprintf(stderr,
+			"usage: ioctl NODE [MACVTAP]\n"
+			"       ioctl workers NODE [TARGET]\n"
+			"       ioctl fork|array NODE\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	node_path = argv[1];
-	macvtap_path = argv[2];
+	node_path = argv[*what ? 2 : 1];
 	places_make();
-	ioctl_dev();
-	ioctl_ring();
-	ioctl_backend();
+	if (!strcmp(what, "workers")) {
+		ioctl_workers(argv[3]);
+	} else if (!strcmp(what, "fork")) {
+		ioctl_fork();
+	} else if (!strcmp(what, "array")) {
+		ioctl_array();
+	} else {
+		macvtap_path = argv[2];
+		ioctl_dev();
+		ioctl_ring();
+		ioctl_backend();
+	}
 	printf("end: 0\n");
 	return 0;
 }

@@ -46,4 +46,9 @@ void ioctl_dev(void);
 void ioctl_ring(void);
 void ioctl_backend(void);
 
+/* @target: of vhost-scsi, for a queue with a back end; NULL: a tap. */
+void ioctl_workers(const char *target);
+void ioctl_fork(void);
+void ioctl_array(void);
+
 #endif /* GT_IOCTL_H */

@@ -12,14 +12,27 @@
 
 macvtap=
 bits32=
+target=naa.5001405000000001
+configfs=/sys/kernel/config/target
 
 [ -x "$progs/ioctl" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
 
-# Where ours may answer otherwise: pattern of the call|stock's answer|ours|why, and perhaps
+# stock_has SET: the ioctls that stock got after 6.1. FORK_FROM_OWNER came to 6.12 with its updates.
+stock_has() {
+	case $1 in
+	workers) since=6.5 ;;
+	fork) since=6.12 ;;
+	array) since=7.2 ;;
+	esac
+	printf '%s\n' "$since" "$(uname -r)" | sort -CV
+}
+
+# Where ours may answer otherwise, by SET: pattern of the call|stock's answer|ours|why, and perhaps
 # |before VERSION or |from VERSION of the kernel. A line that no call needs is an error too:
 # the list must not outlive its reasons.
 differences() {
-	cat <<'END'
+	case $1 in
+	all) cat <<'END' ;;
 features offered, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never had them
 VHOST_SET_FEATURES, bit 34|EOPNOTSUPP|0|and so is accepted
 features offered, bit 35|0|1|use in order (VIRTIO_F_IN_ORDER): stock hasn't|before 7.2
@@ -31,6 +44,20 @@ memory table: stopped, *kernel memory|0|EFAULT|stock sees it only when a queue s
 memory table: stopped, user address wraps|0|EFAULT|the same
 memory table: stopped, the last user page and more|0|EFAULT|the same
 END
+	workers) cat <<'END' ;;
+NEW, after four whose number had no place|7|3|stock keeps workers whose number it couldn't tell, ours ends them
+NEW, the last of 24|25|EBUSY|16 a device: RLIMIT_NPROC doesn't count threads of the kernel's
+mode 0: NEW|EFAULT|1|stock has one thread of the kernel's a device, ours up to 16
+END
+	fork) cat <<'END' ;;
+GET_FORK_FROM_OWNER, nothing was set|1|0|ours has threads of the kernel's unless told otherwise: the same on every kernel
+GET_FORK_FROM_OWNER after VHOST_RESET_OWNER|1|0|the same
+END
+	array) cat <<'END' ;;
+GET: word 0, bit 34|0|1|packed rings (VIRTIO_F_RING_PACKED): stock never had them
+*, SET of 2 words, word 0, bit 34|EOPNOTSUPP|0|and so is accepted
+END
+	esac
 }
 
 make_macvtap() {
@@ -41,13 +68,17 @@ make_macvtap() {
 	[ -c "$macvtap" ]
 }
 
-# answers NAME NODE PROGRAM
+# answers NAME PROGRAM ARGUMENT...
 answers() {
-	"$progs/$3" "$2" ${macvtap:+"$macvtap"} >"/tmp/ioctl-$1" 2>&1 && tail -n 1 "/tmp/ioctl-$1" | grep -qx 'end: 0'
+	answers_to=/tmp/ioctl-$1
+	answers_of=$progs/$2
+	shift 2
+	"$answers_of" "$@" >"$answers_to" 2>&1 && tail -n 1 "$answers_to" | grep -qx 'end: 0'
 }
 
-# compare STOCK OURS
+# compare STOCK OURS SET
 compare() {
+	differences "$3" >/tmp/ioctl-differences
 	python3 - "/tmp/ioctl-$1" "/tmp/ioctl-$2" /tmp/ioctl-differences <<'END'
 import fnmatch, os, re, sys
 
@@ -89,6 +120,56 @@ sys.exit(wrong > 0)
 END
 }
 
+# A disk for stock's vhost-scsi, the one of its devices that knows workers: a queue can have a back end.
+make_target() {
+	modprobe -a target_core_mod vhost_scsi || return
+	mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config || return
+	cd "$configfs" && mkdir -p core/rd_mcp_0/vd "vhost/$target/tpgt_1/lun/lun_0" &&
+		echo rd_pages=64 >core/rd_mcp_0/vd/control && echo 1 >core/rd_mcp_0/vd/enable &&
+		echo naa.5001405000000002 >"vhost/$target/tpgt_1/nexus" &&
+		ln -s "$configfs/core/rd_mcp_0/vd" "vhost/$target/tpgt_1/lun/lun_0/vd"
+}
+
+drop_target() {
+	cd "$configfs" && rm "vhost/$target/tpgt_1/lun/lun_0/vd" &&
+		rmdir "vhost/$target/tpgt_1/lun/lun_0" "vhost/$target/tpgt_1" "vhost/$target" vhost \
+			core/rd_mcp_0/vd core/rd_mcp_0 &&
+		rmmod vhost_scsi
+}
+
+# newer STOCK|OURS: what the node answers to the newer ioctls, as far as stock has them
+newer() {
+	for set in workers fork array; do
+		stock_has $set || continue
+		case $1-$set in
+		stock-workers) words="/dev/vhost-scsi $target" ;;
+		stock-*) words=/dev/vhost-net ;;
+		*) words=$node ;;
+		esac
+		for bits in '' ${bits32:+32}; do
+			# shellcheck disable=SC2086 # words
+			check "$1 answers every call of $set$bits" \
+				answers "$1-$set$bits" "${bits:+32/}ioctl" $set $words
+		done
+	done
+}
+
+# same_newer: the two of newer
+same_newer() {
+	for set in workers fork array; do
+		for bits in '' 32; do
+			same="$set$bits: with the same results as stock"
+			if ! stock_has $set; then
+				skip "$same" "stock has these ioctls from $since on"
+			elif [ "$bits" ] && [ -z "$bits32" ]; then
+				skip "$same" "this kernel runs no 32-bit programs"
+			else
+				check "$same" compare "stock-$set$bits" "ours-$set$bits" $set
+			fi
+		done
+	done
+}
+
 # wrong_sockets FILE: what answered refused all sockets but a packet socket of type raw.
 wrong_sockets() {
 	for queue in 0 1; do
@@ -111,23 +192,27 @@ same_features() {
 "$progs/32/ioctl" 2>/dev/null
 [ $? -ne 2 ] || bits32=yes
 
-differences >/tmp/ioctl-differences
 check "a macvtap to try" make_macvtap
 check "stock vhost_net loads" modprobe vhost_net
-check "stock answers every call" answers stock /dev/vhost-net ioctl
+check "stock answers every call" answers stock ioctl /dev/vhost-net ${macvtap:+"$macvtap"}
 check "stock: sockets of other kinds are refused (CVE-2020-10942)" wrong_sockets /tmp/ioctl-stock
-[ -z "$bits32" ] || check "stock answers a 32-bit program" answers stock32 /dev/vhost-net 32/ioctl
+[ -z "$bits32" ] || check "stock answers a 32-bit program" answers stock32 32/ioctl /dev/vhost-net ${macvtap:+"$macvtap"}
+if stock_has workers; then
+	check "a target for stock's vhost-scsi" make_target
+	newer stock
+	check "the target goes" drop_target
+fi
 check "stock unloads" rmmod vhost_net
 diag "$(wc -l </tmp/ioctl-stock) calls"
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
-	check "$metadata: ours answers every call" answers $metadata $node ioctl
-	check "$metadata: with the same results" compare stock $metadata
+	check "$metadata: ours answers every call" answers $metadata ioctl $node ${macvtap:+"$macvtap"}
+	check "$metadata: with the same results" compare stock $metadata all
 	check "$metadata: sockets of other kinds are refused (CVE-2020-10942)" \
 		wrong_sockets /tmp/ioctl-$metadata
 	if [ -n "$bits32" ]; then
-		check "$metadata: ours answers a 32-bit program" answers ${metadata}32 $node 32/ioctl
-		check "$metadata: with the same results as stock" compare stock32 ${metadata}32
+		check "$metadata: ours answers a 32-bit program" answers ${metadata}32 32/ioctl $node ${macvtap:+"$macvtap"}
+		check "$metadata: with the same results as stock" compare stock32 ${metadata}32 all
 	else
 		skip "$metadata: 32-bit programs" "this kernel runs none"
 	fi
@@ -135,10 +220,14 @@ for metadata in direct user; do
 	relay "$metadata: " reset $node
 	check "$metadata: they unload" unload_ours
 done
+check "the modules load for the newer ioctls" load_ours
+newer ours
+same_newer
+check "they unload after the newer ioctls" unload_ours
 # shellcheck disable=SC2034 # load_ours reads it
 net_parameters=stock_features=1
 check "stock_features=1: the modules load" load_ours
-check "stock_features=1: ours answers every call" answers masked $node ioctl
+check "stock_features=1: ours answers every call" answers masked ioctl $node ${macvtap:+"$macvtap"}
 check "stock_features=1: what is offered, and what is accepted, is what stock's node says" same_features
 check "stock_features=1: they unload" unload_ours
 mkdir -p /results/ioctl && cp /tmp/ioctl-* /results/ioctl/
