@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_direct.h"
+#include "device.h"
 #include "rig.h"
 #include "test.h"
 
@@ -33,13 +34,13 @@
 #define CYCLES		2000	/* or $VD_CYCLES */
 #define CHILDREN	8
 #define OWN_CYCLES	200
-#define FD_LOOPS	20000
+#define LOOPS		20000
 /* What may come and go by itself over a few thousand calls. */
 #define STATS_MAX	64
 
-static const char *path;
+const char *path;
 
-static int opened_with_memory(void)
+int opened_with_memory(void)
 {
 	static uint8_t memory[1 << 16] __attribute__((aligned(4096)));
 	struct node_region r = { 0x100000, sizeof(memory), (uintptr_t)memory };
@@ -287,65 +288,6 @@ static void cycles(void)
 	t_end();
 }
 
-/* A new eventfd each time, of which only the device keeps the last. */
-static void fd_loops(unsigned int loops)
-{
-	static const struct { unsigned long cmd; const char *name; } calls[] = {
-		{ VHOST_SET_VRING_KICK, "SET_VRING_KICK" },
-		{ VHOST_SET_VRING_CALL, "SET_VRING_CALL" },
-		{ VHOST_SET_VRING_ERR, "SET_VRING_ERR" },
-		{ VHOST_SET_LOG_FD, "SET_LOG_FD" },
-	};
-	unsigned int c, i;
-
-	for (c = 0; c < ARRAY_SIZE(calls); c++) {
-		int fd = opened_with_memory(), e, ret = 0;
-		long files = files_of_system(), slab = meminfo_kb("SUnreclaim");
-
-		t_begin("%s %u times: files and slab flat (CVE-2015-6252, CVE-2019-14818, CVE-2020-10726)",
-			calls[c].name, loops);
-		for (i = 0; i < loops && !ret; i++) {
-			e = event_new();
-			ret = calls[c].cmd == VHOST_SET_LOG_FD ?
-			      node_call(fd, calls[c].cmd, &e) :
-			      node_file(fd, calls[c].cmd, i & 1, e);
-			close(e);
-		}
-		CHECK_EQ(ret, 0);
-		sleep_ms(200);
-		if (!CHECK(files_of_system() - files < slack_files()) ||
-		    !CHECK(meminfo_kb("SUnreclaim") - slab < slack_kb()))
-			t_diag("%ld files, %ld KiB of slab", files_of_system() - files,
-			       meminfo_kb("SUnreclaim") - slab);
-		close(fd);
-		t_end();
-	}
-}
-
-static void other_loops(unsigned int loops)
-{
-	struct node_region r[64];
-	int fd = opened_with_memory(), ret = 0;
-	long slab;
-	unsigned int i;
-
-	t_begin("SET_MEM_TABLE of 64 regions %u times: slab flat (CVE-2019-14818)", loops);
-	for (i = 0; i < 64; i++)
-		r[i] = (struct node_region){ i << 20, PAGE, PAGE };
-	slab = meminfo_kb("SUnreclaim");
-	for (i = 0; i < loops && !ret; i++)
-		ret = node_table(fd, r, 64);
-	CHECK_EQ(ret, 0);
-	/* A refused table is let go too. */
-	r[63].size = 0;
-	for (i = 0; i < loops && ret != 1; i++)
-		ret = node_table(fd, r, 64) == -EFAULT ? 0 : 1;
-	CHECK_EQ(ret, 0);
-	CHECK(meminfo_kb("SUnreclaim") - slab < slack_kb());
-	close(fd);
-	t_end();
-}
-
 static void traffic(void)
 {
 	const struct rig_opts o = { path, RIG_FEATURES, 0, true };
@@ -386,11 +328,9 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "leaks") || !strcmp(argv[1], "cycles"))
 		cycles();
 	if (!strcmp(argv[1], "leaks")) {
-		fd_loops(FD_LOOPS);
-		other_loops(FD_LOOPS);
+		loops(LOOPS);
 	} else if (!strcmp(argv[1], "loops")) {
-		fd_loops(FD_LOOPS / 5);
-		other_loops(FD_LOOPS / 5);
+		loops(LOOPS / 5);
 	} else if (strcmp(argv[1], "cycles")) {
 		worker();
 		stranger();
