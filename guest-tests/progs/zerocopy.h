@@ -17,6 +17,11 @@
 #define ROOM	4096u
 #define LONG	1000u	/* of a frame that may go uncopied */
 #define PENDING	128u	/* most frames under way */
+/* Guest memory: the ring, whose used elements begin in another page than their index; frames. */
+#define AT_AVAIL	0x3000ul
+#define AT_USED		0x5ff4ul
+#define RING_BYTES	0x8000ul
+#define GUEST_BYTES	(RING_BYTES + ROOM * VQ_NUM)
 /* For what must come, on a machine that may be slow; and for what must not. */
 #define SOON_MS	30000
 #define NEVER_MS 100
@@ -78,6 +83,8 @@ bool guest_open(struct guest *g, const char *node, const struct format *f,
 /* All but the node, which may be closed already. */
 void guest_forget(struct guest *g);
 void guest_close(struct guest *g);
+/* Where the device has its ring. */
+struct vq_told guest_told(const struct guest *g);
 uint64_t guest_gpa(struct guest *g, const void *at);
 uint64_t guest_stat(struct guest *g, const char *name);
 /* Offers frames of @len bytes, the next numbers, and kicks. */
@@ -128,6 +135,12 @@ void test_reset(const char *node, const struct format *f);
 void test_reset_killed(const char *node, const struct format *f);
 void test_close(const char *node, const struct format *f);
 void test_kill(const char *node, const struct format *f);
+
+/* zerocopy_log.c */
+void test_log_order(const char *node, const struct format *f);
+void test_log_disorder(const char *node, const struct format *f);
+void test_log_burst(const char *node, const struct format *f);
+void test_log_stop(const char *node, const struct format *f);
 
 /* zerocopy_net.c */
 void test_bridge(const char *node, const struct format *f);

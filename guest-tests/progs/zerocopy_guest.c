@@ -14,8 +14,6 @@
 #include "zerocopy.h"
 
 #define GPA		0x100000000ull
-#define RING_BYTES	0x8000ul
-#define BYTES		(RING_BYTES + ROOM * VQ_NUM)
 #define GARBAGE		0xdd
 
 static int keeper = -1;
@@ -29,9 +27,9 @@ static void *memory(bool secret)
 		fd = syscall(SYS_memfd_secret, 0);
 		if (fd < 0)
 			return NULL;
-		MUST(!ftruncate(fd, BYTES), "memfd_secret");
+		MUST(!ftruncate(fd, GUEST_BYTES), "memfd_secret");
 	}
-	at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE,
+	at = mmap(NULL, GUEST_BYTES, PROT_READ | PROT_WRITE,
 		  secret ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
 	MUST(at != MAP_FAILED, "mmap");
 	if (fd >= 0)
@@ -39,16 +37,21 @@ static void *memory(bool secret)
 	return at;
 }
 
+struct vq_told guest_told(const struct guest *g)
+{
+	return (struct vq_told){
+		.desc = (uintptr_t)g->memory,
+		.avail = (uintptr_t)g->memory + AT_AVAIL,
+		.used = (uintptr_t)g->memory + AT_USED,
+	};
+}
+
 static void start(struct guest *g, int back)
 {
+	struct vq_told told = guest_told(g);
 	uint8_t *ring = g->memory;
-	struct vq_told told = {
-		.desc = (uintptr_t)ring,
-		.avail = (uintptr_t)ring + 0x3000,
-		.used = (uintptr_t)ring + 0x5000,
-	};
 
-	vq_init(&g->tx, Q_TX, g->format->features, ring, ring + 0x3000, ring + 0x5000);
+	vq_init(&g->tx, Q_TX, g->format->features, ring, ring + AT_AVAIL, ring + AT_USED);
 	CHECK_EQ(vq_setup(&g->tx, g->node, &told), 0);
 	if (g->num != VQ_NUM)
 		CHECK_EQ(node_num(g->node, Q_TX, g->num), 0);
@@ -58,7 +61,7 @@ static void start(struct guest *g, int back)
 bool guest_open(struct guest *g, const char *node, const struct format *f,
 		const struct guest_opts *o)
 {
-	struct node_region r = { GPA, BYTES };
+	struct node_region r = { GPA, GUEST_BYTES };
 
 	memset(g, 0, sizeof(*g));
 	g->format = f;
@@ -87,7 +90,7 @@ void guest_forget(struct guest *g)
 	vq_close(&g->tx);
 	if (g->tap.fd >= 0)
 		tap_close(&g->tap);
-	munmap(g->memory, BYTES);
+	munmap(g->memory, GUEST_BYTES);
 }
 
 void guest_close(struct guest *g)

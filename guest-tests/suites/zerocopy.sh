@@ -3,7 +3,7 @@
 # TX zero copy: which frames go uncopied, when their buffers come back, what is counted, and who
 # takes the device away meanwhile. The module vd_keep is a network that keeps frames as long as
 # a test wants and shows their contents; then a bridge with a delay, XDP and macvtap; then
-# traffic under memory events.
+# traffic under memory events. What comes back is in the dirty log.
 # vm: timeout=300 append="secretmem.enable=1"
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
@@ -31,6 +31,10 @@ print(stats)
 assert stats["zerocopy"] > 0 and abs(stats["zerocopy"] - stats["zerocopy_done"]) <= 128'
 }
 
+was_late() {
+	[ "$(cat /sys/module/vd_inject/parameters/done)" -gt 0 ]
+}
+
 [ -x "$progs/zerocopy" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
 [ -e /vd/guest-tests/kmod/vd_keep.ko ] || skip_all "guest-tests/kmod isn't built (make modules VD_TESTS=y)"
 # Modules on some kernels, built in or not there at all on others.
@@ -49,6 +53,12 @@ for metadata in direct user; do
 	check "$metadata: they unload" unload_ours
 done
 check "the modules load once more" load_zerocopy direct experimental_zcopytx=1
+# Chains go back in the ioctl then.
+check "the worker is held up before it looks at what has left" \
+	insmod /vd/guest-tests/kmod/vd_inject.ko func=vhost_direct_net:vd_net_tx_socket usecs=300000
+relay "zero copy, a late worker: " zerocopy $node on log-stop
+check "the worker came late" was_late
+check "the worker is held up no more" rmmod vd_inject
 check "zero copy: traffic under memory events" under_events --queues 2 --events fork,split,unrelated,mremap
 check "they unload at last" unload_ours
 check "nothing is kept" rmmod vd_keep
