@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <linux/filter.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <string.h>
@@ -47,34 +48,51 @@ void card_mac(const char *dev, uint8_t *mac)
 	memcpy(mac, r.ifr_hwaddr.sa_data, 6);
 }
 
-struct in_addr card_address(const char *dev)
+/* Which of them an interface's address is, ours to take? */
+static bool reaches(const struct ifaddrs *at, const struct in6_addr *to, struct in6_addr *found)
 {
-	struct in_addr none = { 0 };
-	struct ifreq r;
+	uint32_t scope;
+	in_port_t port;
 
-	return ask(dev, SIOCGIFADDR, &r) ? ((struct sockaddr_in *)&r.ifr_addr)->sin_addr : none;
+	if (!at->ifa_addr || !address_from((union address_name *)at->ifa_addr, found, &scope, &port))
+		return false;
+	return address_six(found) == address_six(to) &&
+	       !IN6_IS_ADDR_LINKLOCAL(found) == !IN6_IS_ADDR_LINKLOCAL(to);
 }
 
-void card_towards(struct in_addr to, char *dev, size_t size, struct in_addr *from)
+struct in6_addr card_address(const char *dev, const struct in6_addr *to)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr = to, .sin_port = htons(DISCARD) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	socklen_t length = sizeof(name);
+	struct in6_addr found, answer = address_any(address_six(to));
 	struct ifaddrs *all, *at;
 
+	if (getifaddrs(&all))
+		return answer;
+	for (at = all; at && address_none(&answer); at = at->ifa_next)
+		if (!strcmp(at->ifa_name, dev) && reaches(at, to, &found))
+			answer = found;
+	freeifaddrs(all);
+	return answer;
+}
+
+void card_towards(const struct in6_addr *to, uint32_t scope, char *dev, size_t size)
+{
+	int fd = socket(address_six(to) ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union address_name name;
+	socklen_t length = address_name(&name, to, scope, htons(DISCARD));
+	struct in6_addr from, found;
+	struct ifaddrs *all, *at;
+	in_port_t port;
+
 	*dev = 0;
-	if (fd < 0 || connect(fd, (struct sockaddr *)&name, sizeof(name)) ||
-	    getsockname(fd, (struct sockaddr *)&name, &length) || getifaddrs(&all)) {
+	if (fd < 0 || connect(fd, &name.any, length) || getsockname(fd, &name.any, &length) ||
+	    !address_from(&name, &from, &scope, &port) || getifaddrs(&all)) {
 		close(fd);
 		return;
 	}
 	close(fd);
-	*from = name.sin_addr;
 	for (at = all; at; at = at->ifa_next) {
-		struct sockaddr_in *a = (struct sockaddr_in *)at->ifa_addr;
-
-		if (a && a->sin_family == AF_INET && a->sin_addr.s_addr == name.sin_addr.s_addr) {
-			strncpy(dev, to.s_addr == name.sin_addr.s_addr ? "lo" : at->ifa_name, size - 1);
+		if (reaches(at, &from, &found) && IN6_ARE_ADDR_EQUAL(&found, &from)) {
+			strncpy(dev, IN6_ARE_ADDR_EQUAL(to, &from) ? "lo" : at->ifa_name, size - 1);
 			dev[size - 1] = 0;
 			break;
 		}
@@ -82,12 +100,12 @@ void card_towards(struct in_addr to, char *dev, size_t size, struct in_addr *fro
 	freeifaddrs(all);
 }
 
-static bool look_up(int fd, const char *dev, struct in_addr to, uint8_t *mac)
+static bool look_up_four(int fd, const char *dev, const struct in6_addr *to, uint8_t *mac)
 {
 	struct arpreq r = { 0 };
 
 	((struct sockaddr_in *)&r.arp_pa)->sin_family = AF_INET;
-	((struct sockaddr_in *)&r.arp_pa)->sin_addr = to;
+	((struct sockaddr_in *)&r.arp_pa)->sin_addr = address_four(to);
 	strncpy(r.arp_dev, dev, sizeof(r.arp_dev) - 1);
 	if (ioctl(fd, SIOCGARP, &r) || !(r.arp_flags & ATF_COM))
 		return false;
@@ -95,10 +113,67 @@ static bool look_up(int fd, const char *dev, struct in_addr to, uint8_t *mac)
 	return true;
 }
 
-bool card_resolve(const char *dev, struct in_addr to, uint8_t *mac, char *error, size_t size)
+/* One message of a dump: is it of this neighbour, and does it say where that is? */
+static bool is_neighbour(struct nlmsghdr *head, int ifindex, const struct in6_addr *to, uint8_t *mac)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr = to, .sin_port = htons(DISCARD) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ndmsg *n = NLMSG_DATA(head);
+	struct rtattr *a = (struct rtattr *)(n + 1);
+	bool same = false, there = false;
+	int left;
+
+	if (head->nlmsg_type != RTM_NEWNEIGH || head->nlmsg_len < NLMSG_LENGTH(sizeof(*n)) || n->ndm_ifindex != ifindex)
+		return false;
+	for (left = NLMSG_PAYLOAD(head, sizeof(*n)); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+		same |= a->rta_type == NDA_DST && RTA_PAYLOAD(a) == sizeof(*to) &&
+			!memcmp(RTA_DATA(a), to, sizeof(*to));
+		if (a->rta_type == NDA_LLADDR && RTA_PAYLOAD(a) == 6) {
+			memcpy(mac, RTA_DATA(a), 6);
+			there = true;
+		}
+	}
+	return same && there;
+}
+
+/* ARP's table can be asked by an ioctl; that of IPv6 is only told as a whole. */
+static bool look_up_six(const char *dev, const struct in6_addr *to, uint8_t *mac)
+{
+	struct {
+		struct nlmsghdr head;
+		struct ndmsg body;
+	} all = {
+		.head = { sizeof(all), RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP }, .body = { .ndm_family = AF_INET6 },
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), ifindex = if_nametoindex(dev);
+	bool found = false, end = fd < 0 || send(fd, &all, sizeof(all), 0) < 0;
+	_Alignas(struct nlmsghdr) uint8_t answer[32768], other[6];
+	struct nlmsghdr *head;
+	ssize_t n;
+
+	while (!end) {
+		n = recv(fd, answer, sizeof(answer), 0);
+		end = n <= 0;
+		for (head = (void *)answer; !end && NLMSG_OK(head, (size_t)n); head = NLMSG_NEXT(head, n)) {
+			end = head->nlmsg_type == NLMSG_DONE || head->nlmsg_type == NLMSG_ERROR;
+			if (!found && is_neighbour(head, ifindex, to, other)) {
+				memcpy(mac, other, 6);
+				found = true;
+			}
+		}
+	}
+	close(fd);
+	return found;
+}
+
+static bool look_up(int fd, const char *dev, const struct in6_addr *to, uint8_t *mac)
+{
+	return address_six(to) ? look_up_six(dev, to, mac) : look_up_four(fd, dev, to, mac);
+}
+
+bool card_resolve(const char *dev, const struct in6_addr *to, uint8_t *mac, char *error, size_t size)
+{
+	int fd = socket(address_six(to) ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	union address_name name;
+	socklen_t length = address_name(&name, to, if_nametoindex(dev), htons(DISCARD));
 	uint64_t end = now_ns() + ARP_NS;
 	bool found = false;
 	struct ifreq r;
@@ -111,7 +186,7 @@ bool card_resolve(const char *dev, struct in_addr to, uint8_t *mac, char *error,
 	}
 	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, dev, strlen(dev))) {
 		while (!(found = look_up(fd, dev, to, mac)) && now_ns() < end && !stopping()) {
-			if (sendto(fd, "", 1, MSG_DONTWAIT, (struct sockaddr *)&name, sizeof(name)) < 0)
+			if (sendto(fd, "", 1, MSG_DONTWAIT, &name.any, length) < 0)
 				snprintf(error, size, "%s", strerror(errno));
 			usleep(20000);
 		}
@@ -120,15 +195,19 @@ bool card_resolve(const char *dev, struct in_addr to, uint8_t *mac, char *error,
 	return found;
 }
 
-int card_hole(in_port_t port)
+int card_hole(bool six, in_port_t port)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = port };
+	struct in6_addr any = address_any(six);
+	union address_name name;
+	socklen_t length = address_name(&name, &any, 0, port);
 	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
 	struct sock_fprog program = { 1, &nothing };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(name.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
 
-	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) &&
-	    !bind(fd, (struct sockaddr *)&name, sizeof(name)))
+	/* Beside one of IPv4 on the same port. */
+	if (fd >= 0 && (!six || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) &&
+	    !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) &&
+	    !bind(fd, &name.any, length))
 		return fd;
 	close(fd);
 	return -1;

@@ -3,11 +3,7 @@
 #ifndef WL_CARD_H
 #define WL_CARD_H
 
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
+#include "address.h"
 #include "facts.h"
 
 /* Driver, MTU, offloads, queues, and virtio's features of an interface. */
@@ -19,11 +15,11 @@ unsigned int card_mtu(const char *dev);
 /* Its MAC address; dies without one. */
 void card_mac(const char *dev, uint8_t *mac);
 
-/* Its IPv4 address, 0.0.0.0 without one. */
-struct in_addr card_address(const char *dev);
+/* Its address of the family of @to, and of one link alone if that is; none without one. */
+struct in6_addr card_address(const char *dev, const struct in6_addr *to);
 
 /* Through which interface this address is reached; empty if through none. */
-void card_towards(struct in_addr to, char *dev, size_t size, struct in_addr *from);
+void card_towards(const struct in6_addr *to, uint32_t scope, char *dev, size_t size);
 
 /**
  * card_resolve - have the kernel ask for a neighbour's MAC address
@@ -33,9 +29,9 @@ void card_towards(struct in_addr to, char *dev, size_t size, struct in_addr *fro
  * @error: what went wrong
  * @size: room for that
  */
-bool card_resolve(const char *dev, struct in_addr to, uint8_t *mac, char *error, size_t size);
+bool card_resolve(const char *dev, const struct in6_addr *to, uint8_t *mac, char *error, size_t size);
 
 /* A UDP socket on that port that drops everything; -1 if the port is taken. */
-int card_hole(in_port_t port);
+int card_hole(bool six, in_port_t port);
 
 #endif /* WL_CARD_H */

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,9 @@ static void answer(struct batch *b, const struct arrival *in)
 
 static void corrupt(struct worker *w, const struct arrival *in)
 {
-	if (!w->corrupt)
+	if (!w->corrupt && in->wrong_sum && payload_parse(in->payload, in->length, &(struct payload){ 0 }))
+		snprintf(w->blame, sizeof(w->blame), "%zu bytes: in its head, by UDP's checksum", in->length);
+	else if (!w->corrupt)
 		payload_blame(in->payload, in->length, w->blame, sizeof(w->blame));
 	count(&w->corrupt, 1);
 }
@@ -59,7 +62,7 @@ static void take(void *context, const struct arrival *in)
 	enum intake_verdict verdict;
 	struct payload p;
 
-	if (!payload_parse(in->payload, in->length, &p)) {
+	if (in->wrong_sum || !payload_parse(in->payload, in->length, &p)) {
 		corrupt(w, in);
 		return;
 	}
@@ -79,7 +82,7 @@ static void take(void *context, const struct arrival *in)
 		w->first = w->port->now;
 	w->last = w->port->now;
 	count(&w->packets, 1);
-	count(&w->bytes, in->length + FRAME_HEAD);
+	count(&w->bytes, in->length + w->run->o->head);
 	if (verdict == INTAKE_NEW && w->sends &&
 	    payload_since(w->port->now, p.stamp) > (int64_t)(w->run->o->timeout_ms * MS)) {
 		count(&w->late, 1);

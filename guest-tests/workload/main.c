@@ -55,7 +55,6 @@ static void files(const struct options *o)
 static void tell_host(struct run *run, struct options *o)
 {
 	static char dev[IF_NAMESIZE];
-	struct in_addr from = { 0 };
 	const char *name = o->dev;
 	struct utsname system;
 	unsigned int longest = o->sizes.max - 14;
@@ -64,16 +63,17 @@ static void tell_host(struct run *run, struct options *o)
 	fact(&run->host, "kernel", "%s %s", system.sysname, system.release);
 	if (o->dev && !card_mtu(o->dev))
 		die("no interface %s", o->dev);
-	if (!name && o->to.s_addr) {
-		card_towards(o->to, dev, sizeof(dev), &from);
+	if (!name && !address_none(&o->to)) {
+		card_towards(&o->to, o->scope, dev, sizeof(dev));
 		name = dev[0] ? dev : NULL;
 	}
-	if (!o->source.s_addr && sends(o) && o->path == PATH_PACKET) {
-		o->source = card_address(o->dev);
-		if (!o->source.s_addr)
-			die("%s has no IPv4 address: give --source", o->dev);
+	if (address_none(&o->source) && sends(o) && o->path == PATH_PACKET) {
+		o->source = card_address(o->dev, &o->to);
+		if (address_none(&o->source))
+			die("%s has no %s address%s: give --source", o->dev, o->six ? "IPv6" : "IPv4",
+			    o->six ? " of the peer's scope" : "");
 	}
-	if (!o->source.s_addr && o->addresses > 1)
+	if (address_none(&o->source) && o->addresses > 1)
 		die("--source wants an address");
 	if (!name) {
 		fact(&run->host, "interface", "any");

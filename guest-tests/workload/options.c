@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The command line: one table serves parsing and --help alike. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,16 +36,18 @@ struct option {
 static const struct option table[] = {
 	{ "path", NAME, F(path), 0, 0, path_names, "packet|udp|uring",
 	  "rings of AF_PACKET sockets, UDP with sendmmsg and recvmmsg, or UDP through\nio_uring (udp)" },
-	{ "to", TO, 0, 0, 0, NULL, "IP[:PORT]", "send, ping, both: the peer; probe: tell of sending, too" },
+	{ "to", TO, 0, 0, 0, NULL, "IP[:PORT]",
+	  "send, ping, both: the peer; probe: tell of sending, too; IPv6: [IP]:PORT,\nand IP%IF where it is of one link alone" },
 	{ "port", UINT, F(port), 1, 65535, NULL, "N", "port of receive, echo and both, and of the peer (7700)" },
 	{ "source", SOURCE, 0, 0, 0, NULL, "IP[/N]", "address to send from, or N of them in turn, a flow each" },
+	{ "ipv6", ON, F(six), 0, 0, NULL, NULL, "receive, echo, probe: IPv6 (elsewhere the address says it)" },
 	{ "source-port", UINT, F(source_port), 1, 65535 - FLOWS_MAX, NULL, "N",
 	  "flow f has the source port N + f (20000)" },
 	{ "dev", TEXT, F(dev), 0, 0, NULL, "IF", "interface; path packet needs it" },
-	{ "mac", TEXT, F(mac), 0, 0, NULL, "MAC", "path packet: the peer's address (asked for by ARP)" },
-	{ "size", TEXT, F(mix), 0, 0, NULL, "N", "bytes of a frame without its FCS (60)" },
+	{ "mac", TEXT, F(mac), 0, 0, NULL, "MAC", "path packet: the peer's address (the kernel asks its neighbour)" },
+	{ "size", TEXT, F(mix), 0, 0, NULL, "N", "bytes of a frame without its FCS (60, the least; over IPv6 80)" },
 	{ "mix", TEXT, F(mix), 0, 0, NULL, "imix|N:WEIGHT,...",
-	  "frames of several sizes; imix is 60:7,590:4,1514:1, the classic mix\nof 64, 594 and 1518 bytes with FCS" },
+	  "frames of several sizes; imix is 60:7,590:4,1514:1, the classic mix\nof 64, 594 and 1518 bytes with FCS; over IPv6 80 for 60" },
 	{ "burst", UINT, F(burst), 1, 512, NULL, "N", "packets handed to the kernel at once, all of one flow (32)" },
 	{ "rate", RATE, F(rate), 0, 0, NULL, "N[k|M]", "packets a second of all threads; 0: as many as go (0)" },
 	{ "flows", UINT, F(flows), 1, FLOWS_MAX, NULL, "N", "flows, each with its source port and numbers (1)" },
@@ -65,7 +67,7 @@ static const struct option table[] = {
 	{ "reorder-window", UINT, F(reorder_window), 64, 1 << 20, NULL, "N",
 	  "numbers a flow that the receiver remembers, rounded up to 64 (4096)" },
 	{ "no-udp-checksum", OFF, F(udp_checksum), 0, 0, NULL, NULL,
-	  "udp, uring: send none, so that corruption is counted, not dropped\n(path packet never sends one)" },
+	  "send none, so that corruption is counted, not dropped (path packet\nsends one over IPv6 alone)" },
 	{ "socket-buffer", UINT, F(socket_buffer), 4096, 1 << 30, NULL, "N", "bytes of socket buffers (4194304)" },
 	{ "receive-bytes", UINT, F(receive_bytes), 256, 65536, NULL, "N", "longest frame to be received (9216)" },
 	{ "gso", UINT, F(gso), 1, 64, NULL, "N", "udp: N packets in one segmented send (off); not with --no-udp-checksum" },
@@ -179,26 +181,38 @@ static unsigned int name_of(const char *text, const char *const *names, const ch
 	die("%s %s: no such thing (see --help)", what, text);
 }
 
-static void address(struct in_addr *at, const char *text, size_t length)
+static void address(struct options *o, struct in6_addr *at, const char *text, size_t length)
 {
-	char copy[INET_ADDRSTRLEN] = "";
-
-	if (length < sizeof(copy))
-		memcpy(copy, text, length);
-	if (inet_pton(AF_INET, copy, at) != 1)
-		die("%.*s: not an IPv4 address", (int)length, text);
+	if (!address_parse(at, &o->scope, text, length))
+		die("%.*s: not an IPv4 or IPv6 address", (int)length, text);
+	if (address_none(at))
+		die("%.*s: an address that is nobody's", (int)length, text);
 }
 
-static void take_address(struct options *o, enum kind kind, const char *text)
+/* IP, IP4:PORT or [IP6]:PORT: without brackets an IPv6 address has no port behind it. */
+static void take_to(struct options *o, const char *text)
 {
-	size_t length = strcspn(text, kind == TO ? ":" : "/");
+	const char *end = text[0] == '[' ? strchr(text, ']') : NULL;
+	size_t length = end ? (size_t)(end - text) - 1 : strcspn(text, ":");
 
-	address(kind == TO ? &o->to : &o->source, text, length);
-	if (!text[length])
-		return;
-	if (kind == TO)
-		o->port = number(text + length + 1, 1, 65535, "to");
-	else
+	if (end)
+		text++;
+	else if (strchr(text, ':') != strrchr(text, ':'))
+		length = strlen(text);
+	address(o, &o->to, text, length);
+	text += length + (end ? 1 : 0);
+	if (*text == ':')
+		o->port = number(text + 1, 1, 65535, "to");
+	else if (*text)
+		die("--to: %s: a port follows a colon", text);
+}
+
+static void take_source(struct options *o, const char *text)
+{
+	size_t length = strcspn(text, "/");
+
+	address(o, &o->source, text, length);
+	if (text[length])
 		o->addresses = number(text + length + 1, 1, FLOWS_MAX, "source");
 }
 
@@ -234,8 +248,10 @@ static void take(struct options *o, const struct option *which, const char *text
 		*(unsigned int *)field = name_of(text, which->names, which->name);
 		break;
 	case TO:
+		take_to(o, text);
+		break;
 	case SOURCE:
-		take_address(o, which->kind, text);
+		take_source(o, text);
 		break;
 	case JSON:
 		o->json = text ? JSON_FILE : JSON_STDOUT;
@@ -309,14 +325,58 @@ static void limits(const struct options *o)
 	}
 }
 
+/* One family a run: that of its addresses, or as it is told. */
+static void family(struct options *o)
+{
+	const struct in6_addr *at[] = { &o->to, &o->source };
+	char text[ADDRESS_TEXT];
+	bool told = o->six;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		if (address_none(at[i]))
+			continue;
+		if (told && !address_six(at[i]))
+			die("--ipv6, and %s is an address of IPv4", address_text(text, at[i], 0));
+		o->six |= address_six(at[i]);
+	}
+	for (i = 0; i < 2; i++)
+		if (!address_none(at[i]) && address_six(at[i]) != o->six)
+			die("--to and --source are addresses of two families");
+	if (address_none(&o->to))
+		o->to = address_any(o->six);
+	if (address_none(&o->source))
+		o->source = address_any(o->six);
+	for (i = 0; i < 2 && !o->scope; i++) {
+		if (!o->six || !IN6_IS_ADDR_LINKLOCAL(at[i]))
+			continue;
+		o->scope = o->dev ? if_nametoindex(o->dev) : 0;
+		if (!o->scope)
+			die("%s is of one link alone: write %s%%IF, or give --dev", address_text(text, at[i], 0), text);
+	}
+	if (ntohl(o->source.s6_addr32[3]) + (o->addresses - 1) < ntohl(o->source.s6_addr32[3]))
+		die("--source: the last of %u addresses is beyond the end", o->addresses);
+	o->head = frame_head(o->six);
+}
+
+static void sizes(struct options *o)
+{
+	unsigned int least = o->head + PAYLOAD_MIN, most = o->head + PAYLOAD_MAX;
+	const char *wrong;
+
+	if (!o->mix)
+		o->mix = o->six ? "80" : "60";
+	wrong = sizes_parse(&o->sizes, o->mix, least, most);
+	if (wrong)
+		die("--size, --mix %s: %s (bytes from %u to %u over %s)", o->mix, wrong, least, most,
+		    o->six ? "IPv6" : "IPv4");
+}
+
 static void agree(struct options *o)
 {
-	const char *wrong = sizes_parse(&o->sizes, o->mix, FRAME_MIN, FRAME_HEAD + PAYLOAD_MAX);
-
-	if (wrong)
-		die("--size, --mix %s: %s (bytes from %d to %d)", o->mix, wrong, FRAME_MIN,
-		    FRAME_HEAD + PAYLOAD_MAX);
-	if (sends(o) && !o->to.s_addr)
+	family(o);
+	sizes(o);
+	if (sends(o) && address_none(&o->to))
 		die("%s wants --to", role_names[o->role]);
 	if (o->path == PATH_PACKET && !o->dev)
 		die("--path packet wants --dev");
@@ -328,7 +388,7 @@ static void agree(struct options *o)
 		die("--gso and --no-udp-checksum don't go together: the kernel sums each packet that it cuts off");
 	if (o->gso && o->sizes.kinds > 1)
 		die("--gso wants packets of one size");
-	if (o->gso * (o->sizes.max - FRAME_HEAD) > PAYLOAD_MAX)
+	if (o->gso * (o->sizes.max - o->head) > PAYLOAD_MAX)
 		die("--gso %u of %u bytes are more than one send may have", o->gso, o->sizes.max);
 	if (sends(o) && !o->count && !o->duration)
 		o->duration = 10;
@@ -354,7 +414,7 @@ void options_parse(struct options *o, int argc, char **argv)
 	int i;
 
 	*o = (struct options){
-		.path = PATH_UDP, .port = 7700, .source_port = 20000, .addresses = 1, .mix = "60",
+		.path = PATH_UDP, .port = 7700, .source_port = 20000, .addresses = 1,
 		.burst = 32, .flows = 1, .threads = 1, .timeout_ms = 1000, .linger_ms = 500, .wait = 10,
 		.reorder_window = 4096, .ring_slots = 512, .ring_bytes = 8 << 20, .block_ms = 1,
 		.socket_buffer = 4 << 20, .receive_bytes = 9216, .udp_checksum = true,

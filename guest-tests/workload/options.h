@@ -3,10 +3,10 @@
 #ifndef WL_OPTIONS_H
 #define WL_OPTIONS_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "address.h"
 #include "sizes.h"
 
 #define THREADS_MAX	64
@@ -21,7 +21,10 @@ extern const char *const role_names[], *const path_names[];
 
 struct options {
 	unsigned int role, path;
-	struct in_addr to, source;
+	struct in6_addr to, source;
+	uint32_t scope;			/* the interface of addresses that are of one link alone */
+	bool six;			/* IPv6 */
+	unsigned int head;		/* bytes before a payload */
 	unsigned int port, source_port, addresses;
 	const char *dev, *mac, *mix;
 	struct sizes sizes;
@@ -48,7 +51,7 @@ void options_parse(struct options *o, int argc, char **argv);
 static inline bool sends(const struct options *o)
 {
 	return o->role == ROLE_SEND || o->role == ROLE_PING || o->role == ROLE_BOTH ||
-	       (o->role == ROLE_PROBE && o->to.s_addr);
+	       (o->role == ROLE_PROBE && !address_none(&o->to));
 }
 
 #endif /* WL_OPTIONS_H */

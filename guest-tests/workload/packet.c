@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Path packet: the ring to send, and its port. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
@@ -106,7 +105,7 @@ static uint8_t *packet_room(struct port *port, size_t payload)
 {
 	struct packet *p = (struct packet *)port;
 
-	if (payload > p->longest - FRAME_HEAD) {
+	if (payload > p->longest - port->o->head) {
 		count(&port->counts.too_long, 1);
 		return NULL;
 	}
@@ -119,15 +118,15 @@ static uint8_t *packet_room(struct port *port, size_t payload)
 		count(&port->counts.full, 1);
 		usleep(PAUSE_US);
 	}
-	return slot_at(p, p->head) + FRAME_HEAD;
+	return slot_at(p, p->head) + port->o->head;
 }
 
 static void commit(struct packet *p, const struct frame_way *way, size_t payload)
 {
 	uint8_t *slot = p->ring + (p->head % p->slots) * p->slot;
-	uint32_t length = FRAME_HEAD + payload;
+	uint32_t length = p->port.o->head + payload;
 
-	frame_build(slot + p->offset, way, payload);
+	frame_build(slot + p->offset, way, payload, p->port.o->udp_checksum);
 	if (length < FRAME_MIN) {
 		memset(slot + p->offset + length, 0, FRAME_MIN - length);
 		length = FRAME_MIN;
@@ -215,7 +214,7 @@ static bool map_ring(struct packet *p)
 	size_t longest = p->port.back ? o->receive_bytes : o->sizes.max, block;
 	struct tpacket_req3 request = { 0 };
 
-	longest = longest < FRAME_HEAD + PAYLOAD_CONTROL ? FRAME_HEAD + PAYLOAD_CONTROL : longest;
+	longest = longest < o->head + PAYLOAD_CONTROL ? o->head + PAYLOAD_CONTROL : longest;
 	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll) +
 		    p->before;
 	p->longest = longest;
@@ -287,19 +286,19 @@ static void find_ways(struct packet *p, struct facts *facts)
 {
 	const struct options *o = p->port.o;
 	struct frame_way way = { .to = o->to, .to_port = htons(o->port) };
-	char error[128], text[INET_ADDRSTRLEN];
+	char error[128], text[ADDRESS_TEXT];
+	const char *asked = o->six ? "neighbour discovery" : "ARP";
 	unsigned int i;
 
 	card_mac(o->dev, way.from_mac);
 	if (o->mac) {
 		if (!frame_mac(way.to_mac, o->mac))
 			die("--mac %s: not an address", o->mac);
-	} else if (!card_resolve(o->dev, o->to, way.to_mac, error, sizeof(error))) {
-		die("%s has no answer to ARP on %s (%s): give --mac",
-		    inet_ntop(AF_INET, &o->to, text, sizeof(text)), o->dev, error);
+	} else if (!card_resolve(o->dev, &o->to, way.to_mac, error, sizeof(error))) {
+		die("%s has no answer to %s on %s (%s): give --mac", address_text(text, &o->to, 0), asked, o->dev, error);
 	}
-	fact(facts, "peer", "%02x:%02x:%02x:%02x:%02x:%02x%s", way.to_mac[0], way.to_mac[1], way.to_mac[2],
-	     way.to_mac[3], way.to_mac[4], way.to_mac[5], o->mac ? "" : " by ARP");
+	fact(facts, "peer", "%02x:%02x:%02x:%02x:%02x:%02x%s%s", way.to_mac[0], way.to_mac[1], way.to_mac[2],
+	     way.to_mac[3], way.to_mac[4], way.to_mac[5], o->mac ? "" : " by ", o->mac ? "" : asked);
 	p->way = calloc(p->port.flows, sizeof(*p->way));
 	if (!p->way)
 		die("no memory");
@@ -317,7 +316,7 @@ static void dig_holes(struct packet *p, struct facts *facts)
 
 	p->hole = calloc(wanted ? wanted : 1, sizeof(*p->hole));
 	for (i = 0; p->hole && i < wanted; i++) {
-		p->hole[p->holes] = card_hole(p->port.tx ? port_source_port(&p->port, port_flow(&p->port, i)) :
+		p->hole[p->holes] = card_hole(p->port.o->six, p->port.tx ? port_source_port(&p->port, port_flow(&p->port, i)) :
 					      htons(p->port.o->port));
 		if (p->hole[p->holes] >= 0)
 			p->holes++;

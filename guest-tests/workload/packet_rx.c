@@ -23,11 +23,15 @@
 #define AT_IP	14
 #define ROUND	256
 
-static void give(struct port *port, const uint8_t *frame, size_t length, port_take take, void *context)
+static void give(struct port *port, const uint8_t *frame, size_t length, uint32_t status, port_take take,
+		 void *context)
 {
-	struct arrival in;
+	struct arrival in = { .length = 0 };
 
-	in.payload = frame_parse(frame, length, &in.way, &in.length);
+	in.payload = frame_parse(frame, length, port->o->six, &in.way, &in.length);
+	/* A sum that the card was to make isn't there where no card is passed. */
+	in.wrong_sum = in.payload && !(status & TP_STATUS_CSUMNOTREADY) &&
+		       !frame_summed(&in.way, in.payload, in.length);
 	if (in.payload)
 		take(context, &in);
 	else
@@ -44,7 +48,7 @@ static void take_block(struct packet_rx *r, struct port *port, struct tpacket_bl
 	for (i = 0; i < block->hdr.bh1.num_pkts; i++) {
 		struct tpacket3_hdr *head = (struct tpacket3_hdr *)at;
 
-		give(port, at + head->tp_mac, head->tp_snaplen, take, context);
+		give(port, at + head->tp_mac, head->tp_snaplen, head->tp_status, take, context);
 		at += head->tp_next_offset;
 	}
 }
@@ -64,7 +68,7 @@ static bool take_unit(struct packet_rx *r, struct port *port, port_take take, vo
 	if (r->version == 3)
 		take_block(r, port, block, take, context);
 	else
-		give(port, at + slot->tp_mac, slot->tp_snaplen, take, context);
+		give(port, at + slot->tp_mac, slot->tp_snaplen, slot->tp_status, take, context);
 	__atomic_store_n(status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 	r->head = (r->head + 1) % r->units;
 	return true;
@@ -122,6 +126,14 @@ static void filter(int fd, const struct port *port)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 		BPF_STMT(BPF_RET | BPF_K, o->receive_bytes),
 	};
+	const struct sock_filter udp_six[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_IPV6, 0, 2),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, AT_IP + 6),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, AT_IP + 40 + 2),
+	};
 	struct sock_filter code[20] = {
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETHERTYPE_IP, 0, 7),
@@ -138,6 +150,10 @@ static void filter(int fd, const struct port *port)
 	const struct sock_filter *rest = port->tx ? answers : to_port;
 	size_t more = port->tx ? sizeof(answers) : sizeof(to_port);
 
+	if (o->six) {
+		memcpy(code, udp_six, sizeof(udp_six));
+		program.len = sizeof(udp_six) / sizeof(code[0]);
+	}
 	memcpy(&code[program.len], rest, more);
 	program.len += more / sizeof(code[0]);
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
@@ -198,7 +214,7 @@ static void share_out(int fd)
 void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, struct facts *facts)
 {
 	struct sockaddr_ll from = {
-		.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_protocol = htons(ETH_P_IP),
+		.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_protocol = htons(port->o->six ? ETH_P_IPV6 : ETH_P_IP),
 	};
 	int one = 1;
 	bool many = !port->tx && port->o->threads > 1;

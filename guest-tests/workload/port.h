@@ -18,7 +18,8 @@
 struct arrival {
 	const uint8_t *payload;
 	size_t length;
-	struct frame_way way;	/* of UDP's paths: from and from_port, for an echo */
+	struct frame_way way;	/* of UDP's paths: from, from_port and scope, for an echo */
+	bool wrong_sum;		/* of UDP: the network's doing, if the payload is right */
 };
 
 typedef void (*port_take)(void *context, const struct arrival *in);
@@ -75,11 +76,9 @@ static inline unsigned int port_flow(const struct port *port, unsigned int index
 }
 
 /* Source address and port of a flow. */
-static inline struct in_addr port_source(const struct port *port, unsigned int flow)
+static inline struct in6_addr port_source(const struct port *port, unsigned int flow)
 {
-	struct in_addr at = { htonl(ntohl(port->o->source.s_addr) + flow % port->o->addresses) };
-
-	return at;
+	return address_add(&port->o->source, flow % port->o->addresses);
 }
 
 static inline in_port_t port_source_port(const struct port *port, unsigned int flow)

@@ -162,7 +162,8 @@ static void text_received(const struct result *r, const struct run *run, FILE *t
 
 void report_text(const struct result *r, const struct run *run, FILE *to)
 {
-	fprintf(to, "vdload %s, path %s: %s\n", role_names[run->o->role], path_names[run->o->path], r->verdict);
+	fprintf(to, "vdload %s, path %s%s: %s\n", role_names[run->o->role], path_names[run->o->path],
+		run->o->six ? ", IPv6" : "", r->verdict);
 	if (r->sends) {
 		fprintf(to, "  sent      %llu packets in %.3f s, %.0f/s, %.1f Mbit/s",
 			(unsigned long long)r->sent.sent, r->sent_seconds,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Results as JSON: README.md describes the fields. They may be added to, never changed. */
-#include <arpa/inet.h>
 #include <string.h>
 #include <sys/utsname.h>
 
@@ -50,7 +49,7 @@ static void numbers(FILE *to, const char *const *names, const uint64_t *values)
 
 static void options(FILE *to, const struct options *o)
 {
-	char text[INET_ADDRSTRLEN];
+	char text[ADDRESS_TEXT];
 
 	fprintf(to, "  \"options\": {");
 	member(to, "size", o->mix);
@@ -58,7 +57,7 @@ static void options(FILE *to, const struct options *o)
 		o->burst, o->rate, o->flows, o->threads, o->window);
 	fprintf(to, "\"duration\": %.12g, \"count\": %llu, \"port\": %u, \"max_loss\": %.12g, ", o->duration,
 		(unsigned long long)o->count, o->port, o->max_loss);
-	member(to, "to", inet_ntop(AF_INET, &o->to, text, sizeof(text)));
+	member(to, "to", address_text(text, &o->to, 0));
 	fputs("},\n", to);
 }
 
@@ -134,8 +133,9 @@ void report_json(const struct result *r, const struct run *run, FILE *to)
 	struct utsname name;
 
 	uname(&name);
-	fprintf(to, "{\n  \"program\": \"vdload\", \"format\": %d, \"role\": \"%s\", \"path\": \"%s\",\n", FORMAT,
-		role_names[run->o->role], path_names[run->o->path]);
+	fprintf(to, "{\n  \"program\": \"vdload\", \"format\": %d, \"role\": \"%s\", \"path\": \"%s\",\n"
+		"  \"family\": \"%s\",\n", FORMAT, role_names[run->o->role], path_names[run->o->path],
+		run->o->six ? "ipv6" : "ipv4");
 	fprintf(to, "  \"ok\": %s, ", r->ok ? "true" : "false");
 	member(to, "verdict", r->verdict);
 	fprintf(to, ", \"seconds\": %.6f, ", r->seconds);

@@ -95,7 +95,7 @@ unsigned int sender_burst(struct sender *s)
 	s->port->unsent = 0;
 	s->turn = (s->turn + 1) % s->port->flows;
 	for (i = 0; i < burst; i++) {
-		length = sizes_at(&o->sizes, s->made + i) - FRAME_HEAD;
+		length = sizes_at(&o->sizes, s->made + i) - o->head;
 		at = s->port->ops->room(s->port, length);
 		if (!at)
 			break;

@@ -29,13 +29,15 @@ static void spread(struct sizes *s)
 
 const char *sizes_parse(struct sizes *s, const char *text, uint32_t min, uint32_t max)
 {
-	unsigned long bytes, weight;
+	unsigned long bytes, weight, least = 0;
 	uint64_t total = 0;
 	char *end;
 
 	memset(s, 0, sizeof(*s));
-	if (!strcmp(text, "imix"))
+	if (!strcmp(text, "imix")) {
 		text = IMIX;
+		least = min;
+	}
 	do {
 		if (s->kinds == SIZES_KINDS)
 			return "more than 16 sizes";
@@ -49,6 +51,7 @@ const char *sizes_parse(struct sizes *s, const char *text, uint32_t min, uint32_
 			if (end == text || *text == '-' || !weight || weight > SIZES_SLOTS)
 				return "a weight is from 1 to 1024";
 		}
+		bytes = bytes < least ? least : bytes;
 		if (bytes < min || bytes > max)
 			return "bytes out of range";
 		s->kind[s->kinds].bytes = bytes;

@@ -22,7 +22,7 @@ struct sizes {
  * sizes_parse - read a mix
  * @s: the mix
  * @text: "imix", "BYTES" or "BYTES:WEIGHT,..."; bytes are of a frame without its FCS
- * @min: least bytes
+ * @min: least bytes; where imix has less, it gets them
  * @max: most bytes
  *
  * Returns NULL, or what is wrong with it.

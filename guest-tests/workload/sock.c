@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* UDP sockets. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <linux/udp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,42 +28,54 @@ void sock_buffers(int fd, int bytes)
 
 static int make(const struct port *port)
 {
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
+	bool six = port->o->six, sum = port->o->udp_checksum;
+	int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
 
 	if (fd < 0)
-		die("UDP socket: %s", strerror(errno));
+		die("UDP socket%s: %s", six ? " of IPv6" : "", strerror(errno));
 	sock_buffers(fd, port->o->socket_buffer);
 	if (port->o->dev && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, port->o->dev,
 				       strlen(port->o->dev)))
 		die("bind to interface %s: %s", port->o->dev, strerror(errno));
-	if (!port->o->udp_checksum && setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one)))
+	/* One family a run: another receiver may have the other. */
+	if (six && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)))
+		die("IPV6_V6ONLY: %s", strerror(errno));
+	if (!sum && (six ? setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_TX, &one, sizeof(one)) :
+			   setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &one, sizeof(one))))
 		die("--no-udp-checksum: %s", strerror(errno));
+	/* Else what comes without one is dropped over IPv6. */
+	if (six)
+		setsockopt(fd, IPPROTO_UDP, UDP_NO_CHECK6_RX, &one, sizeof(one));
 	return fd;
 }
 
-static void bind_to(int fd, struct in_addr addr, in_port_t at)
+static void bind_to(int fd, const struct port *port, const struct in6_addr *addr, in_port_t at)
 {
-	struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr = addr, .sin_port = at };
-	char text[INET_ADDRSTRLEN];
+	union address_name name;
+	socklen_t length = address_name(&name, addr, port->o->scope, at);
+	char text[ADDRESS_TEXT];
 
-	if (bind(fd, (struct sockaddr *)&name, sizeof(name)))
-		die("bind to %s, UDP port %u: %s", inet_ntop(AF_INET, &addr, text, sizeof(text)),
-		    ntohs(at), strerror(errno));
+	if (bind(fd, &name.any, length))
+		die("bind to %s, UDP port %u: %s", address_text(text, addr, 0), ntohs(at), strerror(errno));
 }
 
 static int of_flow(const struct port *port, unsigned int flow)
 {
-	struct sockaddr_in to = {
-		.sin_family = AF_INET, .sin_addr = port->o->to, .sin_port = htons(port->o->port),
-	};
+	const struct options *o = port->o;
+	union address_name to;
+	socklen_t length = address_name(&to, &o->to, o->scope, htons(o->port));
+	struct in6_addr from = port_source(port, flow);
 	int fd = make(port), one = 1;
-	struct in_addr any = { 0 };
+	char text[ADDRESS_TEXT];
 
 	/* A queue's drop is an error then, and can be made good. */
-	setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
-	bind_to(fd, port->o->source.s_addr ? port_source(port, flow) : any, port_source_port(port, flow));
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		die("connect to %s: %s", inet_ntoa(to.sin_addr), strerror(errno));
+	if (o->six)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
+	else
+		setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
+	bind_to(fd, port, &from, port_source_port(port, flow));
+	if (connect(fd, &to.any, length))
+		die("connect to %s: %s", address_text(text, &o->to, 0), strerror(errno));
 	return fd;
 }
 
@@ -73,7 +85,7 @@ static int listener(const struct port *port)
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)))
 		die("SO_REUSEPORT: %s", strerror(errno));
-	bind_to(fd, port->o->source, htons(port->o->port));
+	bind_to(fd, port, &port->o->source, htons(port->o->port));
 	return fd;
 }
 

@@ -32,12 +32,12 @@ struct udp {
 	uint8_t *out;
 	struct iovec *out_iov;
 	struct mmsghdr *out_msg;
-	struct sockaddr_in *out_name;
+	union address_name *out_name;
 	union control *out_control;
 	uint8_t *in;
 	struct iovec in_iov[BATCH];
 	struct mmsghdr in_msg[BATCH];
-	struct sockaddr_in in_name[BATCH];
+	union address_name in_name[BATCH];
 	union control in_control[BATCH];
 };
 
@@ -72,9 +72,7 @@ static void udp_commit_back(struct port *port, const struct arrival *in, size_t 
 {
 	struct udp *u = (struct udp *)port;
 
-	u->out_name[u->used] = (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_addr = in->way.from, .sin_port = in->way.from_port,
-	};
+	address_name(&u->out_name[u->used], &in->way.from, in->way.scope, in->way.from_port);
 	commit(u, payload);
 }
 
@@ -87,7 +85,7 @@ static void message(struct udp *u, unsigned int at, unsigned int first, unsigned
 	*m = (struct msghdr){ .msg_iov = &u->out_iov[first], .msg_iovlen = packets };
 	if (u->port.back) {
 		m->msg_name = &u->out_name[first];
-		m->msg_namelen = sizeof(u->out_name[first]);
+		m->msg_namelen = address_size(u->port.o->six);
 	}
 	if (packets == 1)
 		return;
@@ -107,7 +105,7 @@ static void sent(struct udp *u, const struct mmsghdr *m)
 
 	count(&u->port.counts.sent, m->msg_hdr.msg_iovlen);
 	for (i = 0; i < m->msg_hdr.msg_iovlen; i++)
-		count(&u->port.counts.bytes, m->msg_hdr.msg_iov[i].iov_len + FRAME_HEAD);
+		count(&u->port.counts.bytes, m->msg_hdr.msg_iov[i].iov_len + u->port.o->head);
 }
 
 static bool udp_flush(struct port *port)
@@ -157,10 +155,8 @@ static void take_message(struct udp *u, unsigned int i, port_take take, void *co
 	size_t left = u->in_msg[i].msg_len, each = u->port.o->gro ? segment(m) : 0;
 	struct arrival in = { .payload = u->in_iov[i].iov_base };
 
-	if (u->port.back) {
-		in.way.from = u->in_name[i].sin_addr;
-		in.way.from_port = u->in_name[i].sin_port;
-	}
+	if (u->port.back)
+		address_from(&u->in_name[i], &in.way.from, &in.way.scope, &in.way.from_port);
 	do {
 		in.length = each && each < left ? each : left;
 		take(context, &in);
@@ -242,7 +238,7 @@ static void open_out(struct udp *u, struct facts *facts)
 	socklen_t length = sizeof(size);
 
 	u->slots = u->port.back ? BATCH : o->burst;
-	u->room = u->port.back ? o->receive_bytes : o->sizes.max - FRAME_HEAD;
+	u->room = u->port.back ? o->receive_bytes : o->sizes.max - o->head;
 	u->room = u->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : u->room;
 	u->out = calloc(u->slots, u->room);
 	u->out_iov = calloc(u->slots, sizeof(*u->out_iov));

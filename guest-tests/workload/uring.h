@@ -26,7 +26,7 @@ struct uring_tx {
 		uint32_t turn;		/* of its requests, the newest */
 		size_t length;
 		int result;
-		struct sockaddr_in to;
+		union address_name to;
 		struct iovec iov;
 		struct msghdr message;
 	} *slot;
@@ -42,7 +42,7 @@ struct uring_rx {
 	struct io_uring_buf_ring *ring_of;
 	struct msghdr message;			/* of multishot: how much of a buffer is whose */
 	struct single {
-		struct sockaddr_in from;
+		union address_name from;
 		struct iovec iov;
 		struct msghdr message;
 	} *single;

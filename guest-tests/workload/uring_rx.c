@@ -60,7 +60,7 @@ static void arm_single(struct uring *u, uint32_t which)
 
 	s->iov = (struct iovec){ at, u->rx.room };
 	s->message = (struct msghdr){
-		.msg_name = &s->from, .msg_namelen = sizeof(s->from), .msg_iov = &s->iov, .msg_iovlen = 1,
+		.msg_name = &s->from, .msg_namelen = address_size(u->port.o->six), .msg_iov = &s->iov, .msg_iovlen = 1,
 	};
 	if (u->port.back)
 		io_uring_prep_recvmsg(sqe, fd, &s->message, 0);
@@ -91,17 +91,16 @@ static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port
 
 	if (u->port.back) {
 		struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(at, cqe->res, &u->rx.message);
-		struct sockaddr_in from = { 0 };
+		union address_name from = { 0 };
 
 		if (out) {
-			memcpy(&from, io_uring_recvmsg_name(out), sizeof(from));
+			memcpy(&from, io_uring_recvmsg_name(out), address_size(u->port.o->six));
 			in.payload = io_uring_recvmsg_payload(out, &u->rx.message);
 			in.length = io_uring_recvmsg_payload_length(out, cqe->res, &u->rx.message);
 		} else {
 			in.length = 0;
 		}
-		in.way.from = from.sin_addr;
-		in.way.from_port = from.sin_port;
+		address_from(&from, &in.way.from, &in.way.scope, &in.way.from_port);
 	}
 	take(context, &in);
 	io_uring_buf_ring_add(u->rx.ring_of, at, u->rx.room, buffer, u->rx.mask, 0);
@@ -140,11 +139,12 @@ static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_tak
 		return;
 	}
 	if (cqe->res >= 0) {
+		struct arrival in = { .payload = u->rx.memory + which * u->rx.room, .length = cqe->res };
+
 		s = &u->rx.single[which];
-		take(context, &(struct arrival){
-			.payload = u->rx.memory + which * u->rx.room, .length = cqe->res,
-			.way = { .from = s->from.sin_addr, .from_port = s->from.sin_port },
-		});
+		if (u->port.back)
+			address_from(&s->from, &in.way.from, &in.way.scope, &in.way.from_port);
+		take(context, &in);
 	}
 	again(&u->rx, which);
 }
@@ -253,7 +253,7 @@ size_t uring_rx_room(const struct port *port)
 	size_t room = port->o->receive_bytes;
 
 	if (port->back)
-		room += sizeof(struct io_uring_recvmsg_out) + sizeof(struct sockaddr_in);
+		room += sizeof(struct io_uring_recvmsg_out) + address_size(port->o->six);
 	return (room + 63) / 64 * 64;
 }
 
@@ -265,7 +265,7 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 	unsigned int most, i;
 
 	r->room = uring_rx_room(&u->port);
-	r->message.msg_namelen = sizeof(struct sockaddr_in);
+	r->message.msg_namelen = address_size(o->six);
 	for (r->buffers = BUFFERS; r->buffers * r->room > MEMORY && r->buffers > SINGLES;)
 		r->buffers /= 2;
 	most = r->buffers > u->sockets.count ? r->buffers : u->sockets.count;

@@ -112,9 +112,7 @@ void uring_commit_back(struct port *port, const struct arrival *in, size_t paylo
 	struct uring *u = (struct uring *)port;
 	struct slot *s = commit(&u->tx, payload);
 
-	s->to = (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_addr = in->way.from, .sin_port = in->way.from_port,
-	};
+	address_name(&s->to, &in->way.from, in->way.scope, in->way.from_port);
 }
 
 static void request(struct uring *u, unsigned int which, int fd, bool last)
@@ -127,7 +125,7 @@ static void request(struct uring *u, unsigned int which, int fd, bool last)
 	if (u->port.back) {
 		s->iov = (struct iovec){ at, s->length };
 		s->message = (struct msghdr){
-			.msg_name = &s->to, .msg_namelen = sizeof(s->to), .msg_iov = &s->iov, .msg_iovlen = 1,
+			.msg_name = &s->to, .msg_namelen = address_size(u->port.o->six), .msg_iov = &s->iov, .msg_iovlen = 1,
 		};
 		io_uring_prep_sendmsg(sqe, fd, &s->message, 0);
 	} else if (u->tx.mode == SEND_ZC && u->tx.registered) {
@@ -170,7 +168,7 @@ static unsigned int attempt(struct uring *u, unsigned int done, int fd, int *err
 			break;
 		}
 		count(&u->port.counts.sent, 1);
-		count(&u->port.counts.bytes, s->length + FRAME_HEAD);
+		count(&u->port.counts.bytes, s->length + u->port.o->head);
 	}
 	/* Given up while the socket was full: it goes, or not, when the ring is closed. */
 	if (at < t->used && !*error)
@@ -262,7 +260,7 @@ void uring_tx_open(struct uring *u, struct facts *facts)
 	unsigned int burst = u->port.back ? SLOTS_BACK : o->burst;
 
 	/* An answer is as long as what came: as much as a buffer to receive holds. */
-	t->room = u->port.back ? uring_rx_room(&u->port) : o->sizes.max - FRAME_HEAD;
+	t->room = u->port.back ? uring_rx_room(&u->port) : o->sizes.max - o->head;
 	t->room = t->room < PAYLOAD_CONTROL ? PAYLOAD_CONTROL : t->room;
 	/* A slot that zero copy reads shares no cache line with its neighbour. */
 	t->room = (t->room + 63) / 64 * 64;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Payloads, histograms, sizes, frames and rates: without a network. KTAP. */
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +186,9 @@ static void test_sizes(void)
 	CHECK_EQ(seen[1], 4000);
 	CHECK_EQ(seen[2], 1000);
 	CHECK(longest <= 2);
+	CHECK(!sizes_parse(&s, "imix", 80, 1514));
+	CHECK_EQ(sizes_at(&s, 0), 80);
+	CHECK(sizes_parse(&s, "60:7,590:4,1514:1", 80, 1514));
 	t_end();
 
 	t_begin("one size, a mix of one's own, and what is refused");
@@ -200,40 +202,181 @@ static void test_sizes(void)
 	t_end();
 }
 
+static void a_way(struct frame_way *way, bool six)
+{
+	const char *from = six ? "fd00::1" : "10.0.0.1", *to = six ? "fd00:1:2:3:4:5:6:7" : "10.0.0.2";
+	uint32_t scope = 0;
+
+	*way = (struct frame_way){ .to_port = htons(7700), .from_port = htons(20001) };
+	CHECK(frame_mac(way->to_mac, "02:00:00:00:00:fe"));
+	CHECK(frame_mac(way->from_mac, "52:54:00:77:00:02"));
+	CHECK(address_parse(&way->from, &scope, from, strlen(from)));
+	CHECK(address_parse(&way->to, &scope, to, strlen(to)));
+}
+
 static void test_frames(void)
 {
-	struct frame_way way = { .to_port = htons(7700), .from_port = htons(20001) }, back, found;
-	uint8_t frame[128] = { 0 };
+	struct frame_way way, back, found;
+	uint8_t frame[128];
 	const uint8_t *at;
 	size_t length, bit;
+	int six;
 
-	t_begin("frames are read as they were written, padded ones, too");
-	CHECK(frame_mac(way.to_mac, "02:00:00:00:00:fe"));
-	CHECK(frame_mac(way.from_mac, "52:54:00:77:00:02"));
+	t_begin("frames of both families are read as they were written, padded ones, too");
 	CHECK(!frame_mac(way.from_mac, "52:54:00:77:00"));
 	CHECK(!frame_mac(way.from_mac, "52:54:00:77:00:02:03"));
-	inet_pton(AF_INET, "10.0.0.1", &way.from);
-	inet_pton(AF_INET, "10.0.0.2", &way.to);
-	frame_build(frame, &way, 10);
-	at = frame_parse(frame, 60, &found, &length);
-	CHECK(at == frame + FRAME_HEAD);
-	CHECK_EQ(length, 10);
-	CHECK_EQ(found.to.s_addr, way.to.s_addr);
-	CHECK_EQ(found.from_port, way.from_port);
-	back = frame_back(&found);
-	CHECK_EQ(back.to.s_addr, way.from.s_addr);
-	CHECK_EQ(back.to_port, way.from_port);
-	CHECK(!memcmp(back.to_mac, way.from_mac, 6) && !memcmp(back.from_mac, way.to_mac, 6));
+	for (six = 0; six < 2; six++) {
+		size_t head = frame_head(six), all = six ? 90 : 60;
+
+		a_way(&way, six);
+		memset(frame, 0x5a, sizeof(frame));
+		frame_build(frame, &way, 10, true);
+		at = frame_parse(frame, all, six, &found, &length);
+		CHECK(at == frame + head);
+		CHECK_EQ(length, 10);
+		CHECK(!memcmp(&found.to, &way.to, 16) && !memcmp(&found.from, &way.from, 16));
+		CHECK_EQ(found.from_port, way.from_port);
+		CHECK(at && frame_summed(&found, at, length));
+		back = frame_back(&found);
+		CHECK(!memcmp(&back.to, &way.from, 16));
+		CHECK_EQ(back.to_port, way.from_port);
+		CHECK(!memcmp(back.to_mac, way.from_mac, 6) && !memcmp(back.from_mac, way.to_mac, 6));
+		/* Of the other family, and cut anywhere. */
+		CHECK(!frame_parse(frame, all, !six, &found, &length));
+		for (all = 0; all < head + 10; all++)
+			CHECK(!frame_parse(frame, all, six, &found, &length));
+	}
 	t_end();
 
 	t_begin("each flipped bit of an IP header is found");
+	a_way(&way, false);
+	frame_build(frame, &way, 10, true);
 	for (bit = 14 * 8; bit < 34 * 8; bit++) {
 		frame[bit / 8] ^= 1 << bit % 8;
-		CHECK(!frame_parse(frame, 60, &found, &length));
+		CHECK(!frame_parse(frame, 60, false, &found, &length));
 		frame[bit / 8] ^= 1 << bit % 8;
 	}
-	CHECK(!frame_parse(frame, 51, &found, &length));
-	CHECK(!frame_parse(frame, 41, &found, &length));
+	t_end();
+}
+
+/* As RFC 8200, section 8.1 says, by 16 bits at a time with all carries at the end. */
+static uint16_t sum_of(const uint8_t *frame, size_t payload)
+{
+	uint64_t total = 8 + payload + 17;
+	size_t i;
+
+	for (i = 22; i < 62 + payload; i++)
+		total += i % 2 ? frame[i] : frame[i] << 8;
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return total;
+}
+
+static void test_sums(void)
+{
+	struct frame_way way, found;
+	static uint8_t frame[62 + 1600];
+	const uint8_t *at;
+	size_t length, bit, i;
+
+	t_begin("the checksum over IPv6's pseudo header is right for any payload, odd ones, too, and never zero");
+	for (i = 0; i < 70000; i++) {
+		/* Each value of a word once: one of them makes the sum zero. */
+		size_t payload = i < 65536 ? 20 : i % 1600;
+
+		a_way(&way, true);
+		if (i >= 65536)
+			for (bit = 0; bit < payload; bit++)
+				frame[62 + bit] = rnd();
+		if (payload > 2)
+			memcpy(frame + 62, &i, 2);
+		frame_build(frame, &way, payload, true);
+		CHECK_EQ(sum_of(frame, payload), 0xffff);
+		CHECK(frame[60] || frame[61]);
+	}
+	t_end();
+
+	t_begin("each flipped bit of addresses, ports, lengths, payload is found by it; none is none");
+	a_way(&way, true);
+	frame_build(frame, &way, 33, true);
+	/* Traffic class, flow label and hop limit aren't covered. */
+	for (bit = 18 * 8; bit < (62 + 33) * 8; bit++) {
+		if (bit / 8 == 21)
+			continue;
+		frame[bit / 8] ^= 1 << bit % 8;
+		at = frame_parse(frame, 62 + 33, true, &found, &length);
+		CHECK(!at || !frame_summed(&found, at, length));
+		frame[bit / 8] ^= 1 << bit % 8;
+	}
+	frame_build(frame, &way, 33, false);
+	CHECK(!frame[60] && !frame[61]);
+	at = frame_parse(frame, 62 + 33, true, &found, &length);
+	CHECK(at && frame_summed(&found, at, length));
+	t_end();
+}
+
+/* Nothing beyond its end is read (-asan), and what is found is inside. */
+static void test_noise(void)
+{
+	struct frame_way way, found;
+	size_t all, i, length, at_least;
+	uint8_t *frame;
+	const uint8_t *at;
+	bool six;
+
+	t_begin("300,000 frames with any bytes changed and of any length: what is found is inside of them");
+	for (i = 0; i < 300000; i++) {
+		six = i % 2;
+		at_least = frame_head(six);
+		all = rnd() % 130;
+		frame = malloc(all ? all : 1);
+		a_way(&way, six);
+		if (all >= at_least)
+			frame_build(frame, &way, all - at_least, true);
+		for (length = rnd() % 4; length && all; length--)
+			frame[rnd() % 3 ? rnd() % (all < 70 ? all : 70) : rnd() % all] = rnd();
+		at = frame_parse(frame, all, six, &found, &length);
+		if (at) {
+			CHECK(at >= frame + at_least && at + length <= frame + all);
+			frame_summed(&found, at, length);
+			payload_parse(at, length, &(struct payload){ 0 });
+		}
+		free(frame);
+	}
+	t_end();
+}
+
+static void test_addresses(void)
+{
+	static const char *const good[] = { "10.0.0.1", "fd00::1", "::1", "2001:db8:1:2:3:4:5:6" };
+	static const char *const wrong[] = {
+		"", "10.0.0", "10.0.0.1.2", "fd00::1::", "fd00", "fd00::1%", "fd00::1%no-such-link", "[::1]", "::1/64",
+		"1234:1234:1234:1234:1234:1234:1234:1234:1234", "fd00::1%01234567890123456789012345678901234567890" };
+	struct in6_addr at, again;
+	char text[ADDRESS_TEXT];
+	union address_name name;
+	uint32_t scope = 0;
+	in_port_t port;
+	size_t i;
+
+	t_begin("addresses of both families are read, written and handed to sockets and back");
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		CHECK(address_parse(&at, &scope, good[i], strlen(good[i])));
+		CHECK_EQ(address_six(&at), i > 0);
+		CHECK(!strcmp(address_text(text, &at, 0), good[i]));
+		CHECK_EQ(address_name(&name, &at, 7, htons(99)), address_size(i > 0));
+		CHECK(address_from(&name, &again, &scope, &port));
+		CHECK(!memcmp(&at, &again, sizeof(at)) && port == htons(99) && !scope);
+	}
+	CHECK(!strcmp(address_text(text, &at, htons(7)), "[2001:db8:1:2:3:4:5:6]:7"));
+	CHECK(address_parse(&at, &scope, "fe80::1", 7));
+	address_name(&name, &at, 7, 0);
+	CHECK_EQ(name.six.sin6_scope_id, 7);
+	at = address_add(&at, 255);
+	CHECK(!strcmp(address_text(text, &at, 0), "fe80::100"));
+	for (i = 0; i < ARRAY_SIZE(wrong); i++)
+		if (!CHECK(!address_parse(&at, &scope, wrong[i], strlen(wrong[i]))))
+			t_diag("taken: %s", wrong[i]);
 	t_end();
 }
 
@@ -270,7 +413,10 @@ int main(void)
 	test_corruption();
 	test_histograms();
 	test_sizes();
+	test_addresses();
 	test_frames();
+	test_sums();
+	test_noise();
 	test_pace();
 	test_trackers();
 	test_intake();
