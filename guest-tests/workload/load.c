@@ -24,14 +24,18 @@ struct batch {
 	unsigned int answers;
 };
 
-static void latency(struct worker *w, uint64_t now, uint64_t then)
+static void latency(struct worker *w, struct tally *t, uint64_t now, uint64_t then)
 {
 	int64_t ns = payload_since(now, then);
 
-	if (ns >= 0)
-		histogram_add(&w->latency, ns);
-	else
+	if (ns < 0) {
 		count(&w->unstamped, 1);
+		t->unstamped++;
+		return;
+	}
+	histogram_add(&w->latency, ns);
+	if (w->tally)
+		histogram_add(&t->latency, ns);
 }
 
 static void answer(struct batch *b, const struct arrival *in)
@@ -46,8 +50,24 @@ static void answer(struct batch *b, const struct arrival *in)
 	b->answers++;
 }
 
+/* What is counted of a sender; of one alone that isn't asked for. */
+static struct tally *tally_of(struct worker *w, int whose)
+{
+	static __thread struct tally nobody;
+
+	return w->tally && whose >= 0 ? &w->tally[whose] : &nobody;
+}
+
 static void corrupt(struct worker *w, const struct arrival *in)
 {
+	int whose = crowd_at(&w->run->crowd, &in->way);
+
+	/* It may be anything, and was never ours. A frame without a way has a damaged head. */
+	if (whose == STRANGER && in->way.from_port) {
+		count(&w->foreign, 1);
+		return;
+	}
+	tally_of(w, whose)->corrupt++;
 	if (!w->corrupt && in->wrong_sum && payload_parse(in->payload, in->length, &(struct payload){ 0 }))
 		snprintf(w->blame, sizeof(w->blame), "%zu bytes: in its head, by UDP's checksum", in->length);
 	else if (!w->corrupt)
@@ -59,8 +79,10 @@ static void take(void *context, const struct arrival *in)
 {
 	struct batch *b = context;
 	struct worker *w = b->w;
-	enum intake_verdict verdict;
+	enum intake_verdict verdict = INTAKE_FOREIGN;
+	struct tally *t;
 	struct payload p;
+	int whose;
 
 	if (in->wrong_sum || !payload_parse(in->payload, in->length, &p)) {
 		corrupt(w, in);
@@ -73,7 +95,11 @@ static void take(void *context, const struct arrival *in)
 		count(&w->foreign, p.kind == PAYLOAD_DATA);
 		return;
 	}
-	verdict = intake_take(&w->run->intake, &p);
+	whose = crowd_whose(&w->run->crowd, &p, &in->way);
+	if (whose != STRANGER)
+		verdict = intake_take(&w->run->crowd.member[whose].intake, &p);
+	t = tally_of(w, whose);
+	__atomic_store_n(&t->heard, w->port->now, __ATOMIC_RELAXED);
 	if (verdict == INTAKE_FOREIGN)
 		count(&w->foreign, 1);
 	if (verdict == INTAKE_FOREIGN || verdict == INTAKE_CONTROL)
@@ -81,6 +107,10 @@ static void take(void *context, const struct arrival *in)
 	if (!w->first)
 		w->first = w->port->now;
 	w->last = w->port->now;
+	t->first = t->first ? t->first : w->last;
+	t->last = w->last;
+	t->packets++;
+	t->bytes += in->length + w->run->o->head;
 	count(&w->packets, 1);
 	count(&w->bytes, in->length + w->run->o->head);
 	if (verdict == INTAKE_NEW && w->sends &&
@@ -88,7 +118,7 @@ static void take(void *context, const struct arrival *in)
 		count(&w->late, 1);
 	} else if (verdict == INTAKE_NEW) {
 		count(&w->fresh, 1);
-		latency(w, w->port->now, p.stamp);
+		latency(w, t, w->port->now, p.stamp);
 	}
 	if (w->answers)
 		answer(b, in);
@@ -125,7 +155,7 @@ static void begin_sending(struct worker *w)
 
 	/* A peer that sends is there when it says hello; nobody else says anything to a sender. */
 	if (o->role == ROLE_BOTH)
-		while (!stopping() && now_ns() < until && !intake_flows(&w->run->intake))
+		while (!stopping() && now_ns() < until && !intake_flows(&w->run->crowd.member[0].intake))
 			sender_hello_once(&w->sender);
 	sender_hello(&w->sender);
 	w->sent = w->port->counts;
@@ -238,7 +268,7 @@ static void do_ping(struct worker *w)
 	linger(w, o->linger_ms * MS);
 	last_words(w);
 	for (i = 0; i < w->port->flows; i++)
-		intake_total(&w->run->intake, port_flow(w->port, i), w->sender.number[i]);
+		intake_total(&w->run->crowd.member[0].intake, port_flow(w->port, i), w->sender.number[i]);
 	w->port->ops->drops(w->port);
 }
 
@@ -264,6 +294,7 @@ static void open_port(struct worker *w)
 	unsigned int thread = w->index % o->threads;
 	struct port like = {
 		.o = o, .thread = thread, .tx = w->sends, .rx = w->receives, .back = w->answers,
+		.named = w->answers || o->senders > 1,
 		.flows = o->flows / o->threads + (thread < o->flows % o->threads),
 	};
 
@@ -308,6 +339,10 @@ static void add_workers(struct run *run, bool send, bool receive, bool answer)
 		*w = (struct worker){
 			.run = run, .index = run->workers, .sends = send, .receives = receive, .answers = answer,
 		};
+		if (run->o->senders > 1)
+			w->tally = calloc(run->o->senders, sizeof(*w->tally));
+		if (run->o->senders > 1 && !w->tally)
+			die("no memory");
 		run->workers++;
 		run->sending += send;
 	}
@@ -362,6 +397,31 @@ bool load_stuck(struct run *run, uint64_t now)
 			return true;
 	}
 	return false;
+}
+
+bool load_vanished(struct run *run, unsigned int sender, uint64_t now)
+{
+	uint64_t heard = 0, at;
+	unsigned int i;
+
+	for (i = 0; i < run->workers; i++) {
+		at = __atomic_load_n(&run->worker[i].tally[sender].heard, __ATOMIC_RELAXED);
+		heard = at > heard ? at : heard;
+	}
+	/* None yet: it is being counted in this moment. */
+	return heard && run->o->silence && now > heard && now - heard > run->o->silence * SEC &&
+	       !intake_ended(&run->crowd.member[sender].intake);
+}
+
+bool load_done(struct run *run, uint64_t now)
+{
+	unsigned int came = crowd_count(&run->crowd), i;
+
+	for (i = 0; i < came; i++)
+		if (!intake_ended(&run->crowd.member[i].intake) &&
+		    !(run->crowd.most > 1 && load_vanished(run, i, now)))
+			return false;
+	return came == run->crowd.most;
 }
 
 void load_join(struct run *run)

@@ -5,9 +5,17 @@
 
 #include <pthread.h>
 
+#include "crowd.h"
 #include "histogram.h"
-#include "intake.h"
 #include "sender.h"
+
+/* What a thread has received of one of several senders. */
+struct tally {
+	uint64_t packets, bytes, corrupt, unstamped;
+	uint64_t first, last;		/* data: ns */
+	uint64_t heard;			/* anything: ns */
+	struct histogram latency;
+};
 
 struct worker {
 	pthread_t thread;
@@ -30,12 +38,13 @@ struct worker {
 	uint64_t moved, moved_at;	/* packets, when we looked last, and since when */
 	struct port_counts sent;	/* packets and bytes, between those */
 	char blame[128];		/* the first corrupt one */
+	struct tally *tally;		/* of each sender, if there may be several */
 };
 
 struct run {
 	const struct options *o;
 	struct sender_session session;
-	struct intake intake;
+	struct crowd crowd;
 	struct worker *worker;
 	unsigned int workers, sending;	/* threads; those that still send */
 	pthread_barrier_t ready, go;
@@ -55,6 +64,12 @@ void load_go(struct run *run);
 
 /* Does a thread still send long after --duration? The kernel may have stopped taking packets. */
 bool load_stuck(struct run *run, uint64_t now);
+
+/* Has every sender that is waited for ended, or vanished? */
+bool load_done(struct run *run, uint64_t now);
+
+/* Has nothing come of it for --silence, though it hasn't ended? */
+bool load_vanished(struct run *run, unsigned int sender, uint64_t now);
 
 /* Wait for the threads to end. */
 void load_join(struct run *run);

@@ -61,6 +61,9 @@ static void tell_host(struct run *run, struct options *o)
 
 	uname(&system);
 	fact(&run->host, "kernel", "%s %s", system.sysname, system.release);
+	/* By which a receiver of several knows it. */
+	if (sends(o))
+		fact(&run->host, "id", "%016llx", (unsigned long long)run->session.id);
 	if (o->dev && !card_mtu(o->dev))
 		die("no interface %s", o->dev);
 	if (!name && !address_none(&o->to)) {
@@ -111,7 +114,7 @@ static bool over(struct run *run, uint64_t now)
 		return true;
 	if (o->role == ROLE_BOTH && now - quiet > SILENCE_NS)
 		return true;
-	if (!intake_ended(&run->intake) || o->keep) {
+	if (!load_done(run, now) || o->keep) {
 		ended = 0;
 		return false;
 	}
@@ -193,7 +196,7 @@ int main(int argc, char **argv)
 		run.session.id = now_ns() >> 10;
 	run.session.number = run.session.id;
 	run.session.clock = intake_clock();
-	intake_init(&run.intake, &options);
+	crowd_init(&run.crowd, &options);
 	tell_host(&run, &options);
 	load_start(&run);
 	tell(&run);
@@ -203,9 +206,12 @@ int main(int argc, char **argv)
 	load_join(&run);
 	report_make(&result, &run);
 	results(&run, &result, json);
-	for (i = 0; i < run.workers; i++)
+	for (i = 0; i < run.workers; i++) {
 		run.worker[i].port->ops->close(run.worker[i].port);
+		free(run.worker[i].tally);
+	}
 	free(run.worker);
-	intake_free(&run.intake);
+	crowd_free(&run.crowd);
+	report_free(&result);
 	return stop_reason() ? 2 : !result.ok;
 }

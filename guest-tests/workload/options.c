@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "frame.h"
+#include "crowd.h"
 #include "options.h"
 #include "payload.h"
 #include "stop.h"
@@ -59,6 +59,10 @@ static const struct option table[] = {
 	{ "timeout", UINT, F(timeout_ms), 1, 60000, NULL, "MS", "ping: an answer that takes longer is late, which counts as lost (1000)" },
 	{ "linger", UINT, F(linger_ms), 0, 60000, NULL, "MS", "wait for what is late after the end (500; ping: --timeout at least)" },
 	{ "keep", ON, F(keep), 0, 0, NULL, NULL, "receive, echo: go on after the sender said it has ended" },
+	{ "senders", UINT, F(senders), 1, SENDERS_MAX, NULL, "N",
+	  "receive, echo: N senders at once, each counted by itself; end when all\nhave (1: one after the other, all in one)" },
+	{ "silence", REAL, F(silence), 0, 0, NULL, "S",
+	  "--senders: one of whom nothing came for so long has vanished; 0: wait (10)" },
 	{ "join", ON, F(join), 0, 0, NULL, NULL, "receive: expect nothing before the first packet that comes" },
 	{ "wait", REAL, F(wait), 0, 0, NULL, "S", "both: for the peer, before sending; then begin without (10)" },
 	{ "max-loss", REAL, F(max_loss), 0, 0, NULL, "PERCENT", "of expected packets, that exit status 0 allows (0)" },
@@ -111,6 +115,8 @@ static const struct {
 	{ "timeout", ALL, 1 << ROLE_PING },
 	{ "wait", ALL, 1 << ROLE_BOTH },
 	{ "keep", ALL, 1 << ROLE_RECEIVE | 1 << ROLE_ECHO },
+	{ "senders", ALL, 1 << ROLE_RECEIVE | 1 << ROLE_ECHO },
+	{ "silence", ALL, 1 << ROLE_RECEIVE | 1 << ROLE_ECHO },
 	{ "join", ALL, 1 << ROLE_RECEIVE },
 };
 
@@ -142,7 +148,7 @@ static void usage(void)
 		printf("%*s%s\n", 26 - width, "", help);
 	}
 	puts("\nExit status: 0 all well, 1 more lost or corrupt than --max-loss allows (or nothing\n"
-	     "came), 2 couldn't run. Ctrl-C and SIGTERM end it with the summary. One sender a receiver.");
+	     "came), 2 couldn't run. Ctrl-C and SIGTERM end it with the summary.");
 }
 
 static double scaled(const char *text, const char *name)
@@ -416,6 +422,7 @@ void options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.path = PATH_UDP, .port = 7700, .source_port = 20000, .addresses = 1,
 		.burst = 32, .flows = 1, .threads = 1, .timeout_ms = 1000, .linger_ms = 500, .wait = 10,
+		.senders = 1, .silence = 10,
 		.reorder_window = 4096, .ring_slots = 512, .ring_bytes = 8 << 20, .block_ms = 1,
 		.socket_buffer = 4 << 20, .receive_bytes = 9216, .udp_checksum = true,
 		.progress = isatty(STDERR_FILENO),

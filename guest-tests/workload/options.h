@@ -28,8 +28,9 @@ struct options {
 	unsigned int port, source_port, addresses;
 	const char *dev, *mac, *mix;
 	struct sizes sizes;
+	unsigned int senders;		/* at once, of one receiver */
 	unsigned int burst, flows, threads, window, timeout_ms, reorder_window;
-	double rate, duration, max_loss, wait;
+	double rate, duration, max_loss, wait, silence;
 	uint64_t count;
 	int pins[THREADS_MAX];
 	const char *pin;

@@ -18,7 +18,7 @@
 struct arrival {
 	const uint8_t *payload;
 	size_t length;
-	struct frame_way way;	/* of UDP's paths: from, from_port and scope, for an echo */
+	struct frame_way way;	/* of UDP's paths: from, from_port and scope, if named */
 	bool wrong_sum;		/* of UDP: the network's doing, if the payload is right */
 };
 
@@ -57,6 +57,7 @@ struct port {
 	const struct options *o;
 	unsigned int thread;
 	bool tx, rx, back;	/* sends flows, receives, answers */
+	bool named;		/* what arrives says where it came from */
 	unsigned int flows;	/* of this thread: thread, thread + threads, ... */
 	unsigned int unsent;	/* committed, given up by flush() */
 	uint64_t now;		/* for who takes packets: 0 whenever later ones are handed over */

@@ -69,6 +69,10 @@ static void judge(struct result *r, const struct run *run)
 	else if (r->receives && r->corrupt && (!t->expected || percent(r->corrupt, t->expected) > limit))
 		snprintf(r->verdict, sizeof(r->verdict), "%.4g %% corrupt, %.4g %% allowed",
 			 percent(r->corrupt, t->expected), limit);
+	else if (r->sender && r->came < run->crowd.most)
+		snprintf(r->verdict, sizeof(r->verdict), "of %u senders %u came", run->crowd.most, r->came);
+	else if (r->vanished)
+		snprintf(r->verdict, sizeof(r->verdict), "of %u senders %u vanished", r->came, r->vanished);
 	else
 		r->ok = true;
 	if (r->ok)
@@ -91,8 +95,9 @@ void report_make(struct result *r, struct run *run)
 	r->received_seconds = (span[3] - span[2]) / 1e9;
 	r->sent_seconds = run->o->role == ROLE_ECHO ? r->received_seconds : (span[1] - span[0]) / 1e9;
 	r->seconds = (run->ended - run->began) / 1e9;
-	r->totals = intake_totals(&run->intake);
-	r->clocks = intake_clocks(&run->intake);
+	r->totals = crowd_totals(&run->crowd);
+	r->clocks = crowd_clocks(&run->crowd);
+	report_senders(r, run);
 	/* Nobody waits for those any longer. */
 	r->totals.unique -= r->late;
 	r->lost = r->totals.expected - r->totals.unique;
@@ -155,7 +160,8 @@ static void text_received(const struct result *r, const struct run *run, FILE *t
 	if (r->late)
 		fprintf(to, "  of the lost ones %llu came later than --timeout\n", (unsigned long long)r->late);
 	if (r->foreign)
-		fprintf(to, "  %llu of another session\n", (unsigned long long)r->foreign);
+		fprintf(to, "  %llu of %s\n", (unsigned long long)r->foreign,
+			r->sender ? "strangers" : "another session");
 	if (r->blame)
 		fprintf(to, "  first corrupt one: %s\n", r->blame);
 }
@@ -181,6 +187,7 @@ void report_text(const struct result *r, const struct run *run, FILE *to)
 	if (r->receives)
 		text_received(r, run, to);
 	text_latency(r, run, to);
+	report_senders_text(r, run, to);
 	fflush(to);
 }
 

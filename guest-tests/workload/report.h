@@ -5,6 +5,16 @@
 
 #include "load.h"
 
+enum sender_state { SENDER_RUNS, SENDER_ENDED, SENDER_VANISHED };
+
+struct sender_result {
+	struct tally sum;		/* of all threads */
+	struct intake_totals totals;
+	uint64_t lost;
+	enum intake_clocks clocks;
+	enum sender_state state;
+};
+
 struct result {
 	double seconds;
 	struct port_counts sent, received;	/* of either side's ports */
@@ -16,10 +26,19 @@ struct result {
 	enum intake_clocks clocks;
 	bool sends, receives, ok;
 	char verdict[160];
+	struct sender_result *sender;	/* of several, by their numbers; NULL of one */
+	unsigned int came, vanished;
 };
 
 /* Add up and judge. */
 void report_make(struct result *r, struct run *run);
+
+void report_free(struct result *r);
+
+/* The parts that are of each of several senders. */
+void report_senders(struct result *r, struct run *run);
+void report_senders_text(const struct result *r, const struct run *run, FILE *to);
+const char *report_state(const struct sender_result *s);
 
 /* For people. */
 void report_text(const struct result *r, const struct run *run, FILE *to);

@@ -58,6 +58,7 @@ static void options(FILE *to, const struct options *o)
 	fprintf(to, "\"duration\": %.12g, \"count\": %llu, \"port\": %u, \"max_loss\": %.12g, ", o->duration,
 		(unsigned long long)o->count, o->port, o->max_loss);
 	member(to, "to", address_text(text, &o->to, 0));
+	fprintf(to, ", \"senders\": %u, \"silence\": %.12g", o->senders, o->silence);
 	fputs("},\n", to);
 }
 
@@ -108,23 +109,63 @@ static void received(FILE *to, const struct result *r)
 	fputs("},\n", to);
 }
 
-static void latency(FILE *to, const char *name, const struct result *r, const char *why_not)
+static void latency(FILE *to, const char *name, const struct histogram *h, const char *why_not)
 {
 	static const char *const names[] = { "count", "min", "p50", "p90", "p99", "p999", "max", NULL };
-	const struct histogram *h = &r->latency;
 	const uint64_t values[] = {
 		h->count, h->min, histogram_share(h, 0.5), histogram_share(h, 0.9), histogram_share(h, 0.99),
 		histogram_share(h, 0.999), h->max };
 
+	fprintf(to, "\"%s\": {", name);
 	if (why_not || !h->count) {
-		fprintf(to, "  \"%s\": {", name);
 		member(to, "why_not", why_not ? why_not : "no packet");
-		fputs("},\n", to);
-		return;
+	} else {
+		fprintf(to, "\"unit\": \"ns\", \"mean\": %.1f", h->sum / h->count);
+		numbers(to, names, values);
 	}
-	fprintf(to, "  \"%s\": {\"unit\": \"ns\", \"mean\": %.1f", name, h->sum / h->count);
+	fputs("}", to);
+}
+
+static const char *why_not(enum intake_clocks clocks)
+{
+	return clocks == CLOCKS_SAME ? NULL : "clocks not comparable";
+}
+
+static void sender(FILE *to, const struct sender_result *s, const struct member *m)
+{
+	static const char *const names[] = {
+		"packets", "bytes", "expected", "unique", "lost", "duplicated", "reordered", "reorder_reach", "stale",
+		"corrupt", "flows", "unstamped", NULL };
+	const struct intake_totals *t = &s->totals;
+	const uint64_t values[] = {
+		s->sum.packets, s->sum.bytes, t->expected, t->unique, s->lost, t->duplicated, t->reordered, t->reach,
+		t->stale, s->sum.corrupt, t->flows, s->sum.unstamped };
+	double seconds = (s->sum.last - s->sum.first) / 1e9;
+	char text[ADDRESS_TEXT];
+
+	if (m->id)
+		fprintf(to, "{\"id\": \"%016llx\", ", (unsigned long long)m->id);
+	else
+		fputs("{\"id\": null, ", to);
+	member(to, "from", address_text(text, &m->way.from, htons(m->base)));
+	fprintf(to, ", \"state\": \"%s\", \"seconds\": %.6f, \"pps\": %.1f, \"bits_per_second\": %.0f", report_state(s),
+		seconds, seconds > 0 ? s->sum.packets / seconds : 0, seconds > 0 ? s->sum.bytes * 8 / seconds : 0);
 	numbers(to, names, values);
-	fputs("},\n", to);
+	fputs(", ", to);
+	latency(to, "one_way", &s->sum.latency, why_not(s->clocks));
+	fputs("}", to);
+}
+
+static void senders(FILE *to, const struct result *r, const struct run *run)
+{
+	unsigned int i;
+
+	fprintf(to, "  \"senders\": %s", r->sender && r->receives ? "[" : "null");
+	for (i = 0; r->receives && i < r->came; i++) {
+		fputs(i ? ",\n    " : "\n    ", to);
+		sender(to, &r->sender[i], &run->crowd.member[i]);
+	}
+	fputs(r->sender && r->receives ? "],\n" : ",\n", to);
 }
 
 void report_json(const struct result *r, const struct run *run, FILE *to)
@@ -147,9 +188,12 @@ void report_json(const struct result *r, const struct run *run, FILE *to)
 	facts(to, "granted_to_receive", &run->in);
 	sent(to, r);
 	received(to, r);
-	latency(to, "one_way", r, trip || !r->receives ? "not measured by this role" :
-		r->clocks == CLOCKS_SAME ? NULL : "clocks not comparable");
-	latency(to, "round_trip", r, trip ? NULL : "not measured by this role");
+	fputs("  ", to);
+	latency(to, "one_way", &r->latency, trip || !r->receives ? "not measured by this role" : why_not(r->clocks));
+	fputs(",\n  ", to);
+	latency(to, "round_trip", &r->latency, trip ? NULL : "not measured by this role");
+	fputs(",\n", to);
+	senders(to, r, run);
 	fprintf(to, "  \"system_calls\": %llu\n}\n", (unsigned long long)(r->sent.calls + r->received.calls));
 	fflush(to);
 }

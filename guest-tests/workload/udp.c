@@ -155,7 +155,7 @@ static void take_message(struct udp *u, unsigned int i, port_take take, void *co
 	size_t left = u->in_msg[i].msg_len, each = u->port.o->gro ? segment(m) : 0;
 	struct arrival in = { .payload = u->in_iov[i].iov_base };
 
-	if (u->port.back)
+	if (u->port.named)
 		address_from(&u->in_name[i], &in.way.from, &in.way.scope, &in.way.from_port);
 	do {
 		in.length = each && each < left ? each : left;
@@ -173,7 +173,7 @@ static void drain(struct udp *u, int fd, port_take take, void *context)
 		for (i = 0; i < BATCH; i++) {
 			struct msghdr *m = &u->in_msg[i].msg_hdr;
 
-			m->msg_namelen = u->port.back ? sizeof(u->in_name[i]) : 0;
+			m->msg_namelen = u->port.named ? sizeof(u->in_name[i]) : 0;
 			m->msg_controllen = u->port.o->gro ? CONTROL : 0;
 		}
 		n = recvmmsg(fd, u->in_msg, BATCH, MSG_DONTWAIT, NULL);
@@ -269,7 +269,7 @@ static void open_in(struct udp *u, struct facts *facts)
 		u->in_iov[i] = (struct iovec){ u->in + (size_t)i * o->receive_bytes, o->receive_bytes };
 		u->in_msg[i].msg_hdr = (struct msghdr){
 			.msg_iov = &u->in_iov[i], .msg_iovlen = 1,
-			.msg_name = u->port.back ? &u->in_name[i] : NULL,
+			.msg_name = u->port.named ? &u->in_name[i] : NULL,
 			.msg_control = o->gro ? u->in_control[i].bytes : NULL,
 		};
 	}

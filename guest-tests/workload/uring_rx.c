@@ -42,7 +42,7 @@ static void arm_multishot(struct uring *u, uint32_t which)
 	struct io_uring_sqe *sqe = entry(&u->rx);
 	int fd = u->sockets.fd[which];
 
-	if (u->port.back)
+	if (u->port.named)
 		io_uring_prep_recvmsg_multishot(sqe, fd, &u->rx.message, 0);
 	else
 		io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
@@ -62,7 +62,7 @@ static void arm_single(struct uring *u, uint32_t which)
 	s->message = (struct msghdr){
 		.msg_name = &s->from, .msg_namelen = address_size(u->port.o->six), .msg_iov = &s->iov, .msg_iovlen = 1,
 	};
-	if (u->port.back)
+	if (u->port.named)
 		io_uring_prep_recvmsg(sqe, fd, &s->message, 0);
 	else if (u->rx.registered)
 		io_uring_prep_read_fixed(sqe, fd, at, u->rx.room, 0, 0);
@@ -89,7 +89,7 @@ static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port
 	uint8_t *at = u->rx.memory + buffer * u->rx.room;
 	struct arrival in = { .payload = at, .length = cqe->res };
 
-	if (u->port.back) {
+	if (u->port.named) {
 		struct io_uring_recvmsg_out *out = io_uring_recvmsg_validate(at, cqe->res, &u->rx.message);
 		union address_name from = { 0 };
 
@@ -142,7 +142,7 @@ static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_tak
 		struct arrival in = { .payload = u->rx.memory + which * u->rx.room, .length = cqe->res };
 
 		s = &u->rx.single[which];
-		if (u->port.back)
+		if (u->port.named)
 			address_from(&s->from, &in.way.from, &in.way.scope, &in.way.from_port);
 		take(context, &in);
 	}
@@ -244,7 +244,7 @@ static void open_single(struct uring *u, const char *why, struct facts *facts)
 	if (!r->single)
 		die("no memory");
 	fact(facts, "receive", "a request a packet (%s), %u at once, %s%s",
-	     u->port.back ? "RECVMSG" : r->registered ? "READ_FIXED" : "RECV", r->buffers,
+	     u->port.named ? "RECVMSG" : r->registered ? "READ_FIXED" : "RECV", r->buffers,
 	     r->registered ? "buffers registered" : "buffers not registered", why);
 }
 
@@ -252,7 +252,7 @@ size_t uring_rx_room(const struct port *port)
 {
 	size_t room = port->o->receive_bytes;
 
-	if (port->back)
+	if (port->named)
 		room += sizeof(struct io_uring_recvmsg_out) + address_size(port->o->six);
 	return (room + 63) / 64 * 64;
 }
@@ -284,7 +284,7 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 		r->multishot = false;
 	}
 	if (r->multishot)
-		fact(facts, "receive", "multishot %s, %u provided buffers of %zu", u->port.back ? "RECVMSG" : "RECV",
+		fact(facts, "receive", "multishot %s, %u provided buffers of %zu", u->port.named ? "RECVMSG" : "RECV",
 		     r->buffers, r->room);
 	else
 		open_single(u, why, facts);

@@ -421,5 +421,6 @@ int main(void)
 	test_trackers();
 	test_intake();
 	test_senders();
+	test_crowds();
 	return t_done();
 }

@@ -8,6 +8,7 @@
 void test_trackers(void);
 void test_intake(void);
 void test_senders(void);
+void test_crowds(void);
 
 /* The same numbers each time. */
 uint64_t rnd(void);
