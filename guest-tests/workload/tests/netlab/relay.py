@@ -8,19 +8,26 @@ import struct
 import threading
 
 _ALL, _PACKET, _STATISTICS, _IGNORE_OUTGOING = 3, 263, 6, 23
-_HEAD = 42
+
+
+def _head(frame):
+    """Bytes before the payload of a frame of UDP, of either family; 0 if it is none."""
+    if frame[12:14] == b"\x08\0" and len(frame) >= 42 and frame[23] == 17:
+        return 42
+    return 62 if frame[12:14] == b"\x86\xdd" and len(frame) >= 62 and frame[20] == 17 else 0
 
 
 class Damage:
     """What is done to which packet: of a number N of data packets, those with N % every == at; RUIN
-    changes all there is, the words about them among it.
+    changes all there is, the words about them among it. ONLY: from this source port.
     """
 
-    def __init__(self, lose=0, corrupt=0, double=0, hold=0, ruin=False):
-        self._ruin = ruin
+    def __init__(self, lose=0, corrupt=0, double=0, hold=0, resum=0, ruin=False, only=0):
+        self._ruin, self._only = ruin, only
         self._plan = [(name, every) for name, every in (
-            ("lose", lose), ("corrupt", corrupt), ("double", double), ("hold", hold)) if every]
-        self.done = dict.fromkeys(("lose", "corrupt", "double", "hold", "seen"), 0)
+            ("lose", lose), ("corrupt", corrupt), ("double", double), ("hold", hold),
+            ("resum", resum)) if every]
+        self.done = dict.fromkeys(("lose", "corrupt", "double", "hold", "resum", "seen"), 0)
         self._held = {}
 
     def _fate(self):
@@ -35,17 +42,26 @@ class Damage:
     def _changed(frame, number):
         """One byte of the payload is another; no UDP checksum tells."""
         frame = bytearray(frame)
-        frame[40:42] = b"\0\0"
-        frame[_HEAD + number * 7 % (len(frame) - _HEAD)] ^= 1 + number % 255
+        head = _head(frame)
+        frame[head - 2:head] = b"\0\0"
+        frame[head + number * 7 % (len(frame) - head)] ^= 1 + number % 255
         return bytes(frame)
 
     @staticmethod
-    def _flow(frame, port):
+    def _resummed(frame):
+        """Its UDP checksum is another, and not none."""
+        frame, head = bytearray(frame), _head(frame)
+        frame[head - 2] = frame[head - 2] ^ 0xff or 1
+        return bytes(frame)
+
+    def _flow(self, frame, port):
         """Which flow it is of and whether it is data; None if it isn't vdload's to that port."""
-        if len(frame) < _HEAD + 18 or frame[12:14] != b"\x08\0" or frame[23] != 17 or \
-                struct.unpack(">H", frame[36:38])[0] != port:
+        head = _head(frame)
+        if not head or len(frame) < head + 18 or struct.unpack(">H", frame[head - 6:head - 4])[0] != port:
             return None, False
-        word = struct.unpack("<H", frame[_HEAD + 8:_HEAD + 10])[0]
+        if self._only and struct.unpack(">H", frame[head - 8:head - 6])[0] != self._only:
+            return None, False
+        word = struct.unpack("<H", frame[head + 8:head + 10])[0]
         return word & 0x3fff, not word >> 14
 
     def apply(self, frame, port):
@@ -72,6 +88,8 @@ class Damage:
             return []
         if fate == "corrupt":
             return [self._changed(frame, self.done["seen"])]
+        if fate == "resum":
+            return [self._resummed(frame)]
         late = [self._held.pop(flow)] if flow in self._held else []
         self.done["hold"] += len(late)
         return [frame] * (2 if fate == "double" else 1) + late
