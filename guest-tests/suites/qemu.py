@@ -3,13 +3,14 @@
 """The QEMU of qemu-patches/, which `make qemu` builds, on this project's module.
 
 Its own qtest; then a nested guest by vhostdev=: the counters over QMP beside those of debugfs,
-the module's limit of memory slots, card and netdev unplugged and plugged again; then a guest
-that migrates from Debian's QEMU to the patched one and back, under traffic.
+the module's limit of memory slots, card and netdev unplugged and plugged again; the same with four
+pairs of queues; a guest that migrates from Debian's QEMU to the patched one and back, under
+traffic; and one on stock's module, by vhost=on and by vhostdev=.
 """
-# vm: timeout=300 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
+# vm: timeout=600 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
 # One processor that ticks all the time: docs/maintainers.md, "Nested guests".
 # vm: smp=1 append="nohz=off highres=off"
-# vm 7.2: timeout=600
+# vm 7.2: timeout=1200
 
 import os
 import re
@@ -22,17 +23,20 @@ sys.path[:0] = [os.path.join(_HERE, "lib"), os.path.join(_HERE, "..", "lab")]
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
 from moves import ending, hop  # noqa: E402
-from nested import backend, measure, stats  # noqa: E402
+from nested import backend, carry, measure, stats  # noqa: E402
 from nested.guest import (  # noqa: E402
     GUEST_IP, GUEST_MAC, PROGRAM, TAP, Guest, GuestError, processor)
 from nested.migrate import Journey  # noqa: E402
+from nested.queues import ETHTOOL, all_carry, ethtool, workers  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 # Which series is for this Debian, by VERSION_CODENAME.
 VERSIONS = {"bookworm": "7.2", "trixie": "10.0"}
-NODE = "/dev/vhost-direct-net"
+NODE, STOCK = "/dev/vhost-direct-net", "/dev/vhost-net"
 # The guest alone has fewer regions; each memory module that is plugged is one more.
 SLOTS = 8
+MORE = f",slots={SLOTS},maxmem=4G"
+PAIRS, RATE, INITRD = 4, 300, "/tmp/queues.cpio"
 
 
 def build():
@@ -56,6 +60,16 @@ def qtest(t, folder):
     t.equal("qtest: it ends well", done.returncode, 0)
 
 
+def rule(t):
+    """What docs/operators.md tells AppArmor to allow is the file that QEMU reads."""
+    number = os.stat(NODE).st_rdev
+    path = os.path.realpath(f"/sys/dev/char/{os.major(number)}:{os.minor(number)}/max_mem_regions")
+    with open(os.path.join(_HERE, "..", "..", "docs", "operators.md"), encoding="utf-8") as file:
+        rules = [line.strip() for line in file if re.match(r"    /.* rw?,$", line)]
+    t.check("AppArmor: docs/operators.md allows the node, and the limit that QEMU reads there",
+            os.path.exists(path) and {f"{path} r,", f"{NODE} rw,"} <= set(rules), (path, rules))
+
+
 def queried(guest, **arguments):
     """{"0/rx": {name: number}} as QMP tells."""
     found = {}
@@ -65,22 +79,52 @@ def queried(guest, **arguments):
     return found
 
 
-def counters(t, guest, netdev):
-    """QMP's numbers lie between debugfs' before and after."""
-    before = stats.queues(guest.pid)
-    now = queried(guest, netdev=netdev)
+def told(guest, netdev=""):
+    """What `info vhost-net-stats` prints."""
+    return guest.qmp.command("human-monitor-command",
+                             **{"command-line": f"info vhost-net-stats {netdev}"}).replace("\r", "")
+
+
+def printed(text, netdev):
+    """{"0/rx": {name: number}} as `info vhost-net-stats` prints."""
+    found, values = {}, {}
+    for line in text.splitlines():
+        head = re.fullmatch(rf"{netdev}: queue (\d+) \((rx|tx)\):", line)
+        if head:
+            values = found[f"{int(head[1]) // 2}/{head[2]}"] = {}
+        else:
+            name, number = line.split()
+            values[name] = int(number)
+    return found
+
+
+def counters(t, guest, netdev, pairs=1):
+    """QMP's numbers, and those for people, lie between debugfs' before and after, of each queue."""
+    who, before = f"{guest.setup.name}: {netdev}", stats.queues(guest.pid)
+    shown = {"x-query-vhost-net-stats": queried(guest, netdev=netdev),
+             "info vhost-net-stats": printed(told(guest, netdev), netdev)}
     after = stats.queues(guest.pid)
-    t.equal(f"{netdev}: x-query-vhost-net-stats has both queues", sorted(now), ["0/rx", "0/tx"])
-    wrong = [(queue, name, value) for queue, values in now.items() for name, value in values.items()
-             if name in before[queue]
-             and not before[queue][name] <= value <= after[queue][name]]
-    t.equal(f"{netdev}: its counters are debugfs'", wrong, [])
-    moved = {queue: values["packets"] for queue, values in now.items()}
-    t.check(f"{netdev}: packets are counted both ways", all(moved.values()), moved)
-    told = guest.qmp.command("human-monitor-command",
-                             **{"command-line": f"info vhost-net-stats {netdev}"})
-    t.check(f"{netdev}: info vhost-net-stats shows them", f"{netdev}: queue 1 (tx):" in told
-            and re.search(r"^  packets +\d+", told, re.M), told)
+    wanted = sorted(f"{pair}/{way}" for pair in range(pairs) for way in ("rx", "tx"))
+    for name, now in shown.items():
+        if not t.equal(f"{who}: {name} has all queues", sorted(now), wanted):
+            continue
+        wrong = [(queue, what, value) for queue, values in now.items()
+                 for what, value in values.items() if what in before[queue]
+                 and not before[queue][what] <= value <= after[queue][what]]
+        t.equal(f"{who}: {name}: each queue's counters are debugfs'", wrong, [])
+        moved = {queue: values["packets"] for queue, values in now.items()}
+        print(f"# {who}: packets {moved}", flush=True)
+        t.check(f"{who}: {name}: packets are counted in each queue", all(moved.values()), moved)
+
+
+def no_counters(t, guest, netdev, whose):
+    """A back end that has none is said to have none, and isn't in the list of all."""
+    t.check(f"{whose}: x-query-vhost-net-stats says that there are none",
+            "keeps no statistics" in refusal(lambda: queried(guest, netdev=netdev)))
+    text = told(guest, netdev)
+    t.check(f"{whose}: so does info vhost-net-stats", "keeps no statistics" in text, text)
+    t.equal(f"{whose}: asked for all netdevs neither has any",
+            (queried(guest), told(guest)), ({}, ""))
 
 
 def refusal(call):
@@ -92,8 +136,8 @@ def refusal(call):
     return ""
 
 
-def slots(t, guest):
-    """Memory is plugged until the module's limit is met; stock's limit is 64."""
+def slots(t, guest, whose):
+    """Memory is plugged until the limit that was set is met; without one it is 64."""
     why, plugged = "", 0
     while not why and plugged < SLOTS:
         guest.qmp.command("object-add", **{"qom-type": "memory-backend-ram", "id": f"m{plugged}",
@@ -102,9 +146,9 @@ def slots(t, guest):
                                                 memdev=f"m{plugged}"))
         plugged += not why
     print(f"# {plugged} memory modules, then: {why}", flush=True)
-    t.check("memory is plugged up to the limit of the device's own module",
+    t.check(f"memory is plugged up to the limit of {whose}",
             plugged and "free memory slots" in why, (plugged, why))
-    t.equal("and vhost goes on", lost(guest), 0)
+    t.equal(f"{guest.setup.name}: and vhost goes on", lost(guest), 0)
 
 
 def lost(guest):
@@ -124,40 +168,110 @@ def gone(guest, device, limit=60.0):
     return False
 
 
-def replug(t, guest):
-    """Card and netdev go, and others come."""
-    guest.qmp.command("device_del", id="nic0")
-    if not t.check("the card is unplugged", gone(guest, "nic0")):
-        return
-    guest.qmp.command("netdev_del", id="net0")
-    t.equal("with its netdev the device is closed", stats.queues(guest.pid), {})
-    t.check("a netdev that is gone has no counters",
-            "net0" in refusal(lambda: queried(guest, netdev="net0")))
-    guest.qmp.command("netdev_add", type="tap", id="net1", ifname=TAP, script="no", downscript="no",
-                      vhostdev=NODE)
-    guest.qmp.command("device_add", driver="virtio-net-pci", id="nic1", netdev="net1", bus="port0",
-                      mac=GUEST_MAC, romfile="")
+def unplug(t, guest, number, node):
+    """Card and netdev go; the node's descriptors with them."""
+    guest.qmp.command("device_del", id=f"nic{number}")
+    if not t.check(f"{guest.setup.name}: nic{number} is unplugged", gone(guest, f"nic{number}")):
+        raise GuestError(f"nic{number} stays")
+    guest.qmp.command("netdev_del", id=f"net{number}")
+    t.equal(f"{guest.setup.name}: with net{number} the node is closed", guest.holds(node), 0)
+    t.check(f"{guest.setup.name}: a netdev that is gone has no counters",
+            f"net{number}" in refusal(lambda: queried(guest, netdev=f"net{number}")))
+
+
+def plug(t, guest, number, node, pairs=1):
+    """Others come, with as many descriptors as pairs of queues."""
+    many = {"queues": pairs} if pairs > 1 else {}
+    guest.qmp.command("netdev_add", type="tap", id=f"net{number}", ifname=TAP, script="no",
+                      downscript="no", vhostdev=node, **many)
+    t.equal(f"{guest.setup.name}: net{number}: an open file for each pair of queues",
+            guest.holds(node), pairs)
+    many = {"mq": True, "vectors": 2 * pairs + 2} if pairs > 1 else {}
+    guest.qmp.command("device_add", driver="virtio-net-pci", id=f"nic{number}",
+                      netdev=f"net{number}", bus="port0", mac=GUEST_MAC, romfile="", **many)
     guest.sh(f"while ! ip link set eth0 up; do sleep 0.2; done; ip addr add {GUEST_IP}/24 dev eth0",
              timeout=90)
-    t.equal("plugged again: no ping is lost", lost(guest), 0)
-    counters(t, guest, "net1")
+
+
+def machine(module, name, program, **setup):
+    """A guest of the patched QEMU whose card can be unplugged."""
+    return Guest(module, name=name, program=program, cpu=processor(),
+                 words=("-device", "pcie-root-port,id=port0,chassis=1"),
+                 device=",bus=port0,id=nic0", **setup)
 
 
 def one_guest(t, program):
-    """All that one guest shows."""
+    """All that one guest with one pair of queues shows."""
     backend.load_beside(f"max_mem_regions={SLOTS}")
+    rule(t)
     qtest(t, os.path.dirname(program))
-    port = ("-device", "pcie-root-port,id=port0,chassis=1")
-    with Guest("direct", name="qemu", program=program, node=NODE, vhostdev=True, cpu=processor(),
-               more_memory=f",slots={SLOTS},maxmem=4G", words=port,
-               device=",bus=port0,id=nic0") as guest:
+    with machine("direct", "one-pair", program, node=NODE, vhostdev=True,
+                 more_memory=MORE) as guest:
         print(f"# booted in {guest.boot_seconds:.1f} s", flush=True)
         guest.check_vhost()
-        t.check("vhostdev=: QEMU holds the node that it was told", True)
+        t.equal("vhostdev=: QEMU holds the node that it was told, once", guest.holds(NODE), 1)
         t.equal("no ping is lost", lost(guest), 0)
         counters(t, guest, "net0")
-        slots(t, guest)
-        replug(t, guest)
+        slots(t, guest, "the device's own module")
+        unplug(t, guest, 0, NODE)
+        t.equal("no device of ours is left", stats.queues(guest.pid), {})
+        plug(t, guest, 1, NODE)
+        t.equal("plugged again: no ping is lost", lost(guest), 0)
+        counters(t, guest, "net1")
+
+
+def every_queue(t, guest, netdev):
+    """Each pair has a device, a worker and traffic, and its own counters are shown."""
+    ethtool(guest, f"-L combined {PAIRS}")
+    with carry.Traffic(guest, [TAP], RATE) as traffic:
+        t.equal(f"{netdev}: every queue of {PAIRS} pairs carries frames",
+                all_carry(guest, traffic, PAIRS), [])
+        counts = traffic.finish()
+    t.equal(f"{netdev}: nothing twice, nothing changed", carry.wrong(counts), {})
+    t.equal(f"{netdev}: a device for each pair", len(stats.queues(guest.pid)), 2 * PAIRS)
+    t.equal(f"{netdev}: a worker for each pair", len(workers(guest.pid)), PAIRS)
+    counters(t, guest, netdev, PAIRS)
+
+
+def many_queues(t, program):
+    """Several pairs of queues: the node is opened for each, and plugged again for each."""
+    backend.load_beside()
+    with machine("direct", "four-pairs", program, node=NODE, vhostdev=True, queues=PAIRS,
+                 initrd=carry.initrd(INITRD, [ETHTOOL]), memory=256) as guest:
+        print(f"# {PAIRS} pairs: booted in {guest.boot_seconds:.1f} s", flush=True)
+        guest.check_vhost()
+        t.equal(f"{PAIRS} pairs: vhostdev= is opened for each", guest.holds(NODE), PAIRS)
+        every_queue(t, guest, "net0")
+        unplug(t, guest, 0, NODE)
+        t.equal("no device, no worker of ours is left",
+                (stats.queues(guest.pid), workers(guest.pid)), ({}, {}))
+        plug(t, guest, 1, NODE, PAIRS)
+        every_queue(t, guest, "net1")
+
+
+def stock_guest(t, program):
+    """Stock's module, plain vhost=on: as without the patches; then its node by vhostdev=."""
+    backend.unload_all()
+    # The parameter is vhost's, which may have stayed behind vhost_net.
+    for words in ("-r vhost", f"vhost max_mem_regions={SLOTS}"):
+        subprocess.run(["modprobe", *words.split()], check=True)
+    try:
+        with machine("stock", "stock-node", program, more_memory=MORE) as guest:
+            print(f"# on stock's module: booted in {guest.boot_seconds:.1f} s", flush=True)
+            guest.check_vhost()
+            t.equal("stock by vhost=on: QEMU opens stock's node, once", guest.holds(STOCK), 1)
+            t.equal("stock by vhost=on: no ping is lost", lost(guest), 0)
+            no_counters(t, guest, "net0", "stock by vhost=on")
+            slots(t, guest, "stock's module")
+            unplug(t, guest, 0, STOCK)
+            plug(t, guest, 1, STOCK)
+            guest.check_vhost()
+            t.equal("stock by vhostdev=: no ping is lost", lost(guest), 0)
+            no_counters(t, guest, "net1", "stock by vhostdev=")
+            t.check("stock: QEMU doesn't warn of a limit that the device lacks",
+                    "memory slots from the device" not in guest.said(), guest.said())
+    finally:
+        subprocess.run(["modprobe", "-r", "vhost_net"], check=True)
 
 
 def moves(t, program):
@@ -178,13 +292,14 @@ def main():
         elif not os.path.exists(program):
             t.skip("the patched QEMU", "it isn't built here: make test-qemu builds and runs it")
         else:
-            try:
-                one_guest(t, os.path.realpath(program))
-                moves(t, os.path.realpath(program))
-                backend.unload_all()
-                t.check("the modules unload afterwards", True)
-            except (GuestError, LabError, backend.BackendError, OSError) as error:
-                t.check("no error", False, error)
+            for part in (one_guest, many_queues, moves, stock_guest):
+                try:
+                    part(t, os.path.realpath(program))
+                    backend.unload_all()
+                    t.check(f"{part.__name__}: the modules unload afterwards", True)
+                except (GuestError, LabError, backend.BackendError, OSError,
+                        subprocess.CalledProcessError) as error:
+                    t.check(f"{part.__name__}: no error", False, error)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The program guest-tests/progs/carry.c at both ends: in the guest, and as the network."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -53,6 +54,9 @@ class Network:
 
     def __init__(self, taps, rate, longest, folder="/tmp"):
         self._file = os.path.join(folder, "carry.net")
+        # An earlier one's would be taken for this one's.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._file)
         self._process = subprocess.Popen([PROGRAM, "net", self._file, str(rate), "0", str(longest),
                                           *taps], stdin=subprocess.DEVNULL)
         end = time.monotonic() + 20
@@ -82,7 +86,7 @@ class Traffic:
         self.machine, self._network = machine, None
         network = Network(taps, rate, longest)
         try:
-            machine.sh(f"/carry guest /tmp/carry {rate} {keep} {longest} eth0 >/tmp/carry.out 2>&1 & "
+            machine.sh(f"rm -f /tmp/carry; /carry guest /tmp/carry {rate} {keep} {longest} eth0 >/tmp/carry.out 2>&1 & "
                        "for i in 1 2 3 4 5 6 7 8 9; do [ -s /tmp/carry ] && exit; sleep 1; done; "
                        "cat /tmp/carry.out; false")
             self._network = network

@@ -203,14 +203,12 @@ class Guest:
         if self.setup.own_tap:
             self._tap()
         began = time.monotonic()
-        errors = self._log_path()
         with contextlib.ExitStack() as stack:
-            log = stack.enter_context(open(errors, "wb"))
+            log = stack.enter_context(open(self._log_path(), "wb"))
             try:
                 self._launch(log, stack)
             except (OSError, LabError) as error:
-                with open(errors, encoding="utf-8", errors="replace") as file:
-                    raise GuestError(f"QEMU did not start: {file.read().strip() or error}") from error
+                raise GuestError(f"QEMU did not start: {self.said() or error}") from error
         self._lines = self._control.makefile("rb")
         self._control.settimeout(self.setup.boot_limit)
         if not self.setup.incoming:
@@ -239,9 +237,12 @@ class Guest:
             status = self._process.wait(20)
         except subprocess.TimeoutExpired:
             return "\n  QEMU still runs"
+        return f"\n  QEMU: status {status}; {self.qmp.last_event() or 'no event'}; {self.said()}"
+
+    def said(self):
+        """What QEMU itself has printed."""
         with open(self._log_path(), encoding="utf-8", errors="replace") as file:
-            said = file.read().strip()
-        return f"\n  QEMU: status {status}; {self.qmp.last_event() or 'no event'}; {said}"
+            return file.read().strip()
 
     def _last_words(self):
         try:
@@ -268,19 +269,21 @@ class Guest:
         self.send(command)
         return self.receive(command, timeout)
 
+    def holds(self, path):
+        """How many descriptors of PATH QEMU holds."""
+        count = 0
+        for link in glob.glob(f"/proc/{self.pid}/fd/*"):
+            with contextlib.suppress(OSError):
+                count += os.readlink(link) == path
+        return count
+
     def check_vhost(self):
         """Raise unless QEMU really uses the back end: its file, its worker, its module.
 
         With plain vhost=on QEMU falls back to its own virtio silently when it can't.
         """
-        files = set()
-        for path in glob.glob(f"/proc/{self.pid}/fd/*"):
-            try:
-                files.add(os.readlink(path))
-            except OSError:
-                continue
         node = self.setup.node or "/dev/vhost-net"
-        if node not in files:
+        if not self.holds(node):
             raise GuestError(f"QEMU doesn't hold {node} open: it fell back")
         # A kernel thread up to Linux 6.3, a thread of QEMU's own process since.
         wanted, names = f"vhost-{self.pid}", []
