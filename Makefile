@@ -44,7 +44,7 @@ install: modules install-tools
 # The sources for DKMS, which builds them for each kernel that is installed.
 VERSION := $(shell sed -n 's/^VD_VERSION := //p' Kbuild)
 install-dkms:
-	for f in Makefile Kbuild LICENSE $$(find vhost virtio -name '*.[ch]' ! -path '*/tests/*'); do \
+	for f in Makefile Kbuild LICENSE $$(find vhost -name '*.[ch]') virtio/ring*.h; do \
 		install -D -m 644 $$f $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/$$f || exit 1; done
 	install -m 644 packaging/dkms.conf $(DESTDIR)/usr/src/vhost-direct-$(VERSION)/dkms.conf
 
