@@ -62,10 +62,13 @@ deb:
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
+	[ ! -d $(DESTDIR)$(PREFIX)/share/man/man8 ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/man/man8
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	for release in $$(ls $(DESTDIR)/lib/modules 2>/dev/null); do \
 		found=$$(find $(DESTDIR)/lib/modules/$$release -name 'vhost_direct*.ko*' -path '*/extra/*' -print -delete); \
-		[ -z "$$found" ] || [ -n "$(DESTDIR)" ] || depmod $$release || exit 1; \
+		[ -n "$$found" ] || continue; \
+		rmdir --ignore-fail-on-non-empty $(DESTDIR)/lib/modules/$$release/extra; \
+		[ -n "$(DESTDIR)" ] || depmod $$release || exit 1; \
 	done
 
 setup:
