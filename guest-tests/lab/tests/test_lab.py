@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import types
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -63,6 +64,12 @@ def _machine(t):
     for name in ("image", "one"):
         options = qemu.Options(share=["/tmp=one", f"/var={name}"])
         t.raises(f"a share's name is taken: {name}", LabError, lambda o=options: qemu.share_list(o))
+    with tempfile.TemporaryDirectory() as folder:
+        os.mkdir(os.path.join(folder, "files"))
+        image_parts = types.SimpleNamespace(root="/usr", kernel="k", initrd="i", path="/tmp")
+        roots = ["path=/usr," in " ".join(qemu.command(qemu.Options(qemu="true", root=root), image_parts,
+                                                       "tcg", folder, folder)) for root in ("", "/var")]
+    t.equal("another root in the place of the image's", roots, [True, False])
     t.raises("icount with two processors", LabError,
              lambda: qemu.base(qemu.Options(icount=True, qemu="true"), "tcg"))
 

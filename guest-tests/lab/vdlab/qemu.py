@@ -48,6 +48,7 @@ class Options:
     allow_log: list = dataclasses.field(default_factory=list)
     allow_log_file: list = dataclasses.field(default_factory=list)
     kernel: str = ""
+    root: str = ""
     sanitizer: str = ""
     verbose: bool = False
     interactive: bool = False
@@ -175,7 +176,7 @@ def command(options, image, accel, run_dir, sockets):
     for name in PORTS:
         words += ["-chardev", f"socket,id={name},path={sockets}/{name}",
                   "-device", f"virtserialport,chardev={name},name=vd.{name}"]
-    shared = [("vdroot", os.path.realpath(image.root), True), ("vdrepo", REPO, True),
+    shared = [("vdroot", os.path.realpath(options.root or image.root), True), ("vdrepo", REPO, True),
               ("vdrun", os.path.join(run_dir, "files"), False)]
     shared += [("vdimage", image.path, True)]
     shared += [(tag, path, True) for tag, _, path in getattr(image, "shares", ())]
