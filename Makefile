@@ -12,7 +12,7 @@ KERNEL ?= 6.1
 KERNELS ?= 6.1 6.12 7.2 7.3
 
 .PHONY: all modules clean install install-dkms install-tools uninstall sign deb programs \
-	bench bench-mm bench-ring test test-kernels test-sanitize features fuzz fuzz-ci check \
+	bench bench-mm bench-ring test test-kernels test-dkms test-sanitize features fuzz fuzz-ci check \
 	help qemu test-qemu setup setup-lab
 
 all: modules
@@ -103,6 +103,16 @@ test: setup-lab
 test-kernels:
 	+@status=0; for kernel in $(KERNELS); do \
 		echo "== $$kernel"; $(MAKE) test KERNEL=$$kernel || status=1; \
+		$(MAKE) test-dkms KERNELS=$$kernel || status=1; \
+	done; exit $$status
+
+# Installation as an operator does it, inside of each kernel's image; run-tests has no time for it.
+test-dkms: setup-lab
+	.ci/setup deb
+	+$(MAKE) -C bench all
+	@status=0; for kernel in $(KERNELS); do \
+		echo "== $$kernel"; \
+		VD_DKMS=$$kernel packaging/tests/dkms | guest-tests/lab/ktap.py || status=1; \
 	done; exit $$status
 
 test-sanitize: setup-lab
@@ -163,6 +173,8 @@ help:
 #:                  (TESTS="--list", TESTS="--only 'nested*'", KERNEL=6.12)
 #: make test-kernels
 #:                  the same on each kernel (KERNELS="6.1 6.12 7.2 7.3")
+#: make test-dkms   DKMS packages, make install and uninstall inside of each
+#:                  kernel's image, and booted there (KERNELS=)
 #: make test-sanitize
 #:                  the suites on sanitizer kernels, built on first use
 #:                  (SANITIZERS="lockdep kasan kcsan")
