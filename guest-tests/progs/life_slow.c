@@ -470,7 +470,7 @@ static const struct meddling meddlings[] = {
 	{ "an IOTLB message", invalidate },
 };
 
-/* Another process is killed, which waits for a worker that waits for a page: nobody else notices. */
+/* Another process is killed, which waits for a worker that waits for a page: only it ends. */
 static void stranger_killed_in(const struct meddling *m)
 {
 	uint8_t *page;
