@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The load generator in a nested guest: by rings of packets, UDP and io_uring, both ways at once and
-as round trips, on stock's back end and on ours. Nothing is lost but where a queue was full, which is
+as round trips, on stock's back end and on ours; over IPv6, and two senders at once. Nothing is lost but where a queue was full, which is
 counted; nothing comes twice, out of order or changed.
 """
 # vm: timeout=480 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
@@ -23,6 +23,7 @@ from vdlab.paths import LabError  # noqa: E402
 
 PROGRAM, INITRD = "/vd/build/guest-tests/vdload", "/tmp/workload.cpio"
 PATHS = ("packet", "udp", "uring")
+HOST_SIX, GUEST_SIX = "fd00:77::1", "fd00:77::2"
 FULL = os.environ.get("VD_FULL", "0") != "0"
 # An emulated guest in an emulated machine: what it manages is not the question.
 RATE, COUNT = 1000, 100000 if FULL else 1500
@@ -63,7 +64,7 @@ def full_queues(guest):
     return read("tx_dropped") + read("rx_dropped") + sum(map(int, there.split()))
 
 
-def judge(t, name, result, said, full):
+def judge(t, name, result, said, full, count=COUNT):
     """Everything came once and unchanged, or met a full queue."""
     got = result.get("received") or {}
     print(f"# {name}: {result.get('verdict')}, {json.dumps(got)}", flush=True)
@@ -72,19 +73,19 @@ def judge(t, name, result, said, full):
             print(f"# {name}: {way}: {json.dumps(result[way])}", flush=True)
     wrong = [f"{what} {got.get(what)}" for what in ("duplicated", "reordered", "corrupt", "stale", "foreign")
              if got.get(what) != 0]
-    lost = got.get("lost", COUNT) - got.get("queue_full", 0) - full
-    t.check(name, got.get("expected") == COUNT and not wrong and lost <= 0,
+    lost = got.get("lost", count) - got.get("queue_full", 0) - full
+    t.check(name, got.get("expected") == count and not wrong and lost <= 0,
             f"{', '.join(wrong)}; {got.get('lost')} lost, {full} and {got.get('queue_full')} met a full queue\n"
             f"{said}\n{json.dumps(result)}")
 
 
-def both_ways(t, name, guest, path):
+def both_ways(t, name, guest, path, host_ip=HOST_IP, guest_ip=GUEST_IP):
     """Guest and host each send to the other."""
     common = f"both --path {path} --rate {RATE} --count {COUNT} --flows 4 --mix imix --burst 8 --wait 30"
     before = full_queues(guest)
-    there = in_guest(f"{common} --to {HOST_IP}")
+    there = in_guest(f"{common} --to {host_ip}")
     guest.send(there)
-    host, said = host_result(host_load(f"{common} --to {GUEST_IP}"))
+    host, said = host_result(host_load(f"{common} --to {guest_ip}"))
     answer = guest.receive(there, LIMIT)
     try:
         here = json.loads(answer)
@@ -113,6 +114,30 @@ def round_trips(t, name, guest, path):
     judge(t, f"{name}: round trips", json.loads(answer), "", full + host["received"]["queue_full"])
 
 
+def six(t, name, guest):
+    """IPv6: both ways by rings of packets, and two senders of the guest to one receiver. Comes last: the tap speaks by itself then."""
+    for command in (f"sysctl -qw net.ipv6.conf.{TAP}.disable_ipv6=0", f"ip addr add {HOST_SIX}/64 dev {TAP} nodad"):
+        subprocess.run(command.split(), check=True)
+    guest.sh(f"echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad; ip addr add {GUEST_SIX}/64 dev eth0")
+    name += ", IPv6"
+    result = both_ways(t, name, guest, "packet", HOST_SIX, GUEST_SIX)
+    t.equal(f"{name}: it says so", result.get("family"), "ipv6")
+    before = full_queues(guest)
+    receiver = host_load(f"receive --ipv6 --senders 2 --path udp --duration {LIMIT - 10} --linger 2000")
+    for line in receiver.stderr:
+        if line.startswith("vdload: ready"):
+            break
+    common = f"--to {HOST_SIX} --dev eth0 --rate {RATE / 2:g} --count {COUNT // 2} --mix imix --burst 8"
+    guest.sh(f"{PROGRAM} send --path packet --source-port 20000 {common} >/tmp/one 2>&1 & "
+             f"{PROGRAM} send --path uring --source-port 30000 {common} >/tmp/two 2>&1; wait", LIMIT)
+    host, said = host_result(receiver)
+    full = full_queues(guest) - before
+    judge(t, f"{name}: two senders of the guest to one receiver", host, said, full, COUNT // 2 * 2)
+    found = sorted((sender["from"], sender["state"], sender["expected"], sender["one_way"]) for sender in host.get("senders") or [])
+    t.equal(f"{name}: each by itself", found, [
+        (f"[{GUEST_SIX}]:{port}", "ended", COUNT // 2, {"why_not": "clocks not comparable"}) for port in (20000, 30000)])
+
+
 def told(t, name, result):
     """What the guest's end says it was given: by which card, and which path."""
     host, sent = result.get("host", {}), result.get("granted_to_send", {})
@@ -131,6 +156,7 @@ def on_backend(t, name):
             result = both_ways(t, f"{name}, {path}", guest, path)
             told(t, f"{name}, {path}", result)
             round_trips(t, f"{name}, {path}", guest, path)
+        six(t, name, guest)
     backend.unload_all()
     t.check(f"{name}: the modules unload afterwards", True)
 
