@@ -141,7 +141,7 @@ static int worker(int fd, unsigned int i)
 	return node_call(fd, VHOST_NEW_WORKER, &s) ?: node_call(fd, VHOST_FREE_WORKER, &s);
 }
 
-/* @share: a thread takes milliseconds, and is large: fewer of them show. */
+/* @share: a thread takes ten milliseconds, and is large: fewer of them show. */
 static const struct loop {
 	const char *name;
 	void (*prepare)(int fd);
@@ -151,7 +151,7 @@ static const struct loop {
 	{ "SET_VRING_ADDR of a running ring", run, set_addr, 1 },
 	{ "SET_FEATURES with an IOTLB", NULL, set_iotlb, 1 },
 	{ "SET_LOG_BASE under a running ring", run, set_log_base, 1 },
-	{ "NEW_WORKER and FREE_WORKER", NULL, worker, 10 },
+	{ "NEW_WORKER and FREE_WORKER", NULL, worker, 50 },
 };
 
 /* Slab that comes and goes by itself; a call that keeps 64 bytes makes twice of it in 20,000. */
