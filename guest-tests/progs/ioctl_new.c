@@ -76,52 +76,22 @@ static const struct call worker_calls[] = {
 /* More queues than any device has, fewer than a number with the sign bit. */
 #define NO_QUEUE 0x10000u
 
-static int worker_new(int fd)
-{
-	struct vhost_worker_state s = { 0xaaaa };
-	int ret = node_call(fd, VHOST_NEW_WORKER, &s);
-
-	return ret ?: (int)s.worker_id;
-}
-
-static int worker_free(int fd, unsigned int id)
-{
-	struct vhost_worker_state s = { id };
-
-	return node_call(fd, VHOST_FREE_WORKER, &s);
-}
-
-static int attach(int fd, unsigned int q, unsigned int id)
-{
-	struct vhost_vring_worker v = { q, id };
-
-	return node_call(fd, VHOST_ATTACH_VRING_WORKER, &v);
-}
-
-static int attached(int fd, unsigned int q)
-{
-	struct vhost_vring_worker v = { q, 0xaaaa };
-	int ret = node_call(fd, VHOST_GET_VRING_WORKER, &v);
-
-	return ret ?: (int)v.worker_id;
-}
-
 /* However many queues the device has. */
 static void attach_all(int fd, unsigned int id)
 {
 	unsigned int q = 0;
 
-	while (!attach(fd, q, id))
+	while (!node_attach(fd, q, id))
 		q++;
-	say(attach(fd, q, id), "ATTACH of the queue behind the last");
+	say(node_attach(fd, q, id), "ATTACH of the queue behind the last");
 	say(q > 1, "more than one queue was attached to worker %u", id);
 }
 
 static void worker_stranger(int fd)
 {
 	each_place(fd, "not the owner", worker_calls, ARRAY_SIZE(worker_calls), 0);
-	say(worker_new(fd), "not the owner, NEW");
-	say(attach(fd, 0, 0), "not the owner, ATTACH");
+	say(node_worker_new(fd), "not the owner, NEW");
+	say(node_attach(fd, 0, 0), "not the owner, ATTACH");
 }
 
 static void worker_places(void)
@@ -130,15 +100,15 @@ static void worker_places(void)
 
 	each_place(fd, "no owner", worker_calls, ARRAY_SIZE(worker_calls), 0);
 	each_place(fd, "no owner", worker_calls, ARRAY_SIZE(worker_calls), NO_QUEUE);
-	say(worker_new(fd), "no owner, NEW");
-	say(worker_free(fd, 0), "no owner, FREE of 0");
-	say(attach(fd, 0, 0), "no owner, ATTACH");
-	say(attached(fd, 0), "no owner, GET");
+	say(node_worker_new(fd), "no owner, NEW");
+	say(node_worker_free(fd, 0), "no owner, FREE of 0");
+	say(node_attach(fd, 0, 0), "no owner, ATTACH");
+	say(node_attached(fd, 0), "no owner, GET");
 	MUST(!node_owner(fd), "VHOST_SET_OWNER");
 	as_stranger(worker_stranger, fd);
 	each_place(fd, "owner", worker_calls, ARRAY_SIZE(worker_calls), 0);
 	each_place(fd, "owner", worker_calls + 1, ARRAY_SIZE(worker_calls) - 1, NO_QUEUE);
-	say(worker_new(fd), "NEW, after four whose number had no place");
+	say(node_worker_new(fd), "NEW, after four whose number had no place");
 	close(fd);
 }
 
@@ -148,36 +118,36 @@ static void worker_numbers(void)
 	int fd = dev_owned(), first, i;
 
 	for (i = 0; i < (int)ARRAY_SIZE(wrong); i++) {
-		say(worker_free(fd, wrong[i]), "FREE of %u, which isn't", wrong[i]);
-		say(attach(fd, 0, wrong[i]), "ATTACH to %u, which isn't", wrong[i]);
-		say(attach(fd, NO_QUEUE, wrong[i]), "ATTACH of no queue to %u", wrong[i]);
-		say(attach(fd, NO_QUEUE + wrong[i], 0), "ATTACH of queue %u more than there are",
+		say(node_worker_free(fd, wrong[i]), "FREE of %u, which isn't", wrong[i]);
+		say(node_attach(fd, 0, wrong[i]), "ATTACH to %u, which isn't", wrong[i]);
+		say(node_attach(fd, NO_QUEUE, wrong[i]), "ATTACH of no queue to %u", wrong[i]);
+		say(node_attach(fd, NO_QUEUE + wrong[i], 0), "ATTACH of queue %u more than there are",
 		    wrong[i]);
-		say(attached(fd, NO_QUEUE + wrong[i]), "GET of queue %u more than there are",
+		say(node_attached(fd, NO_QUEUE + wrong[i]), "GET of queue %u more than there are",
 		    wrong[i]);
 	}
-	say(attached(fd, 0), "GET of queue 0");
-	say(attached(fd, 1), "GET of queue 1");
-	say(worker_free(fd, 0), "FREE of the default worker");
+	say(node_attached(fd, 0), "GET of queue 0");
+	say(node_attached(fd, 1), "GET of queue 1");
+	say(node_worker_free(fd, 0), "FREE of the default worker");
 	for (i = 0; i < 3; i++)
-		say(worker_new(fd), "NEW, number %d", i);
-	say(attach(fd, 1, 2), "ATTACH of 1 to 2");
-	say(attach(fd, 1, 2), "ATTACH of 1 to 2, again");
-	say(attached(fd, 0), "GET of queue 0 then");
-	say(attached(fd, 1), "GET of queue 1 then");
-	say(worker_free(fd, 2), "FREE of 2, in use");
-	say(worker_free(fd, 1), "FREE of 1");
-	say(worker_free(fd, 1), "FREE of 1, again");
-	say(attach(fd, 1, 1), "ATTACH to 1, which is gone");
-	say(worker_new(fd), "NEW after that");
+		say(node_worker_new(fd), "NEW, number %d", i);
+	say(node_attach(fd, 1, 2), "ATTACH of 1 to 2");
+	say(node_attach(fd, 1, 2), "ATTACH of 1 to 2, again");
+	say(node_attached(fd, 0), "GET of queue 0 then");
+	say(node_attached(fd, 1), "GET of queue 1 then");
+	say(node_worker_free(fd, 2), "FREE of 2, in use");
+	say(node_worker_free(fd, 1), "FREE of 1");
+	say(node_worker_free(fd, 1), "FREE of 1, again");
+	say(node_attach(fd, 1, 1), "ATTACH to 1, which is gone");
+	say(node_worker_new(fd), "NEW after that");
 	attach_all(fd, 3);
-	say(worker_free(fd, 2), "FREE of 2, in use no more");
-	say(worker_free(fd, 0), "FREE of the default worker, in use no more");
-	say(attach(fd, 0, 0), "ATTACH to the default worker, which is gone");
-	say(worker_new(fd), "NEW after that, too");
+	say(node_worker_free(fd, 2), "FREE of 2, in use no more");
+	say(node_worker_free(fd, 0), "FREE of the default worker, in use no more");
+	say(node_attach(fd, 0, 0), "ATTACH to the default worker, which is gone");
+	say(node_worker_new(fd), "NEW after that, too");
 	attach_all(fd, 0);
-	say(worker_free(fd, 3), "FREE of 3");
-	for (first = 0; first < 24 && (i = worker_new(fd)) >= 0; first++)
+	say(node_worker_free(fd, 3), "FREE of 3");
+	for (first = 0; first < 24 && (i = node_worker_new(fd)) >= 0; first++)
 		;
 	say(i, "NEW, the last of 24");
 	close(fd);
@@ -213,29 +183,29 @@ static void worker_running(const char *target)
 {
 	int fd = dev_ready(), kick = event_new(), i;
 
-	say(worker_new(fd), "running: NEW");
-	say(attach(fd, 0, 1), "running: ATTACH before the start");
+	say(node_worker_new(fd), "running: NEW");
+	say(node_attach(fd, 0, 1), "running: ATTACH before the start");
 	for (i = 0; i < 2; i++)
 		say(node_file(fd, VHOST_SET_VRING_KICK, i, kick), "running: VRING_KICK %d", i);
 	say(start(fd, target), "running: start");
-	say(worker_free(fd, 1), "running: FREE of a worker in use");
+	say(node_worker_free(fd, 1), "running: FREE of a worker in use");
 	event_post(kick);
-	say(attach(fd, 1, 1), "running: ATTACH");
+	say(node_attach(fd, 1, 1), "running: ATTACH");
 	event_post(kick);
-	say(attach(fd, 0, 0), "running: ATTACH to the default worker");
-	say(attach(fd, 0, 9), "running: ATTACH to one that isn't");
-	say(attached(fd, 0), "running: GET of queue 0");
-	say(attached(fd, 1), "running: GET of queue 1");
-	say(worker_new(fd), "running: NEW, another");
+	say(node_attach(fd, 0, 0), "running: ATTACH to the default worker");
+	say(node_attach(fd, 0, 9), "running: ATTACH to one that isn't");
+	say(node_attached(fd, 0), "running: GET of queue 0");
+	say(node_attached(fd, 1), "running: GET of queue 1");
+	say(node_worker_new(fd), "running: NEW, another");
 	attach_all(fd, 2);
 	event_post(kick);
-	say(worker_free(fd, 0), "running: FREE of the default worker, in use no more");
-	say(worker_free(fd, 1), "running: FREE of 1, in use no more");
-	say(worker_free(fd, 2), "running: FREE of 2, in use");
+	say(node_worker_free(fd, 0), "running: FREE of the default worker, in use no more");
+	say(node_worker_free(fd, 1), "running: FREE of 1, in use no more");
+	say(node_worker_free(fd, 2), "running: FREE of 2, in use");
 	say(stop(fd, target), "running: stop");
-	say(worker_free(fd, 2), "stopped: FREE of 2, which the queues keep");
-	say(attached(fd, 1), "stopped: GET of queue 1");
-	say(worker_new(fd), "stopped: NEW");
+	say(node_worker_free(fd, 2), "stopped: FREE of 2, which the queues keep");
+	say(node_attached(fd, 1), "stopped: GET of queue 1");
+	say(node_worker_new(fd), "stopped: NEW");
 	close(kick);
 	close(fd);
 }
@@ -257,9 +227,9 @@ static void worker_modes(void)
 
 		say(fork_set(fd, mode), "mode %u: SET_FORK_FROM_OWNER", mode);
 		say(node_owner(fd), "mode %u: VHOST_SET_OWNER", mode);
-		say(worker_new(fd), "mode %u: NEW", mode);
-		say(attach(fd, 0, 0), "mode %u: ATTACH", mode);
-		say(attached(fd, 0), "mode %u: GET", mode);
+		say(node_worker_new(fd), "mode %u: NEW", mode);
+		say(node_attach(fd, 0, 0), "mode %u: ATTACH", mode);
+		say(node_attached(fd, 0), "mode %u: GET", mode);
 		close(fd);
 	}
 }

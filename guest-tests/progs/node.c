@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_direct.h"
+#include "../../vhost/uapi/vhost_new.h"
 #include "node.h"
 #include "test.h"
 
@@ -153,4 +154,34 @@ void event_post(int fd)
 	uint64_t one = 1;
 
 	MUST(write(fd, &one, sizeof(one)) == sizeof(one), "eventfd");
+}
+
+int node_worker_new(int fd)
+{
+	struct vhost_worker_state s = { 0xaaaa };
+	int ret = node_call(fd, VHOST_NEW_WORKER, &s);
+
+	return ret ?: (int)s.worker_id;
+}
+
+int node_worker_free(int fd, unsigned int id)
+{
+	struct vhost_worker_state s = { id };
+
+	return node_call(fd, VHOST_FREE_WORKER, &s);
+}
+
+int node_attach(int fd, unsigned int q, unsigned int id)
+{
+	struct vhost_vring_worker v = { q, id };
+
+	return node_call(fd, VHOST_ATTACH_VRING_WORKER, &v);
+}
+
+int node_attached(int fd, unsigned int q)
+{
+	struct vhost_vring_worker v = { q, 0xaaaa };
+	int ret = node_call(fd, VHOST_GET_VRING_WORKER, &v);
+
+	return ret ?: (int)v.worker_id;
 }

@@ -27,6 +27,11 @@ int node_get_base(int fd, unsigned int q);
 int node_addr(int fd, unsigned int q, uint64_t desc, uint64_t avail, uint64_t used);
 int node_file(int fd, unsigned long cmd, unsigned int q, int file);
 int node_backend(int fd, unsigned int q, int file);
+/* The number of the worker, or -errno. */
+int node_worker_new(int fd);
+int node_worker_free(int fd, unsigned int id);
+int node_attach(int fd, unsigned int q, unsigned int id);
+int node_attached(int fd, unsigned int q);
 
 struct node_region {
 	uint64_t gpa, size, user;

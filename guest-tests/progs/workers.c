@@ -61,81 +61,51 @@ bool threads_are(unsigned int n)
 	return threads() == n;
 }
 
-int worker_new(int fd)
-{
-	struct vhost_worker_state s = { 0xaaaa };
-	int ret = node_call(fd, VHOST_NEW_WORKER, &s);
-
-	return ret ?: (int)s.worker_id;
-}
-
-int worker_free(int fd, unsigned int id)
-{
-	struct vhost_worker_state s = { id };
-
-	return node_call(fd, VHOST_FREE_WORKER, &s);
-}
-
-int attach(int fd, unsigned int q, unsigned int id)
-{
-	struct vhost_vring_worker v = { q, id };
-
-	return node_call(fd, VHOST_ATTACH_VRING_WORKER, &v);
-}
-
-static int attached(int fd, unsigned int q)
-{
-	struct vhost_vring_worker v = { q, 0xaaaa };
-	int ret = node_call(fd, VHOST_GET_VRING_WORKER, &v);
-
-	return ret ?: (int)v.worker_id;
-}
-
 static void answers(void)
 {
 	int fd = node_open(path), status = -1, i;
 	pid_t child;
 
 	t_begin("worker ioctls: numbers, threads, errors");
-	CHECK_EQ(worker_new(fd), -EINVAL);
+	CHECK_EQ(node_worker_new(fd), -EINVAL);
 	CHECK_EQ(node_owner(fd), 0);
-	CHECK_EQ(attached(fd, 0), 0);
-	CHECK_EQ(attached(fd, 1), 0);
-	CHECK_EQ(attached(fd, 2), -ENOBUFS);
-	CHECK_EQ(worker_free(fd, 0), -EBUSY);
-	CHECK_EQ(worker_new(fd), 1);
+	CHECK_EQ(node_attached(fd, 0), 0);
+	CHECK_EQ(node_attached(fd, 1), 0);
+	CHECK_EQ(node_attached(fd, 2), -ENOBUFS);
+	CHECK_EQ(node_worker_free(fd, 0), -EBUSY);
+	CHECK_EQ(node_worker_new(fd), 1);
 	CHECK(threads_are(2));
-	CHECK_EQ(attach(fd, 1, 7), -ENODEV);
-	CHECK_EQ(attach(fd, 1, ~0u), -ENODEV);
-	CHECK_EQ(attach(fd, 3, 1), -ENOBUFS);
-	CHECK_EQ(attach(fd, 1, 1), 0);
-	CHECK_EQ(attach(fd, 1, 1), 0);
-	CHECK_EQ(attached(fd, 1), 1);
-	CHECK_EQ(worker_free(fd, 1), -EBUSY);
-	CHECK_EQ(worker_free(fd, 2), -ENODEV);
-	CHECK_EQ(worker_free(fd, ~0u), -ENODEV);
+	CHECK_EQ(node_attach(fd, 1, 7), -ENODEV);
+	CHECK_EQ(node_attach(fd, 1, ~0u), -ENODEV);
+	CHECK_EQ(node_attach(fd, 3, 1), -ENOBUFS);
+	CHECK_EQ(node_attach(fd, 1, 1), 0);
+	CHECK_EQ(node_attach(fd, 1, 1), 0);
+	CHECK_EQ(node_attached(fd, 1), 1);
+	CHECK_EQ(node_worker_free(fd, 1), -EBUSY);
+	CHECK_EQ(node_worker_free(fd, 2), -ENODEV);
+	CHECK_EQ(node_worker_free(fd, ~0u), -ENODEV);
 	for (i = 2; i < MOST; i++)
-		CHECK_EQ(worker_new(fd), i);
+		CHECK_EQ(node_worker_new(fd), i);
 	CHECK(threads_are(MOST));
-	CHECK_EQ(worker_new(fd), -EBUSY);
-	CHECK_EQ(worker_free(fd, 5), 0);
-	CHECK_EQ(worker_new(fd), 5);
+	CHECK_EQ(node_worker_new(fd), -EBUSY);
+	CHECK_EQ(node_worker_free(fd, 5), 0);
+	CHECK_EQ(node_worker_new(fd), 5);
 	/* Even the first may go when nobody needs it. */
-	CHECK_EQ(attach(fd, 0, 5), 0);
-	CHECK_EQ(worker_free(fd, 0), 0);
+	CHECK_EQ(node_attach(fd, 0, 5), 0);
+	CHECK_EQ(node_worker_free(fd, 0), 0);
 	CHECK(threads_are(MOST - 1));
 	CHECK_EQ(node_call(fd, VHOST_NEW_WORKER, NULL), -EFAULT);
 	CHECK(threads_are(MOST - 1));
 	fflush(stdout);
 	child = fork();
 	if (!child)
-		_exit(worker_new(fd) == -EPERM && attach(fd, 0, 1) == -EPERM ? 0 : 1);
+		_exit(node_worker_new(fd) == -EPERM && node_attach(fd, 0, 1) == -EPERM ? 0 : 1);
 	CHECK(waitpid(child, &status, 0) == child);
 	CHECK_EQ(status, 0);
 	CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
 	CHECK(threads_are(0));
 	CHECK_EQ(node_owner(fd), 0);
-	CHECK_EQ(attached(fd, 1), 0);
+	CHECK_EQ(node_attached(fd, 1), 0);
 	close(fd);
 	CHECK(threads_are(0));
 	t_end();
@@ -154,16 +124,16 @@ static void *switching(void *arg)
 
 	while (!atomic_load(&s->stop) && !s->error) {
 		unsigned int i = atomic_fetch_add(&s->switches, 1);
-		int fresh = worker_new(s->fd);
+		int fresh = node_worker_new(s->fd);
 
-		s->error = fresh < 0 ? fresh : attach(s->fd, i & 1, fresh);
+		s->error = fresh < 0 ? fresh : node_attach(s->fd, i & 1, fresh);
 		if (!s->error && i >= 2) {
 			/* The one that this queue had before. */
 			int id;
 
 			for (id = 0; id < MOST; id++)
-				if (id != attached(s->fd, 0) && id != attached(s->fd, 1))
-					worker_free(s->fd, id);
+				if (id != node_attached(s->fd, 0) && id != node_attached(s->fd, 1))
+					node_worker_free(s->fd, id);
 		}
 		sleep_ms(1);
 	}
@@ -209,9 +179,9 @@ static void own_worker(void)
 	t_begin("a queue with a worker of its own leaves the first alone");
 	rig_open(&r, &o);
 	first = r.worker;
-	id = worker_new(r.node);
+	id = node_worker_new(r.node);
 	CHECK(id > 0);
-	CHECK_EQ(attach(r.node, Q_TX, id), 0);
+	CHECK_EQ(node_attach(r.node, Q_TX, id), 0);
 	rig_tx_good(&r, 0);
 	sleep_ms(20);
 	before = worker_cpu_ns(first);

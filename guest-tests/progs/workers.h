@@ -9,9 +9,6 @@ extern const char *path;
 
 /* Kernel threads that serve this process; one that has ended is listed for a moment more. */
 bool threads_are(unsigned int n);
-int worker_new(int fd);
-int worker_free(int fd, unsigned int id);
-int attach(int fd, unsigned int q, unsigned int id);
 
 int fork_mode(int fd, unsigned int mode);
 /* Can the kernel lend the owner's threads? CHECKs that it should. */

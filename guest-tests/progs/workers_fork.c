@@ -84,16 +84,16 @@ static void forked_serve(void)
 	o.fd = forking();
 	rig_open(&r, &o);
 	CHECK_EQ(threads_are(0), true);
-	id = worker_new(r.node);
+	id = node_worker_new(r.node);
 	CHECK_EQ(id, 1);
 	for (i = 0; i < 60 && !t_errors(); i++) {
-		CHECK_EQ(attach(r.node, i & 1, i & 2 ? id : 0), 0);
+		CHECK_EQ(node_attach(r.node, i & 1, i & 2 ? id : 0), 0);
 		rig_tx_good(&r, i % 16);
 		rig_rx_good(&r, i % 16, r.buf + 0x4000 + i % 8 * 4096);
 	}
-	CHECK_EQ(attach(r.node, 0, 0), 0);
-	CHECK_EQ(attach(r.node, 1, 0), 0);
-	CHECK_EQ(worker_free(r.node, id), 0);
+	CHECK_EQ(node_attach(r.node, 0, 0), 0);
+	CHECK_EQ(node_attach(r.node, 1, 0), 0);
+	CHECK_EQ(node_worker_free(r.node, id), 0);
 	rig_close(&r);
 	CHECK(worker_gone(getpid()));
 }
