@@ -138,7 +138,7 @@ struct vd_virtqueue {
  * @vqs: the virtqueues
  * @nvqs: how many
  * @fork: workers are threads of the owner's own; read without the mutex, too
- * @closing: nobody has the file any more
+ * @closing: nobody has the file any more, and the workers hurry
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @iotlb: translations; changed with all queues' mutexes, too

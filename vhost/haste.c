@@ -13,7 +13,7 @@
 
 /**
  * vd_workers_hurry - no worker waits for the owner's memory any more
- * @dev: the device, whose owner is about to die
+ * @dev: the device, which is being closed, or whose owner is being killed
  *
  * Context: device mutex or the last user; any.
  */
@@ -35,25 +35,26 @@ struct vd_haste {
 
 /*
  * Of another process than the owner's: that it ends is no reason to fail
- * accesses of the owner, unless there is no owner to serve any more.
+ * accesses of the owner.
  */
 static bool vd_is_stranger(const struct vd_dev *dev)
 {
-	return !dev->closing && current->mm != dev->mm;
+	return current->mm != dev->mm;
 }
 
 /*
  * The thread is killed. Its process may be the one that would have to bring the
- * page, and doesn't end before the thread does.
+ * page, and doesn't end before the thread does. Who closes the device has made
+ * the workers hurry already, for good.
  */
 static void vd_haste_make(void *data)
 {
 	struct vd_haste *h = data;
 
-	if (vd_is_stranger(h->dev))
+	if (h->dev->closing || vd_is_stranger(h->dev))
 		return;
 	vd_workers_hurry(h->dev);
-	h->made = !h->dev->closing;
+	h->made = true;
 }
 
 /*
