@@ -8,15 +8,11 @@
  * begins. So the worker stands still where it can be asked what it has done in
  * between, and nothing depends on when anything happens.
  */
-#define _GNU_SOURCE
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "away.h"
 #include "busy.h"
 
 /* A queue's share, in frames: stock's and ours. */
@@ -26,23 +22,11 @@
 /* Has the page of receive's buffer @slot kept away; -1 without userfaultfd. */
 static int keep(struct guest *g, const unsigned int *slots, unsigned int n)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int fd = away_open();
 	unsigned int i;
 
-	if (fd < 0)
-		return -1;
-	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
-	for (i = 0; i < n; i++) {
-		uint8_t *at = g->buf[Q_RX] + slots[i] * SLOT;
-		struct uffdio_register reg = {
-			.range = { (uintptr_t)at, PAGE },
-			.mode = UFFDIO_REGISTER_MODE_MISSING,
-		};
-
-		MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
-		MUST(!madvise(at, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
-	}
+	for (i = 0; i < n && fd >= 0; i++)
+		away_keep(fd, g->buf[Q_RX] + slots[i] * SLOT, PAGE);
 	return fd;
 }
 
@@ -60,11 +44,7 @@ static bool stands(struct guest *g, int fd, unsigned int slot)
 
 static void release(struct guest *g, int fd, unsigned int slot)
 {
-	struct uffdio_zeropage z = {
-		.range = { (uintptr_t)(g->buf[Q_RX] + slot * SLOT), PAGE },
-	};
-
-	MUST(!ioctl(fd, UFFDIO_ZEROPAGE, &z), "UFFDIO_ZEROPAGE");
+	away_bring(fd, g->buf[Q_RX] + slot * SLOT, NULL);
 }
 
 static void feed(struct guest *g, unsigned int n)

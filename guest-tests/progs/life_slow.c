@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_new.h"
+#include "away.h"
 #include "life.h"
 #include "test.h"
 
@@ -62,18 +63,13 @@ static void *make_call(void *at)
 /* A page that isn't there, and stays away until asked for from the descriptor. */
 static int keep_away(void **page)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int fd = away_open();
 
 	if (fd < 0)
 		return -1;
 	*page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	MUST(*page != MAP_FAILED, "mmap");
-	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
-	reg.range.start = (uintptr_t)*page;
-	reg.range.len = PAGE;
-	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
+	away_keep(fd, *page, PAGE);
 	return fd;
 }
 
@@ -89,7 +85,6 @@ static int stranger(int node, unsigned long cmd, int tell, int wait)
 {
 	struct call c = { node, cmd };
 	int fd = keep_away(&c.arg), how = RELEASED;
-	struct uffdio_zeropage zero = { .range = { 0, PAGE } };
 	pthread_t thread;
 	char byte = 0;
 
@@ -101,8 +96,7 @@ static int stranger(int node, unsigned long cmd, int tell, int wait)
 	MUST(write(tell, &byte, 1) == 1, "write");
 	if (!readable(wait))
 		how = TIMED_OUT;
-	zero.range.start = (uintptr_t)c.arg;
-	MUST(!ioctl(fd, UFFDIO_ZEROPAGE, &zero), "UFFDIO_ZEROPAGE");
+	away_bring(fd, c.arg, NULL);
 	pthread_join(thread, NULL);
 	return how;
 }
@@ -241,19 +235,13 @@ static bool begin_wait(struct caller *c)
 /* A device, pages of its memory that aren't there, and the descriptor by which they come; or -1. */
 static int open_without(struct rig *r, uint8_t **page, unsigned int pages)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int fd = away_open();
 
 	if (fd < 0)
 		return -1;
 	life_open(r, false);
 	*page = mem_take(&r->mem, CHUNK_B, pages * PAGE, PAGE);
-	reg.range.start = (uintptr_t)*page;
-	reg.range.len = pages * PAGE;
-	MUST(!ioctl(fd, UFFDIO_API, &api), "UFFDIO_API");
-	MUST(!ioctl(fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER");
-	MUST(!madvise(*page, pages * PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	away_keep(fd, *page, pages * PAGE);
 	return fd;
 }
 
@@ -392,10 +380,9 @@ static bool comes(struct rig *r)
 static void bring(struct rig *r, int fd, uint8_t *page)
 {
 	uint8_t frame[PAGE] = { 0 };
-	struct uffdio_copy copy = { .src = (uintptr_t)frame, .dst = (uintptr_t)page, .len = PAGE };
 
 	rig_frame(r, frame, RIG_FRAME);
-	MUST(!ioctl(fd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+	away_bring(fd, page, frame);
 }
 
 /*
