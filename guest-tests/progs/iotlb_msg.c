@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "away.h"
 #include "iotlb.h"
 
 #define KERNEL 0xffff888000000000ull
@@ -170,6 +172,68 @@ static void withdrawn(void)
 	t_end();
 }
 
+struct misreader {
+	int node;
+	void *to;
+	int error;
+};
+
+static void *reads(void *at)
+{
+	struct misreader *r = at;
+
+	r->error = read(r->node, r->to, sizeof(struct vhost_msg_v2)) < 0 ? -errno : 0;
+	return NULL;
+}
+
+/*
+ * A reader stands still with the message in its hands, as the page that it reads to is away, and
+ * then is no memory at all. Others, who were woken in vain, hear of it.
+ */
+static void put_back(void)
+{
+	struct misreader r = { .error = 1 };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
+	int away = away_open(), others = epoll_create1(EPOLL_CLOEXEC);
+	struct pollfd wants = { .fd = away, .events = POLLIN };
+	struct vhost_iotlb_msg m;
+	pthread_t thread;
+	struct io io;
+
+	t_begin("a message that its reader can't take is told to others");
+	if (away < 0) {
+		close(others);
+		t_skip("this kernel has no userfaultfd");
+		t_end();
+		return;
+	}
+	io_open(&io, F_V1 | F_MRG, true);
+	vq_kick(&io.q[Q_TX]);
+	settle(&io);
+	r.node = io.node;
+	r.to = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(r.to != MAP_FAILED && others >= 0, "a page, epoll");
+	away_keep(away, r.to, PAGE);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	io_rest(&io);
+	MUST(!pthread_create(&thread, NULL, reads, &r), "pthread_create");
+	CHECK_EQ(poll(&wants, 1, WAIT_MS), 1);
+	MUST(!epoll_ctl(others, EPOLL_CTL_ADD, io.node, &e), "epoll_ctl");
+	CHECK_EQ(epoll_wait(others, &e, 1, 0), 0);
+	CHECK(io_read(&io, &m));
+	munmap(r.to, PAGE);
+	away_wake(away, r.to);
+	pthread_join(thread, NULL);
+	CHECK_EQ(r.error, -EFAULT);
+	CHECK_EQ(epoll_wait(others, &e, 1, WAIT_MS), 1);
+	CHECK_EQ(next_miss(&io), AT_TX / PAGE);
+	close(others);
+	close(away);
+	io_close(&io);
+	t_end();
+}
+
 /* Reading is allowed, writing isn't: VRING_ERR; then it is, and a kick mends. */
 static void denied(void)
 {
@@ -311,6 +375,8 @@ void iotlb_messages(bool stock)
 	if (!stock)
 		bounded();
 	withdrawn();
+	if (!stock)
+		put_back();
 	denied();
 	hostile(stock);
 	without();
