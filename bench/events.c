@@ -152,9 +152,11 @@ static void fire(struct vr_event *e, unsigned int turn)
 	uint64_t t0;
 
 	pthread_mutex_lock(&one_at_a_time);
+	vr_told_mark();
 	t0 = vr_now();
 	if (!e->fn(run, pick(turn))) {
 		e->done++;
+		vr_told_add(&e->told);
 	} else {
 		e->failed++;
 		e->why = errno;

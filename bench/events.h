@@ -14,6 +14,19 @@
 #define MADV_SOFT_OFFLINE 101
 #endif
 
+/* Callbacks of a kind: over the rings, and beside them. */
+struct vr_told_kind {
+	char name[16];
+	uint64_t over, beside;
+};
+
+#define VR_TOLD_KINDS	16
+
+struct vr_told {
+	unsigned int n;
+	struct vr_told_kind kind[VR_TOLD_KINDS];
+};
+
 /*
  * It strikes now the rings, now some place among the buffers. @fn returns 0, or -1
  * and errno if the event could not happen. What must not be, the device's write gone,
@@ -30,6 +43,7 @@ struct vr_event {
 	bool on;
 	uint64_t done, failed, longest_ns;
 	int why;
+	struct vr_told told;
 };
 
 /* Each ends with an entry without name. */
@@ -42,6 +56,13 @@ int vr_refill(struct vr_run *r, struct vr_range w, int (*how)(struct vr_run *r, 
 int vr_remap(struct vr_run *r, struct vr_range w);
 int vr_punch(struct vr_run *r, struct vr_range w);
 uint64_t vr_pagemap(const void *at);
+
+/* told.c */
+void vr_told_mark(void);
+bool vr_told_over(void);
+void vr_told_add(struct vr_told *sum);
+void vr_told_print(const struct vr_told *t);
+
 #define VR_PM_PFN		((1ULL << 55) - 1)
 #define VR_PM_SOFT_DIRTY	(1ULL << 55)
 #define VR_PM_SWAP		(1ULL << 62)

@@ -197,6 +197,7 @@ static void events(void)
 		       e->done, e->failed);
 		number("longest_ms", e->longest_ns / 1000000);
 		text("why", e->why ? strerror(e->why) : NULL);
+		vr_told_print(&e->told);
 		putchar('}');
 	}
 	putchar('}');
@@ -253,6 +254,7 @@ int vr_report(const struct vr_run *r)
 	vr_latency_print(r->o);
 	census();
 	vr_stats_print();
+	vr_told_print_all();
 	text("failure", r->failure);
 	truth("interrupted", vr_stop);
 	truth("ok", ok);

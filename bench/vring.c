@@ -166,7 +166,9 @@ static void finish(struct vr_run *r)
 	const char *counter = r->o->xdp == VR_XDP_NONE ? "rx_packets" : "rx_dropped";
 	unsigned int i;
 
+	vr_told_around(false);
 	vr_stats_take(r);
+	vr_told_around(true);
 	for (i = 0; i < r->npairs; i++)
 		vr_backend_stop(r, &r->pairs[i]);
 	for (i = 0; i < r->npairs; i++)

@@ -412,6 +412,10 @@ void vr_stats_mark(const struct vr_run *r);
 void vr_stats_take(const struct vr_run *r);
 void vr_stats_print(void);
 
+/* told.c */
+void vr_told_around(bool late);
+void vr_told_print_all(void);
+
 /* report.c */
 int vr_report(const struct vr_run *r);
 

@@ -79,6 +79,26 @@ class Waits:
         return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
 
 
+class Told:
+    """What the kernel tells our mmu notifier, counted by the module vd_told; vring reports it."""
+
+    def __enter__(self):
+        said = sh(["insmod", f"{KMOD}/vd_told.ko"])
+        if said.returncode:
+            raise RuntimeError(f"vd_told: {said.stdout}")
+        return self
+
+    def __exit__(self, *_):
+        said = sh("rmmod vd_told")
+        if said.returncode:
+            raise RuntimeError(f"rmmod vd_told: {said.stdout}")
+
+    @staticmethod
+    def forget():
+        """From now on."""
+        write("/sys/module/vd_told/parameters/told", "0")
+
+
 class Hold:
     """No mmu notifier that is put is freed for so many milliseconds: by the module vd_hold."""
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vd_told: for tests alone. What the kernel tells our mmu notifier, by probes on its
+ * callbacks: those that concern rings, and those beside them, which the modules
+ * don't count.
+ *
+ * /sys/module/vd_told/parameters/told has a line for each kind: its name, how many came over
+ * the span of a ring, how many beside all. "sets" counts each ring that an invalidation was
+ * over: as many times the modules have to count one, as a hit or as a miss. Whatever
+ * is written there makes all of them 0.
+ */
+#include <linux/atomic.h>
+#include <linux/kprobes.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/rculist.h>
+#include <linux/sysfs.h>
+
+#include "../../vhost/notifier.h"
+
+enum { VD_TOLD_YOUNG = MMU_NOTIFY_EXCLUSIVE + 1, VD_TOLD_KINDS };
+
+static const char *const vd_kind[VD_TOLD_KINDS] = {
+	[MMU_NOTIFY_UNMAP] = "unmap",
+	[MMU_NOTIFY_CLEAR] = "clear",
+	[MMU_NOTIFY_PROTECTION_VMA] = "protect",
+	[MMU_NOTIFY_PROTECTION_PAGE] = "clean",
+	[MMU_NOTIFY_SOFT_DIRTY] = "softdirty",
+	[MMU_NOTIFY_RELEASE] = "release",
+	[MMU_NOTIFY_MIGRATE] = "migrate",
+	[MMU_NOTIFY_EXCLUSIVE] = "exclusive",
+	[VD_TOLD_YOUNG] = "young",
+};
+
+static atomic_t over[VD_TOLD_KINDS], beside[VD_TOLD_KINDS], sets;
+
+static int vd_told_get(char *buffer, const struct kernel_param *kp)
+{
+	int i, n = sysfs_emit(buffer, "sets %d 0\n", atomic_read(&sets));
+
+	for (i = 0; i < VD_TOLD_KINDS; i++)
+		n += sysfs_emit_at(buffer, n, "%s %d %d\n", vd_kind[i],
+				   atomic_read(&over[i]),
+				   atomic_read(&beside[i]));
+	return n;
+}
+
+static int vd_told_set(const char *val, const struct kernel_param *kp)
+{
+	int i;
+
+	for (i = 0; i < VD_TOLD_KINDS; i++) {
+		atomic_set(&over[i], 0);
+		atomic_set(&beside[i], 0);
+	}
+	atomic_set(&sets, 0);
+	return 0;
+}
+
+static const struct kernel_param_ops vd_told_ops = {
+	.get = vd_told_get,
+	.set = vd_told_set,
+};
+
+module_param_cb(told, &vd_told_ops, NULL, 0644);
+
+/* How many sets have a span there. By their own spans, not by the table that is tested. */
+static int vd_sets_over(struct mmu_notifier *mn, unsigned long start,
+			unsigned long end)
+{
+	struct vd_mm *vm = container_of(mn, struct vd_mm, mn);
+	struct vd_winset *ws;
+	int i, n = 0;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ws, &vm->sets, node) {
+		for (i = 0; i < VD_SET_WINDOWS; i++) {
+			if (start < READ_ONCE(ws->span[i].end) &&
+			    end > READ_ONCE(ws->span[i].start)) {
+				n++;
+				break;
+			}
+		}
+	}
+	rcu_read_unlock();
+	return n;
+}
+
+static void vd_count(unsigned int kind, int n)
+{
+	if (kind < VD_TOLD_KINDS)
+		atomic_inc(n ? &over[kind] : &beside[kind]);
+}
+
+static int vd_start(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct mmu_notifier_range *range =
+		(void *)regs_get_kernel_argument(regs, 1);
+	int n = vd_sets_over((void *)regs_get_kernel_argument(regs, 0),
+			     range->start, range->end);
+
+	atomic_add(n, &sets);
+	vd_count(range->event, n);
+	return 0;
+}
+
+static int vd_clear_young(struct kprobe *kp, struct pt_regs *regs)
+{
+	vd_count(VD_TOLD_YOUNG,
+		 vd_sets_over((void *)regs_get_kernel_argument(regs, 0),
+			      regs_get_kernel_argument(regs, 2),
+			      regs_get_kernel_argument(regs, 3)));
+	return 0;
+}
+
+static struct kprobe vd_probes[] = {
+	{ .symbol_name = "vhost_direct:vd_mn_start", .pre_handler = vd_start },
+	{ .symbol_name = "vhost_direct:vd_mn_clear_young",
+	  .pre_handler = vd_clear_young },
+};
+
+static int __init vd_told_init(void)
+{
+	struct kprobe *kps[] = { &vd_probes[0], &vd_probes[1] };
+
+	return register_kprobes(kps, ARRAY_SIZE(kps));
+}
+
+static void __exit vd_told_exit(void)
+{
+	struct kprobe *kps[] = { &vd_probes[0], &vd_probes[1] };
+
+	unregister_kprobes(kps, ARRAY_SIZE(kps));
+}
+
+module_init(vd_told_init);
+module_exit(vd_told_exit);
+
+MODULE_DESCRIPTION("What the mmu notifier is told, for the tests of vhost-direct");
+MODULE_LICENSE("GPL");
