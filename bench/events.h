@@ -56,6 +56,7 @@ int vr_refill(struct vr_run *r, struct vr_range w, int (*how)(struct vr_run *r, 
 int vr_remap(struct vr_run *r, struct vr_range w);
 int vr_punch(struct vr_run *r, struct vr_range w);
 uint64_t vr_pagemap(const void *at);
+int vr_on_huge_page(const uint8_t *at);
 
 /* told.c */
 void vr_told_mark(void);

@@ -34,7 +34,7 @@ static int ev_collapse(struct vr_run *r, struct vr_range w)
 }
 
 /* Whether the page that backs @at is part of a huge one; -1 and errno if none does. */
-static int on_huge_page(const uint8_t *at)
+int vr_on_huge_page(const uint8_t *at)
 {
 	uint64_t map, flags;
 	int fd;
@@ -65,17 +65,17 @@ static int ev_thpsplit(struct vr_run *r, struct vr_range w)
 	(void)w;
 	if (r->mem.fd >= 0)
 		madvise(h.at, h.len, MADV_HUGEPAGE);
-	if (on_huge_page(h.at) != 1 && madvise(h.at, h.len, MADV_COLLAPSE))
+	if (vr_on_huge_page(h.at) != 1 && madvise(h.at, h.len, MADV_COLLAPSE))
 		return -1;
 	errno = ENOTSUP;
-	if (on_huge_page(h.at) != 1)
+	if (vr_on_huge_page(h.at) != 1)
 		return -1;
 	snprintf(range, sizeof(range), "%d,0x%lx,0x%lx", getpid(), (unsigned long)h.at,
 		 (unsigned long)(h.at + h.len));
 	if (vr_file_write("/sys/kernel/debug/split_huge_pages", range))
 		return -1;
 	errno = EBUSY;
-	if (on_huge_page(h.at) == 1)
+	if (vr_on_huge_page(h.at) == 1)
 		return -1;
 	return madvise(h.at, h.len, MADV_COLLAPSE) && errno != EAGAIN ? -1 : 0;
 }

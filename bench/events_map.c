@@ -45,6 +45,98 @@ static int ev_movepages(struct vr_run *r, struct vr_range w)
 	return there ? 0 : -1;
 }
 
+static void ring_pfns(struct vr_run *r, uint64_t *pfn, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint64_t word = vr_pagemap(r->mem.base + i * PAGE);
+
+		pfn[i] = word & VR_PM_PRESENT ? word & VR_PM_PFN : 0;
+	}
+}
+
+/* Small pages, of both nodes by turns. */
+static uint8_t *hog(size_t len)
+{
+	unsigned long nodes = 3;
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t at;
+
+	if (p == MAP_FAILED)
+		vr_die("out of memory");
+	madvise(p, len, MADV_NOHUGEPAGE);
+	syscall(SYS_mbind, p, len, MPOL_INTERLEAVE, &nodes, 8 * sizeof(nodes), 0);
+	for (at = 0; at < len; at += PAGE)
+		p[at] = 1;
+	return p;
+}
+
+/* One page of sixteen stays. */
+static void thin(uint8_t *p, size_t len)
+{
+	size_t at;
+
+	for (at = 0; at < len; at += 16 * PAGE)
+		madvise(p + at + PAGE, 15 * PAGE, MADV_DONTNEED);
+}
+
+static int compact(void)
+{
+	return vr_file_write("/proc/sys/vm/compact_memory", "1");
+}
+
+/* Whether a page of the rings is elsewhere afterwards; -1 and errno if it can't be done. */
+static int compact_moves(struct vr_run *r, unsigned int n)
+{
+	uint64_t was[64], is[64];
+	unsigned int i;
+
+	vr_told_mark();
+	ring_pfns(r, was, n);
+	if (compact())
+		return -1;
+	ring_pfns(r, is, n);
+	for (i = 0; i < n; i++)
+		if (was[i] && is[i] && was[i] != is[i])
+			return 1;
+	return 0;
+}
+
+/*
+ * Compaction that moves a page of the rings. It fills gaps further up in blocks that are in
+ * part in use, never a block that is wholly free. So the rings get other pages,
+ * on the other node, amid memory which then is full of gaps, whichever way the
+ * kernel hands it out.
+ */
+static int ev_compacted(struct vr_run *r, struct vr_range w)
+{
+	unsigned int n = r->mem.ring_bytes / PAGE < 64 ? r->mem.ring_bytes / PAGE : 64;
+	uint8_t *below, *above;
+	int moved = 0;
+	size_t len;
+
+	(void)w;
+	/* Those it leaves alone. */
+	if (vr_on_huge_page(r->mem.base) == 1 || vr_mem_page(r->o) > PAGE)
+		return compact();
+	/* What lies further down fills the gaps first: less of that. */
+	vr_file_write("/proc/sys/vm/drop_caches", "1");
+	for (len = 8UL << 20; !moved && len <= 512UL << 20; len *= 4) {
+		below = hog(len);
+		ev_movepages(r, (struct vr_range){ r->mem.base, n * PAGE });
+		above = hog(len);
+		thin(below, len);
+		thin(above, len);
+		moved = compact_moves(r, n);
+		munmap(below, len);
+		munmap(above, len);
+	}
+	if (!moved)
+		errno = EBUSY;
+	return moved == 1 ? 0 : -1;
+}
+
 /* Where nothing smaller can be cut: the huge page that the range begins in. */
 struct vr_range vr_whole_pages(struct vr_run *r, struct vr_range w)
 {
@@ -242,6 +334,8 @@ static int ev_punch(struct vr_run *r, struct vr_range w)
 struct vr_event vr_map_events[] = {
 	{ .name = "cold", .fn = ev_cold, .help = "MADV_COLD" },
 	{ .name = "movepages", .fn = ev_movepages, .help = "move_pages to the other node (numa=fake=2)" },
+	{ .name = "compacted", .fn = ev_compacted,
+	  .help = "the rings to the other node, and moved from there by compaction" },
 	{ .name = "split", .fn = ev_split, .help = "mprotect of a single page, still readable and writable" },
 	{ .name = "neighbour", .fn = ev_neighbour, .help = "mprotect of the page behind the memory" },
 	{ .name = "unrelated", .fn = ev_unrelated, .help = "mmap, mremap and munmap of other memory" },
