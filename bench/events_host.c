@@ -12,6 +12,9 @@
 
 #include "events.h"
 
+/* Emulated, on a busy machine. */
+#define KHUGEPAGED_NS	20000000000ULL
+
 static int ev_compact(struct vr_run *r, struct vr_range w)
 {
 	(void)r;
@@ -53,6 +56,35 @@ int vr_on_huge_page(const uint8_t *at)
 	return flags >> 22 & 1;
 }
 
+/* Of a file's pages none need be mapped when they were cut, even in vain, or put together. */
+static void touch(struct vr_range w)
+{
+	size_t at;
+
+	for (at = 0; at < w.len; at += PAGE)
+		(void)*(volatile uint8_t *)(w.at + at);
+}
+
+static int split_huge(struct vr_range h)
+{
+	unsigned int tries;
+	char range[96];
+
+	snprintf(range, sizeof(range), "%d,0x%lx,0x%lx", getpid(), (unsigned long)h.at,
+		 (unsigned long)(h.at + h.len));
+	/* Somebody may hold a reference for a moment. */
+	for (tries = 0; tries < 20; tries++) {
+		if (vr_file_write("/sys/kernel/debug/split_huge_pages", range))
+			return -1;
+		touch(h);
+		if (!vr_on_huge_page(h.at))
+			return 0;
+		usleep(1000);
+	}
+	errno = EBUSY;
+	return -1;
+}
+
 /*
  * The rings' huge page is cut into small ones, which the kernel refuses while
  * anybody holds a reference, and put together again.
@@ -60,7 +92,6 @@ int vr_on_huge_page(const uint8_t *at)
 static int ev_thpsplit(struct vr_run *r, struct vr_range w)
 {
 	struct vr_range h = huge_around(r, (struct vr_range){ r->mem.base, PAGE });
-	char range[96];
 
 	(void)w;
 	if (r->mem.fd >= 0)
@@ -70,14 +101,105 @@ static int ev_thpsplit(struct vr_run *r, struct vr_range w)
 	errno = ENOTSUP;
 	if (vr_on_huge_page(h.at) != 1)
 		return -1;
-	snprintf(range, sizeof(range), "%d,0x%lx,0x%lx", getpid(), (unsigned long)h.at,
-		 (unsigned long)(h.at + h.len));
-	if (vr_file_write("/sys/kernel/debug/split_huge_pages", range))
-		return -1;
-	errno = EBUSY;
-	if (vr_on_huge_page(h.at) == 1)
+	if (split_huge(h))
 		return -1;
 	return madvise(h.at, h.len, MADV_COLLAPSE) && errno != EAGAIN ? -1 : 0;
+}
+
+#define KHUGEPAGED "/sys/kernel/mm/transparent_hugepage/khugepaged/"
+
+static void khugepaged_sleeps(struct vr_run *r)
+{
+	(void)r;
+	vr_file_write(KHUGEPAGED "scan_sleep_millisecs", "3600000");
+}
+
+/* The state of a kernel thread, 'S' for example; 0 if there is none of that name. */
+static char thread_state(const char *name)
+{
+	static char path[64];
+	char comm[32] = "", state = 0;
+	int pid;
+	FILE *f;
+
+	for (pid = 2; !path[0] && pid < 1000; pid++) {
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		f = fopen(path, "r");
+		if (!f || fscanf(f, "%*d (%31[^)]", comm) != 1 || strcmp(comm, name))
+			path[0] = '\0';
+		if (f)
+			fclose(f);
+	}
+	f = path[0] ? fopen(path, "r") : NULL;
+	if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (f)
+		fclose(f);
+	return state;
+}
+
+/* What it was at when it was told to sleep, it finishes first. False if that takes too long. */
+static bool khugepaged_asleep(struct vr_run *r)
+{
+	uint64_t end = vr_now() + KHUGEPAGED_NS;
+	unsigned int seen = 0;
+
+	khugepaged_sleeps(r);
+	while (seen < 5 && vr_now() < end) {
+		seen = thread_state("khugepaged") == 'S' ? seen + 1 : 0;
+		usleep(2000);
+	}
+	return seen == 5;
+}
+
+static void khugepaged_wakes(struct vr_run *r)
+{
+	(void)r;
+	vr_file_write(KHUGEPAGED "scan_sleep_millisecs", "10");
+}
+
+static unsigned long khugepaged_says(const char *name)
+{
+	unsigned long value = 0;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), KHUGEPAGED "%s", name);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%lu", &value) != 1)
+		vr_die_errno("%s", path);
+	fclose(f);
+	return value;
+}
+
+/*
+ * The rings' huge page is cut into small ones, and khugepaged finds them. It sleeps until
+ * then: what the cutting brings about is not its doing.
+ */
+static int ev_khugepaged(struct vr_run *r, struct vr_range w)
+{
+	struct vr_range h = huge_around(r, (struct vr_range){ r->mem.base, PAGE });
+	uint64_t end = vr_now() + KHUGEPAGED_NS;
+	unsigned long before;
+
+	(void)w;
+	errno = ETIMEDOUT;
+	if (!khugepaged_asleep(r))
+		return -1;
+	touch(h);
+	if (madvise(h.at, h.len, MADV_HUGEPAGE) || (vr_on_huge_page(h.at) == 1 && split_huge(h)))
+		return -1;
+	before = khugepaged_says("pages_collapsed");
+	vr_told_mark();
+	khugepaged_wakes(r);
+	do {
+		usleep(2000);
+		touch((struct vr_range){ h.at, PAGE });
+		if (vr_on_huge_page(h.at) == 1 && khugepaged_says("pages_collapsed") != before)
+			return 0;
+	} while (vr_now() < end && !vr_over(r));
+	errno = ETIMEDOUT;
+	return -1;
 }
 
 static uint64_t vmstat(const char *name)
@@ -266,6 +388,8 @@ struct vr_event vr_host_events[] = {
 	{ .name = "compact", .fn = ev_compact, .help = "compaction of all memory" },
 	{ .name = "collapse", .fn = ev_collapse, .help = "MADV_COLLAPSE into a huge page (--mem thp)" },
 	{ .name = "thpsplit", .fn = ev_thpsplit, .help = "the rings' huge page split and collapsed again" },
+	{ .name = "khugepaged", .fn = ev_khugepaged, .begin = khugepaged_sleeps, .end = khugepaged_sleeps,
+	  .help = "the rings' huge page split; khugepaged alone collapses it (it sleeps afterwards)" },
 	{ .name = "numa", .fn = ev_numa, .help = "waits for a scan of NUMA balancing, which must be on" },
 	{ .name = "writeback", .fn = ev_writeback, .help = "msync, sync_file_range and fsync (--mem memfd, file)" },
 	{ .name = "dropcaches", .fn = ev_dropcaches, .help = "drop_caches" },

@@ -23,7 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 import ending  # noqa: E402
-from cell import Cell, Log, khugepaged_asleep, set_up  # noqa: E402
+from cell import Cell, Log, khugepaged_at_hand, set_up  # noqa: E402
 from inject import Told  # noqa: E402
 from vdtest import Ktap, load, unload  # noqa: E402
 
@@ -60,6 +60,7 @@ TABLE = (
     ("fork, copy on write", "fork", "H H H H! b ub"),
     ("KSM merge and unmerge", "ksm,ksmtwin", "h h -ksm -ksm -ksm -ksm"),
     ("THP split, collapse", "thpsplit", "-small H -huge -huge H -thpfile"),
+    ("khugepaged", "khugepaged", "-small H -huge -huge H -thpfile"),
     ("compaction", "compacted", "h n n n h uh"),
     ("move_pages", "movepages", "H H H H! H uH"),
     ("NUMA balancing", "numa", "H H b b b|h uH"),
@@ -89,7 +90,7 @@ REASONS = {
     "free": "MADV_FREE is for private anonymous memory",
     "swap": "hugetlb pages are never reclaimed",
     "ksm": "KSM merges private anonymous pages only",
-    "small": "this column is memory without huge pages; MADV_COLLAPSE refuses it",
+    "small": "this column is memory that shall have no huge pages: neither MADV_COLLAPSE nor khugepaged makes one",
     "huge": "hugetlb pages are never split or collapsed",
     "thpfile": "ext4 has huge pages for read-only mappings at most (READ_ONLY_THP_FOR_FS)",
     "nofile": "private memory has no file",
@@ -177,7 +178,7 @@ def main():
         load()
         set_up(t)
         made = cells()
-        with Told(), khugepaged_asleep():
+        with Told(), khugepaged_at_hand():
             total, seconds = turns(t, made, Log())
         for cell in made:
             if cell.skip:
