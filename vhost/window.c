@@ -517,6 +517,12 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 		return;
 	hit = false;
 	atomic_inc(&ws->waiting);
+	/*
+	 * Said before the lock is asked for: then one burst at most, whose
+	 * worker has looked already, goes first. Pairs with the look in
+	 * vd_winset_enter() and the lock after it.
+	 */
+	smp_mb__after_atomic();
 	if (!spin_trylock(&ws->lock))
 		vd_winset_wait(ws);
 	atomic_dec(&ws->waiting);

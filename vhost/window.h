@@ -149,6 +149,7 @@ static inline void vd_winset_ready(struct vd_winset *ws)
  */
 static inline bool vd_winset_enter(struct vd_winset *ws)
 {
+	/* The look pairs with the barrier in vd_winset_invalidate(). */
 	if (unlikely(!READ_ONCE(ws->valid)) ||
 	    unlikely(atomic_read(&ws->waiting)))
 		return false;
