@@ -18,6 +18,14 @@
 #endif
 
 /*
+ * Where the kernel serves legacy guests of the other byte order, stock knows
+ * VHOST_SET_VRING_ENDIAN; this one doesn't, and shall not be taken for it.
+ */
+#if IS_ENABLED(CONFIG_VHOST_CROSS_ENDIAN_LEGACY)
+#error "vhost-direct has no VHOST_SET_VRING_ENDIAN, which CONFIG_VHOST_CROSS_ENDIAN_LEGACY asks for"
+#endif
+
+/*
  * Reaching user memory by another kernel address needs caches that don't
  * alias. Said by name, for the cases that were thought about.
  */

@@ -77,8 +77,24 @@ def _counting(t, folder):
     t.equal("each kernel by itself", _sums(folder)[1], ["features: 6.1 0/2", "features: 7.2 1/3"])
     _save(runs, "7.2", [("d.sh", "stock: third", "fail"), ("a.sh", "stock: first", "pass")])
     t.equal("what stock's node does counts neither way", _sums(folder)[1][1], "features: 7.2 1/3")
+    _names(t, folder, runs)
     _save(runs, "7.2-kasan", [("a.sh", "first", "pass")])
     t.equal("a sanitizer's run is not the kernel's", _sums(folder)[1][1], "features: 7.2 1/3")
+
+
+def _names(t, folder, runs):
+    """Names that no test has, in suites that ran."""
+    def names():
+        return _features(folder, "--kernel", "6.1", "--names")
+    _save(runs, "6.1", [("a.sh", "first of all", "pass"), ("b.py", "second", "pass")])
+    t.equal("all names are those of tests", names()[0], 0)
+    _save(runs, "6.1", [("b.py", "seconds", "pass")])
+    t.check("a name that its suite lacks is told",
+            names() == (1, 'features: 6.1: two: b has no test named "second"\n'), names())
+    _save(runs, "6.1", [("b.py", "b", "skip")])
+    t.equal("not so if the suite skipped all", names()[0], 0)
+    _save(runs, "6.1", [("b.py", "other", "pass"), ("b.py", "ended well", "fail")])
+    t.equal("nor if something failed", names()[0], 0)
 
 
 def main():
