@@ -4,6 +4,8 @@
 # Of a boot's facts; what isn't here (a version's text, the command line) makes no figure differ.
 _FACTS = ("kernel", "cpu", "smap", "erms", "fsrm", "processors", "clocksource", "thp")
 _MACHINE = ("kernel", "cpu", "processors", "qemu")
+# What schema 2 has boots of.
+_TIMED_BOOTS = ("smap", "nosmap")
 _SHOWN = 6
 
 
@@ -56,7 +58,10 @@ def differences(a, b):
     """(what forbids a comparison, what has to be known of it): lines of text."""
     forbidden = [] if a.accel == b.accel else [f"accelerator: {a.how()} and {b.how()}"]
     known = _differing("the machine's ", a.part("machine"), b.part("machine"), _MACHINE)
-    boots = [{name: facts for name, (facts, _) in result.boots().items()} for result in (a, b)]
+    # What an older file had no place for isn't missing in it.
+    old = 2 in (a.schema, b.schema)
+    boots = [{name: facts for name, (facts, _) in result.boots().items()
+              if not old or name in _TIMED_BOOTS} for result in (a, b)]
     known += [f"boot {name} is in one result only" for name in sorted(boots[0].keys() ^ boots[1].keys())]
     for name in sorted(boots[0].keys() & boots[1].keys()):
         known += _boot(name, boots[0][name], boots[1][name])

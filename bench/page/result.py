@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """bench.json, read with care: what doesn't have the documented form is named, not guessed.
 
-The form is schema 2. A cell or count that can't be understood goes to Result.problems and the rest
+The form is schema 3, or schema 2, which had fewer boots and runs. A cell or count that can't be understood goes to Result.problems and the rest
 is used; a file of another schema is refused as a whole.
 """
 
@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 
-SCHEMA = 2
+SCHEMAS = (2, 3)
 # What a cell is made of, besides direction and size, and what it is unless a cell is about just that.
 FACTORS = {"layout": "split", "memory": "4k", "pairs": 1, "smap": True, "generator": "vring"}
 # In the order in which a reader meets them; what isn't here comes last.
@@ -22,7 +22,7 @@ PERCENTILES = ("p50", "p99", "p999")
 
 
 class BadResult(Exception):
-    """The file is no result of schema 2; shown without a traceback."""
+    """The file is no result of such a schema; shown without a traceback."""
 
 
 class Unreadable(Exception):
@@ -225,9 +225,10 @@ class Result:
     def __init__(self, data):
         if not isinstance(data, dict):
             raise BadResult("not an object")
-        if data.get("schema") != SCHEMA:
+        self.schema = data.get("schema")
+        if self.schema not in SCHEMAS:
             raise BadResult(f"its schema is {data.get('schema', 'not given')}, "
-                            f"this reads schema {SCHEMA}")
+                            f"this reads schema {' and '.join(map(str, SCHEMAS))}")
         self.data, self.problems = data, []
         self.cells = self._all("cells", _cell)
         self.counts = self._all("counts", _count)
@@ -310,10 +311,14 @@ class Result:
         found = {str(facts["kernel"]) for facts, _ in self.boots().values() if "kernel" in facts}
         return ", ".join(sorted(found)) or "unknown"
 
-    def how(self):
-        """What carried it out, in a few words."""
+    def how(self, boot=None):
+        """What carried it out, or one boot of it, in a few words."""
+        accel = self.accel
+        if boot is not None:
+            accel = next((str(each.get("accel", accel)) for each in self.listed("boots")
+                          if isinstance(each, dict) and str(each.get("id", "?")) == boot), accel)
         return {"tcg": "emulated (QEMU TCG)", "kvm": "virtual machine (KVM)",
-                "host": "the running host itself"}.get(self.accel, self.accel)
+                "host": "the running host itself"}.get(accel, accel)
 
 
 def load(path):

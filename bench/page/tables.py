@@ -141,6 +141,7 @@ def machine(result):
     if not result.boots():
         parts.append(_none("No boot was recorded."))
     for name, (found, command) in result.boots().items():
+        found = {"accelerator": result.how(name), **found}
         rows = [(key, tag("code", _value(value)) if key in ("flags", "cmdline") else _value(value))
                 for key, value in found.items()]
         parts.append(details(f"Boot “{name}”: kernel, flags, mitigations, parameters, command line",

@@ -6,22 +6,26 @@ import os
 
 import tcgprof
 
-from . import lab, plan
+from . import boots, lab, plan
 
 WORKER_VCPU = 1
 
 
 def run(chosen, backends, folder, options=(), on_run=lambda run: None):
-    """One entry a cell and back end; counts are those of the worker's vCPU, a packet."""
+    """Returns (entries, runs, boot): one entry a cell and back end; counts are those of the worker's
+    vCPU, a packet. Which boot it was is for the caller to say in them.
+    """
     lines = os.path.join(folder, "tcgcount.jsonl")
     plugin = os.path.join(lab.BUILD, "tcgcount.so")
     os.makedirs(folder, exist_ok=True)
     wanted = plan.counted(chosen, backends)
     work = plan.make(wanted, symbols="/results/kallsyms", setup=plan.setup(chosen))
-    runs = []
+    runs, boot = [], None
     for line in plan.execute(work, folder, ["--accel", "tcg", *options, "--plugin",
                                             f"{plugin},out={lines},profile=on"],
                              timeout=120 + 12 * len(wanted)):
+        if "facts" in line:
+            boot = boots.describe(line["facts"], folder)
         if "run" in line:
             runs.append(line["run"])
             on_run(line["run"])
@@ -32,7 +36,8 @@ def run(chosen, backends, folder, options=(), on_run=lambda run: None):
         raise lab.BenchError(f"{len(good)} marked runs but {len(counts)} counts in {lines}")
     symbols = tcgprof.Symbols(os.path.join(folder, "files", "kallsyms"))
     fields = {cell.name: cell.fields() for cell in chosen}
-    return [_entry(fields[run["cell"]], run, count, symbols) for run, count in zip(good, counts)]
+    return ([_entry(fields[run["cell"]], run, count, symbols) for run, count in zip(good, counts)],
+            runs, boot)
 
 
 def _entry(fields, run, count, symbols):

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The real guest: an unmodified QEMU inside the host VM, on each back end in turn."""
 
-from . import lab
+from . import boots, lab, plan
 
 _GUEST = "/vd/guest-tests/lab/nested-guest"
 
 
 def run(backends, folder, seconds, options=()):
-    """{backend: {test: fields}}; a back end whose guest failed has an "error" in it."""
-    # One boot for all; a back end that fails must not keep the others from their turn.
-    script = "; ".join(f"{_GUEST} --backend {name} --json --seconds {seconds:g} ping tx rx || failed=1"
-                       for name in backends)
-    found = {name: {} for name in backends}
+    """Returns ({backend: {test: fields}}, boot); a back end whose guest failed has an "error" in it."""
+    # One boot for all; a back end that fails must not keep the others from their turn. A plan of
+    # no runs has the machine say what it is.
+    script = "; ".join([f"{plan.INSIDE} {plan.write(plan.make([]), folder)}", *(
+        f"{_GUEST} --backend {name} --json --seconds {seconds:g} ping tx rx || failed=1"
+        for name in backends)])
+    found, boot = {name: {} for name in backends}, None
     for line in lab.run(["sh", "-c", f"{script}; true"], folder, options, timeout=120 * len(backends)):
+        if "facts" in line:
+            boot = boots.describe(line["facts"], folder)
         fields = line.get("nested")
         if not fields:
             continue
@@ -25,4 +29,4 @@ def run(backends, folder, seconds, options=()):
         for test in ("ping", "tx", "rx"):
             if test not in tests:
                 tests.setdefault("error", f"no result of {test}")
-    return found
+    return found, boot

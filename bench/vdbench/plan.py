@@ -87,10 +87,15 @@ def good(run):
     return "result" in run and run["result"]["ok"] and not small_pages(run)
 
 
-def execute(plan, folder, options=(), timeout=300, first=False):
-    """Boot, carry out PLAN, yield the lines that the inside prints."""
+def write(plan, folder):
+    """Put PLAN where the VM whose results go to FOLDER finds it; returns its path in there."""
     files = os.path.join(folder, "files")
     os.makedirs(files, exist_ok=True)
     with open(os.path.join(files, "plan.json"), "w", encoding="utf-8") as file:
         json.dump(plan, file, indent=1)
-    yield from lab.run([INSIDE, "/results/plan.json"], folder, options, timeout, first)
+    return "/results/plan.json"
+
+
+def execute(plan, folder, options=(), timeout=300, first=False):
+    """Boot, carry out PLAN, yield the lines that the inside prints."""
+    yield from lab.run([INSIDE, write(plan, folder)], folder, options, timeout, first)

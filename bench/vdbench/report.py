@@ -43,9 +43,11 @@ def heading(out):
     lines = [f"stock is vhost_net of {facts['kernel']}; {how}",
              f"{machine['qemu']}; processor {facts['cpu']}, SMAP {'on' if facts['smap'] else 'OFF'}, "
              f"erms {'on' if facts['erms'] else 'off'}, fsrm {'on' if facts['fsrm'] else 'off'}",
-             "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none"),
-             f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
-             f"{meanwhile['stolen']:.0%} was stolen; the VM went first"]
+             "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none")]
+    # What is counted depends on no neighbour: where nothing was timed they weren't watched.
+    if meanwhile:
+        lines.append(f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
+                     f"{meanwhile['stolen']:.0%} was stolen; the VM went first")
     return [part for line in lines for part in _wrapped(line)]
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What bench.json looks like, as something that can check one: bench/SCHEMA.md explains it."""
 
-VERSION = 2
+VERSION = 3
 _NUMBER = (int, float)
+_ACCELS = ("tcg", "kvm", "host")
 _SPREAD = {"median": _NUMBER, "min": _NUMBER, "max": _NUMBER, "n": int, "values": [_NUMBER]}
 _CELL = {"cell": str, "short": str, "dir": ("tx", "rx", "both", "rtt"), "size": int, "gso": bool,
          "layout": ("split", "packed", "in-order"), "memory": ("4k", "thp", "hugetlb"),
@@ -30,10 +31,10 @@ SCHEMA = {
     "schema": (VERSION,), "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str],
     "skipped": [{"cell": str, "reason": str, "backend": Maybe(str), "part": Maybe(str)}],
     "machine": {"kernel": str, "cpu": str, "processors": int, "qemu": str, "commit": str},
-    "accel": Maybe(("tcg", "kvm", "host")),
+    "accel": Maybe(_ACCELS), "image": Maybe(Each(str)),
     "neighbours": Maybe({"others": _NUMBER, "stolen": _NUMBER}),
     "versions": Each(str),
-    "boots": [{"id": str, "qemu_command": str, "facts": {
+    "boots": [{"id": str, "accel": _ACCELS, "qemu_command": str, "facts": {
         "kernel": str, "version": str, "cmdline": str, "cpu": str, "smap": bool, "flags": [str],
         "processors": int, "mitigations": Each(str), "parameters": Each(str),
         "features": Each(str), "versions": Each(str)}}],
@@ -44,10 +45,11 @@ SCHEMA = {
     "counts": [{**_CELL, "backend": _BACKENDS, "packets": int, "ok": bool, "insns": _NUMBER,
                 "stac": _NUMBER, "clac": _NUMBER, "lfence": _NUMBER, "lock": _NUMBER,
                 "rep": _NUMBER}],
-    "storms": [{"backend": _BACKENDS, "where": ("hit", "miss", "none"), "rate": int,
+    "storms": [{"backend": _BACKENDS, "boot": str, "where": ("hit", "miss", "none"), "rate": int,
                 "slices": [[_NUMBER]]}],
     "nested": Maybe(Each(dict)),
-    "runs": [{"kind": str, "cell": str, "backend": str, "args": [str]}],
+    "runs": [{"kind": str, "cell": str, "backend": str, "args": [str], "command": Maybe([str]),
+              "skipped": Maybe(str)}],
 }
 
 
@@ -100,16 +102,33 @@ def errors(value, wanted=None, where="bench.json"):
     return _plain(value, wanted, where)
 
 
+def _made_with(out):
+    """Figures that don't say what they were made with, one way or the other."""
+    boots = {boot["id"]: boot for boot in out["boots"]}
+    found = [f"boots: {boot['id']} has no {key}" for boot in out["boots"] for key, value in (
+        ("qemu_command", boot["qemu_command"]), ("flags", boot["facts"]["flags"]),
+        ("mitigations", boot["facts"]["mitigations"])) if not value]
+    if len(boots) < len(out["boots"]):
+        found.append("boots: an id twice")
+    found += [f"{part}: {entry.get('cell') or entry['where']}: no boot {entry['boot']}"
+              for part in ("cells", "counts", "storms") for entry in out[part]
+              if entry["boot"] not in boots]
+    if out.get("nested") and "nested" not in boots:
+        found.append("nested: no boot nested")
+    if out["boots"] and out["accel"] != out["boots"][0]["accel"]:
+        found.append(f"accel: {out['accel']}, but the first boot's is {out['boots'][0]['accel']}")
+    return found + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no command"
+                    for run in out["runs"] if not run.get("command") and not run.get("skipped")]
+
+
 def check(out):
     """The same, and what one field says of others."""
     found = errors(out)
     if found:
         return found
-    boots = {boot["id"] for boot in out["boots"]}
+    found = _made_with(out)
     for entry in out["cells"]:
         where = f"cells: {entry['cell']}"
-        if entry["boot"] not in boots:
-            found.append(f"{where}: no boot {entry['boot']}")
         if "stock" in entry["absent"] and entry["ratio"] and not entry.get("against"):
             found.append(f"{where}: a ratio, but not to what")
         for name, spread in entry["rate"].items():

@@ -4,7 +4,7 @@
 import os
 import shutil
 
-from . import build, cells, lab, plan, stats
+from . import boots, build, cells, lab, plan, stats
 
 # What a run takes beside its seconds: the start of a program, rings, tap, warm-up.
 _OVERHEAD = {"vring": 0.4, "testpmd": 5}
@@ -37,7 +37,6 @@ class Timed:
         self.boots = {}
         self.runs = []
         self.skipped = []
-        self.accel = None
 
     def rounds(self, cell):
         """The cells that are judged get all rounds, others enough for a median; those that take
@@ -114,7 +113,7 @@ class Timed:
         before, done, sound = build.load(), 0, True
         for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
             if "facts" in line:
-                self.boots[boot] = {"id": boot, "facts": line["facts"], "qemu_command": ""}
+                self.boots[boot] = {**boots.describe(line["facts"], folder), "id": boot}
                 before = build.load()
             if "run" in line:
                 done += 1
@@ -124,10 +123,6 @@ class Timed:
                     lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
         self._busy.append((build.load()["wall"] - before["wall"],
                            build.neighbours(before, build.load())))
-        with open(os.path.join(folder, "qemu.command"), encoding="utf-8", errors="replace") as file:
-            command = file.read().strip()
-        self.boots[boot]["qemu_command"] = command
-        self.accel = lab.accel(command)
         return found, sound
 
     def _take(self, run, found):

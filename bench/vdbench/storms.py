@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The storms' boot: packets in slices of time while invalidations hit or miss the ring."""
+
+from . import boots, lab, mm_plan, plan
+
+_RATE, _SLICES, _SLICE_MS = 1000, 8, 150
+
+
+def run(others, folder, options=(), on_run=lambda run: True):
+    """Returns (entries, runs, boot): one entry a back end and kind, of the runs that ON_RUN calls good.
+
+    Each run, and each entry, is of stock and of metadata=direct, or of what there is of OTHERS.
+    """
+    chosen = [mm_plan.Storm(where, _RATE) for where in ("none", "miss", "hit")]
+    names = [name for name in others if name == "direct"] or list(others[:1])
+    wanted = mm_plan.storm_runs(chosen, names, 1, _SLICES, _SLICE_MS, exact=True)
+    lab.say(f"storms: {len(wanted)} runs on one processor that counts")
+    found, runs, boot = [], [], None
+    for line in plan.execute(plan.make(wanted), folder,
+                             [*options, "--icount", "--smp", "1", "--accel", "tcg"],
+                             timeout=90 + 20 * len(wanted)):
+        if "facts" in line:
+            boot = boots.describe(line["facts"], folder)
+        if "run" in line:
+            runs.append(line["run"])
+            if "skipped" not in line["run"] and on_run(line["run"]):
+                found.append(_entry(line["run"]))
+    return found, runs, boot
+
+
+def _entry(run):
+    where, rate = run["cell"].split()
+    return {"backend": run["backend"], "where": where, "rate": int(rate),
+            "slices": run["result"]["storm"]["slices"]}
