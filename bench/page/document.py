@@ -70,7 +70,8 @@ def _banner(result):
                    "Counted instructions are exact all the same, and are not time. Absolute figures "
                    "compare the lines of this page with each other and nothing else.", class_="banner")
     if result.accel in ("kvm", "host"):
-        return tag("p", tag("strong", f"Measured on hardware: {result.how()}."), class_="banner")
+        return tag("p", tag("strong", f"Measured on hardware: {result.how()}."),
+                   f" {result.emulated()}" if result.emulated() else None, class_="banner")
     return tag("p", tag("strong", "The file doesn't say what carried this out:"), f" accel is "
                f"{result.accel}.", class_="banner failed")
 

@@ -55,7 +55,7 @@ def _heading(figure, result, colours):
                 fontsize=9.5, color=colours.soft)
     figure.text(_SIDE / _WIDTH, 9 / _HEIGHT, "EMULATED: ratios are not a forecast for hardware. "
                 "Counted instructions are exact and are not time." if emulated else
-                f"Measured: {result.how()}.", fontsize=9.5, fontweight="bold" if emulated else "normal",
+                f"Measured: {result.how()}. {result.emulated()}", fontsize=9.5, fontweight="bold" if emulated else "normal",
                 color=colours.ink)
 
 

@@ -320,6 +320,13 @@ class Result:
         return {"tcg": "emulated (QEMU TCG)", "kvm": "virtual machine (KVM)",
                 "host": "the running host itself"}.get(accel, accel)
 
+    def emulated(self):
+        """A sentence about what is emulated although the rest isn't, or nothing."""
+        found = " and ".join(name for name, part in (("counted", self.counts), ("storms", self.storms)) if part)
+        if self.accel == "tcg" or not found:
+            return ""
+        return f"{found.capitalize()}: emulated (QEMU TCG): instructions, not time."
+
 
 def load(path):
     """The result in the file PATH ("-": standard input)."""
