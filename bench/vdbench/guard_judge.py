@@ -14,6 +14,8 @@ import collections
 from . import guard, guard_base, report
 
 LIMIT = 0.02
+# Boots of the same that are further apart than this, as a share: nothing to judge 2 % by.
+REPEATS = 0.005
 FAILING = {"worse", "unsteady"}
 
 # HOW: "fine", "worse", "better", "unsteady", "unjudged"; THEN and NOW: instructions a packet.
@@ -178,6 +180,14 @@ def script_lines(verdicts):
     """One line a cell, for scripts."""
     return [f"guard: {one.cell} {one.backend} {one.how} then={_number(one.then)} now={_number(one.now)} "
             f"change={'-' if one.change is None else f'{one.change:+.4f}'}" for one in verdicts]
+
+
+def scattered(boots):
+    """How far apart BOOTS are, at worst, as a share; and a line for each cell in which it is too far."""
+    found = spreads(boots)
+    return max(apart for *_, apart in found), [
+        f"guard: {cell}, {name}: {apart * 100:.2f} % apart in {len(boots)} boots, above {REPEATS * 100:.1f} %"
+        for cell, name, _, apart in found if apart > REPEATS]
 
 
 def spreads(boots):
