@@ -144,11 +144,15 @@ def full():
 
 
 def counted(everything):
-    """The cells whose instructions are counted; the instruments are the same with SMAP or not."""
+    """The cells whose instructions are counted; the instruments are the same with SMAP or not.
+
+    Of several pairs all workers have the worker's processor, so its count is of them all.
+    """
     if everything:
         return (*(Cell(name, size, layout, memory) for memory in MEMORY for layout in LAYOUTS
                   for name in ("tx", "rx") for size in (64, 1500)),
-                *(Cell(name, size) for name in ("tx", "rx") for size in (256, 9000, GSO_SIZE)))
+                *(Cell(name, size) for name in ("tx", "rx") for size in (256, 9000, GSO_SIZE)),
+                *(Cell("tx", 64, pairs=pairs) for pairs in PAIRS[1:]), Cell("both", 64))
     return (*CORE, *(Cell(name, 64, layout) for layout in ("packed", "in-order")
                      for name in ("tx", "rx")),
             Cell("tx", 64, memory="thp"), Cell("tx", 64, memory="hugetlb"))
