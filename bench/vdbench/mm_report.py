@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """bench-mm's tables, and its lines for scripts."""
 
-from . import mm_stats, report
+from . import mm_stats, report, stats
 
 # What the storm's thread reaches, of what it was asked for, to be called that rate.
 _REACHED = 0.9
@@ -27,6 +27,20 @@ def storms(rows, others, title):
             notes.append(f"{row['where']} {row['rate']}: not reached on {', '.join(short)}: this "
                          "machine makes no more")
     return report.grid(head, table) + notes
+
+
+def brief(entries):
+    """bench.json's storms: what of the rate is kept during them."""
+    found = {}
+    for entry in entries:
+        kept = mm_stats.kept({"result": {"storm": entry}})
+        found.setdefault((entry["where"], entry["rate"]), {})[entry["backend"]] = stats.spread(kept)
+    names = list(dict.fromkeys(entry["backend"] for entry in entries))
+    rows = [[f"{where} {rate}", *(report.spread(of.get(name)) for name in names)]
+            for (where, rate), of in found.items()]
+    return report.grid(["invalidations a second", *(f"kept, {name}" for name in names)], rows) + [
+        "kept: rate in the storm over that beside it; hit: the ring's pages, miss: others, none: a thread",
+        "is woken and does nothing; emulated: one processor, its instructions as the clock"]
 
 
 def latencies(rows, names):
