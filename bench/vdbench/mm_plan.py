@@ -23,8 +23,9 @@ NUMA_SETUP = ("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/ker
 
 
 def storms(rates):
-    """Thread alone, missing, hitting, each at all RATES."""
-    return [Storm(where, rate) for where in ("none", "miss", "hit") for rate in rates]
+    """Nothing at all; then thread alone, missing, hitting, each at all RATES."""
+    return [Storm("none", 0), *(Storm(where, rate) for where in ("none", "miss", "hit")
+                                for rate in rates if rate)]
 
 
 def _rounds(one, others, rounds):
