@@ -3,6 +3,7 @@
 #ifndef VD_NET_H
 #define VD_NET_H
 
+#include <linux/if_vlan.h>
 #include <linux/mm_types_task.h>
 #include <linux/net.h>
 #include <linux/uio.h>
@@ -146,20 +147,30 @@ static inline void vd_net_header(struct vd_net_queue *q)
 	q->own_header = vd_vq_has(&q->vq, VHOST_NET_F_VIRTIO_NET_HDR);
 }
 
+/* The longest frame there is: 64 KiB of IP behind a tagged Ethernet header. */
+#define VD_FRAME_MOST	(VLAN_ETH_HLEN + 65535)
+
 /**
  * vd_net_sent - what the socket's answer to one frame means
  * @err: of sendmsg()
+ * @len: bytes of the frame without its header
+ *
+ * For want of memory a frame is tried again, unless it is so long that memory
+ * in one piece may never do: all behind it would wait for ever.
  *
  * Return: 0, VD_TX_AGAIN, VD_TX_DROP or -VD_BAD_BUFFER.
  */
-static inline int vd_net_sent(int err)
+static inline int vd_net_sent(int err, u32 len)
 {
 	if (likely(err >= 0))
 		return 0;
 	switch (err) {
-	case -EAGAIN:
 	case -ENOMEM:
 	case -ENOBUFS:
+		if (unlikely(len > VD_FRAME_MOST))
+			return VD_TX_DROP;
+		fallthrough;
+	case -EAGAIN:
 		return VD_TX_AGAIN;
 	case -EFAULT:
 		return -VD_BAD_BUFFER;

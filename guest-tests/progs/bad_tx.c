@@ -395,12 +395,34 @@ static void tx_huge(struct bad *b)
 	}
 }
 
+/* No kernel gives as much in one piece: what can't be sent isn't tried for ever. */
+static void tx_larger(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_TX];
+	uint64_t before = bad_stat(b, Q_TX, "dropped");
+	unsigned int i, n = 8, part = 1000000;
+
+	t_begin("a chain of %u bytes holds nothing up", n * part);
+	memset(r->mem.chunk[CHUNK_B].base, 0, 16);
+	for (i = 0; i < n; i++)
+		desc_set(q->desc, i, GPA_B, part, i < n - 1 ? D_NEXT : 0, i + 1);
+	ring_offer(q, 0);
+	ring_kick(q);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	CHECK_STAT(b, Q_TX, "dropped", before + 1);
+	expect_rest(b);
+	rig_tx_good(r, 1);
+	t_end();
+}
+
 void bad_tx(const struct bad *like)
 {
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
 		tx_pieces, tx_shorter_than_header, tx_short, tx_leak, tx_header, tx_header_fuzz, tx_border,
 		tx_indirect, tx_memory, tx_between, tx_huge,
+		tx_larger,
 	};
 	unsigned int i;
 
