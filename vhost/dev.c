@@ -287,6 +287,25 @@ void vd_dev_cleanup(struct vd_dev *dev)
 }
 EXPORT_SYMBOL_GPL(vd_dev_cleanup);
 
+/**
+ * vd_dev_renew - give a device that was reset an empty memory table
+ * @dev: the device after vd_dev_cleanup()
+ * @mem: of vd_memtable_empty(), the device's from now on
+ *
+ * One that is opened has none. Stock makes the same difference, which shows in
+ * what VHOST_NET_SET_BACKEND answers.
+ * Context: device mutex; there is no worker.
+ */
+void vd_dev_renew(struct vd_dev *dev, struct vd_memtable *mem)
+{
+	unsigned int i;
+
+	dev->mem = mem;
+	for (i = 0; i < dev->nvqs; i++)
+		dev->vqs[i]->mem = mem;
+}
+EXPORT_SYMBOL_GPL(vd_dev_renew);
+
 static int __init vd_init(void)
 {
 	vd_debugfs_init();

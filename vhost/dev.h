@@ -173,6 +173,7 @@ int vd_dev_set_owner(struct vd_dev *dev);
 int vd_dev_check_owner(const struct vd_dev *dev);
 void vd_dev_stop(struct vd_dev *dev);
 void vd_dev_cleanup(struct vd_dev *dev);
+void vd_dev_renew(struct vd_dev *dev, struct vd_memtable *mem);
 void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
 		vd_work_fn kick);
 

@@ -118,6 +118,20 @@ struct vd_memtable *vd_memtable_read(struct vhost_memory __user *arg)
 }
 
 /**
+ * vd_memtable_empty - make a table that has no region
+ *
+ * Return: the table, to be given to kvfree(); NULL without memory.
+ * Context: may sleep.
+ */
+struct vd_memtable *vd_memtable_empty(void)
+{
+	struct vd_memtable *t = vd_memtable_make(NULL, 0);
+
+	return IS_ERR(t) ? NULL : t;
+}
+EXPORT_SYMBOL_GPL(vd_memtable_empty);
+
+/**
  * vd_memtable_search - the first region that holds a guest address
  * @t: the table
  * @gpa: guest-physical address

@@ -26,6 +26,7 @@ struct vd_memtable {
 	struct vd_region region[];
 };
 
+struct vd_memtable *vd_memtable_empty(void);
 struct vd_memtable *vd_memtable_read(struct vhost_memory __user *arg);
 const struct vd_region *vd_memtable_search(const struct vd_memtable *t,
 					   u64 gpa);

@@ -397,15 +397,22 @@ static long vd_net_set_backend_features(struct vd_net *n, void __user *arg)
 static long vd_net_reset_owner(struct vd_net *n)
 {
 	long ret = vd_dev_check_owner(&n->dev);
+	struct vd_memtable *mem;
 
 	if (ret)
 		return ret;
+	mem = vd_memtable_empty();
+	if (!mem)
+		return -ENOMEM;
 	ret = vd_zcopy_settle(&n->queue[VD_NET_TX]);
-	if (ret)
+	if (ret) {
 		vd_zcopy_resume(&n->queue[VD_NET_TX]);
-	else
-		vd_net_reset(n);
-	return ret;
+		kvfree(mem);
+		return ret;
+	}
+	vd_net_reset(n);
+	vd_dev_renew(&n->dev, mem);
+	return 0;
 }
 
 /* What a caller says of a device that may not be its own. */

@@ -67,7 +67,7 @@ struct vd_window {
  * @valid: all windows are mapped. Window lock; read without it as a hint.
  * @contig: each has a @base. Window lock.
  * @waiting: callbacks that want the window lock; no burst begins before them
- * @w: the windows, described under the owner's mutex while not valid
+ * @w: the windows, described under the queue's mutex while not valid
  * @mapped: the last attempt mapped it; worker
  * @mapped_at: in jiffies, when; worker
  * @served: packets the queue had served before that; worker

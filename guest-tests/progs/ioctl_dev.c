@@ -58,6 +58,7 @@ static void owner(void)
 	say(node_call(fd, VHOST_RESET_OWNER, NULL), "no owner, VHOST_RESET_OWNER");
 	say(node_owner(fd), "VHOST_SET_OWNER");
 	say(node_owner(fd), "VHOST_SET_OWNER, again");
+	say(node_backend(fd, 0, -1), "no back end, nor a memory table");
 	fflush(stdout);
 	child = fork();
 	if (!child) {
@@ -72,6 +73,8 @@ static void owner(void)
 	say(node_call(fd, VHOST_RESET_OWNER, NULL), "VHOST_RESET_OWNER, again");
 	say(dev_memory(fd), "memory table after VHOST_RESET_OWNER");
 	say(node_owner(fd), "VHOST_SET_OWNER after VHOST_RESET_OWNER");
+	for (unsigned int q = 0; q < 3; q++)
+		say(node_backend(fd, q, -1), "no back end after VHOST_RESET_OWNER, queue %u", q);
 	say(dev_memory(fd), "memory table after another VHOST_SET_OWNER");
 	close(fd);
 }

@@ -17,7 +17,7 @@
 /**
  * struct vd_stat - one statistic
  * @name: NUL-terminated, stable over versions
- * @value: a counter since the owner was set, never reset
+ * @value: a counter since the device was opened or reset
  */
 struct vd_stat {
 	char name[VD_STAT_NAME];
