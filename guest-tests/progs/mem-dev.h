@@ -95,6 +95,6 @@ struct md_case {
 };
 
 extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
-			    md_life_cases[], md_probe_cases[];
+			    md_life_cases[], md_probe_cases[], md_young_cases[];
 
 #endif

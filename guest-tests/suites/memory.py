@@ -13,6 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
+from inject import Ask  # noqa: E402
 from vdtest import CASES, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
@@ -105,7 +106,8 @@ def main():
         write("/proc/sys/vm/nr_hugepages", "8")
         # It unmaps what it likes when it likes: no counter could be trusted.
         write("/proc/sys/kernel/numa_balancing", "0")
-        cases(t)
+        with Ask():
+            cases(t)
         write("/proc/sys/kernel/numa_balancing", "1")
         storms(t)
         said = unload()

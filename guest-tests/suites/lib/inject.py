@@ -99,6 +99,21 @@ class Told:
         write("/sys/module/vd_told/parameters/told", "0")
 
 
+class Ask:
+    """mem-cases can ask, as page_idle and DAMON do, whether pages were used: by the module vd_ask."""
+
+    def __enter__(self):
+        said = sh(["insmod", f"{KMOD}/vd_ask.ko"])
+        if said.returncode:
+            raise RuntimeError(f"vd_ask: {said.stdout}")
+        return self
+
+    def __exit__(self, *_):
+        said = sh("rmmod vd_ask")
+        if said.returncode:
+            raise RuntimeError(f"rmmod vd_ask: {said.stdout}")
+
+
 class Hold:
     """No mmu notifier that is put is freed for so many milliseconds: by the module vd_hold."""
 
