@@ -167,6 +167,20 @@ static void quiet_events(struct vr_run *r)
 	vr_events_quiet(r);
 }
 
+/* All that was sent has arrived, or is lost. */
+static void account(struct vr_run *r)
+{
+	static uint64_t next;
+
+	if (!r->o->account_ms || vr_now() < next)
+		return;
+	if (next) {
+		come_to_rest(r);
+		vr_account(r);
+	}
+	next = vr_now() + r->o->account_ms * 1000000ULL;
+}
+
 static void stream(struct vr_run *r, double warmup)
 {
 	uint64_t t0 = vr_now(), w0, tx0, rx0, ns, since = 0;
@@ -181,6 +195,7 @@ static void stream(struct vr_run *r, double warmup)
 	while (!window_done(r, t0, tx0, rx0) && !vr_over(r)) {
 		vr_idle(r, &since, step(r, true));
 		quiet_events(r);
+		account(r);
 		if (r->o->storm)
 			vr_storm_step(count_tx(r) + count_rx(r));
 	}

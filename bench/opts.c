@@ -91,6 +91,9 @@ static const struct opt opts[] = {
 	{ "tx-share", OPT_UINT, F(tx_share), NULL, "N",
 	  "with --dir both: a frame to the guest for N from it (as many as go)" },
 	{ "rest-ms", OPT_UINT, F(rest_ms), NULL, "MS", "the longest that the event rest is idle (1000)" },
+	{ "account-ms", OPT_UINT, F(account_ms), NULL, "MS",
+	  "so often all traffic arrives, and a line of JSON says what did (never):\n"
+	  "for who is killed and reports nothing" },
 	{ "gap", OPT_UINT, F(gap), NULL, "N", "pages of other memory between the rings (0)" },
 	{ "storm", OPT_NAME, F(storm), vr_storm_names, "hit|miss|none|numa",
 	  "slices with and without invalidations, of the ring or beside it; none:\n"

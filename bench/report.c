@@ -165,11 +165,8 @@ static double pps(const struct vr_window *w)
 	return w->ns ? w->packets * 1e9 / w->ns : 0;
 }
 
-/* Returns whether this direction's frames are all accounted for. */
-static bool direction(const char *name, const struct vr_window *w, const struct sums *s)
+static void totals(const struct sums *s)
 {
-	printf(",\"%s\":{\"packets\":%" PRIu64 ",\"seconds\":%.6f,\"pps\":%.0f", name, w->packets,
-	       w->ns / 1e9, pps(w));
 	number("total_sent", s->sent);
 	number("total_received", s->got);
 	number("lost", s->lost);
@@ -177,6 +174,29 @@ static bool direction(const char *name, const struct vr_window *w, const struct 
 	number("dup", s->dup);
 	number("reordered", s->reordered);
 	number("bad_used", s->bad_used);
+}
+
+/* A line of its own, in the middle of a run that has come to rest. */
+void vr_account(const struct vr_run *r)
+{
+	struct sums tx = { 0 }, rx = { 0 };
+
+	add_tx(r, &tx);
+	add_rx(r, &rx);
+	printf("{\"tx\":{\"seen\":%" PRIu64, tx.seen);
+	totals(&tx);
+	printf("},\"rx\":{\"seen\":%" PRIu64, rx.seen);
+	totals(&rx);
+	printf("}}\n");
+	fflush(stdout);
+}
+
+/* Returns whether this direction's frames are all accounted for. */
+static bool direction(const char *name, const struct vr_window *w, const struct sums *s)
+{
+	printf(",\"%s\":{\"packets\":%" PRIu64 ",\"seconds\":%.6f,\"pps\":%.0f", name, w->packets,
+	       w->ns / 1e9, pps(w));
+	totals(s);
 	number("kicks", s->kicks);
 	number("calls", s->calls);
 	putchar('}');

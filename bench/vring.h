@@ -58,6 +58,7 @@ struct vr_opts {
 	unsigned int timeout;
 	unsigned int event_us;
 	unsigned int rest_ms;
+	unsigned int account_ms;
 	unsigned int tx_share;	/* frames sent for each received; 0: as it comes */
 	unsigned int gap;	/* pages of other memory around each ring */
 	unsigned int storm;
@@ -418,5 +419,6 @@ void vr_told_print_all(void);
 
 /* report.c */
 int vr_report(const struct vr_run *r);
+void vr_account(const struct vr_run *r);
 
 #endif

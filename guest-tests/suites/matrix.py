@@ -39,7 +39,8 @@ COLUMNS = ("4k", "thp", "2m", "1g", "memfd", "ext4")
 #   h  some window is
 #   b  none is: the event is beside the rings, and the kernel tells that each time
 #   n  none is: the kernel tells of nothing (QUIET says why)
-#   x  the owner ends: its memory stays until the device is closed, so nothing is told before
+#   x  the owner ends: its memory stays until the device is closed, so nothing is told before; what
+#      it had received counts, and the next owner has windows again
 #   r  no window is ever mapped: the kernel refuses it
 # before it: u there are no windows, user access throughout (window.c says why), but the same is
 # told and counted (inval_missed);

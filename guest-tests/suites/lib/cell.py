@@ -42,8 +42,6 @@ _MIXED = {"4k": "pageout,cold,movepages,split,ksm,", "thp": "pageout,cold,movepa
           "ext4": "pageout,movepages,split,punch,truncate,writeback,verify,resize,"}
 # These lose pages for good: once, and last, for the others may need them.
 _SPENDS = ("softoffline", "hwpoison")
-# These end their driver: once is enough.
-_ENDS = (ending.KILL, ending.OOM, ending.EXEC)
 # Checks in these look back at what the event before did: there must be several.
 _LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
 
@@ -129,6 +127,8 @@ class Cell:
         self._mixed, self._user = events == "@mixed", word[0] == "u"
         word = word.removeprefix("u")
         self._expect = word[0]
+        # It ends its driver: once is enough.
+        self._ends = self._expect == "x"
         self._shared, self._slow = "s" in word[1:], "!" in word
         self.why, self.ran = "", False
         self.packets = self.lost = self.hits = self.misses = self.done = 0
@@ -258,13 +258,33 @@ class Cell:
         why = little or self._judge(run)
         return why and f"{why}\n{run.json.get('events')}\n{run.about()}", bool(why)
 
+    def _end(self):
+        """Its owner ends; what it received until just before counts. Returns why that's not right."""
+        write("/proc/sys/vm/nr_hugepages", "24")
+        end = ending.end(self.events, MEM[self.column], self._user, GROUP)
+        self.packets += end.packets
+        self.lost += end.lost
+        self.hits += end.hits
+        self.misses += end.misses
+        self.done += not end.why
+        self._seen = end.told
+        return end.why
+
+    def _next_owner(self):
+        """The windows went with their owner: whoever comes then has windows, if the memory can have any."""
+        run = Run(f"--dir both --warmup 0 --seconds {0.2 * SLOW} --timeout {60 * SLOW} --size 60:600 "
+                  f"--mem {MEM[self.column]}", limit=120, group=GROUP)
+        self.packets += run.packets
+        self.lost += run.stray
+        why = run.wrong() or run.off_path("user" if self._user else "direct")
+        return why and f"the next owner: {why}\n{run.about()}"
+
     def run(self, log, turn):
         """The cell's TURN (0 is the first); what it says is kept in the cell."""
-        if self.skip or turn and (self.events in _ENDS or self._slow or self.why or not self.events):
+        if self.skip or turn and (self._ends or self._slow or self.why or not self.events):
             return
-        if self.events in _ENDS:
-            why = ending.end(self.events, MEM[self.column], self._user, GROUP)
-            self.done += not why
+        if self._ends:
+            why = self._end() or self._next_owner()
         else:
             why, again = self._once(turn, 1)
             stuck = why and self.events == "khugepaged" and not self.lost and _khugepaged_stuck()

@@ -1,24 +1,110 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The owner of a device ends under load, or becomes another program."""
 
+import json
 import os
+import re
 import signal
 import subprocess
+import tempfile
 
-from owner import gone, loaded, moved, wait
+from inject import Told
+from owner import counted, gone, loaded, moved, wait
 from vdtest import CASES, ENDLESS, NODE, SLOW, VRING, in_group, sh, write
 
 KILL, OOM, EXEC = "@kill", "@oom", "@exec"
+# What the kernel may tell of the rings of one who ends; nothing of what isn't here. The OOM
+# reaper comes if somebody takes two seconds to die; a disk's copy is written back at any
+# time, and is all that a group without swap has to give.
+_MAY = {(OOM, False): {"unmap"}, (OOM, True): {"unmap", "clean", "clear", "young"},
+        (KILL, True): {"clean"}, (EXEC, True): {"clean"}}
+_LOST = ("lost", "corrupt", "dup", "reordered", "bad_used")
 
 
-def _exec(mem):
-    kind, _, path = mem.partition(" --mem-path ")
-    env = {**os.environ, "MEM_KIND": kind, "MEM_PATH": path}
-    try:
-        done = sh([CASES, "exec"], env=env, timeout=120 * SLOW)
-    except subprocess.TimeoutExpired as error:
-        return f"mem-cases exec: {error}"
-    return "" if done.returncode == 0 else f"mem-cases exec: {done.returncode}: {done.stdout}"
+class End:
+    """How one ended: why that's not right, what it had received and lost, what was counted."""
+
+    def __init__(self, how, mem, user):
+        self.how, self.mem, self.user = how, mem, user
+        self.why = ""
+        self.packets = self.lost = self.hits = self.misses = 0
+        self.told = {}
+
+    def _quiet(self, before, after, counted_before):
+        """Why the kernel told of what it should not, or the modules counted something else."""
+        self.told = {"told_before": before, "told_after": after}
+        more = {kind: n - before[kind] for kind, n in after.items() if n != before[kind]}
+        wrong = set(more) - _MAY.get((self.how, self.user), set()) - {"sets"}
+        if wrong or ("sets" in more and len(more) == 1):
+            return f"as its owner ended the kernel told of the rings: {more}"
+        if not counted_before[0] <= self.hits + self.misses <= counted_before[1]:
+            return (f"the kernel told of {counted_before} invalidations of rings, "
+                    f"{self.hits} hits and {self.misses} misses were counted")
+        return ""
+
+    def _account(self, text):
+        """What the driver said last; why there is something wrong with it."""
+        lines = [line for line in text.split("\n")[:-1] if line]
+        if not lines:
+            return "the driver gave no account"
+        last = json.loads(lines[-1])
+        self.packets = sum(last[way]["total_received"] for way in ("tx", "rx"))
+        self.lost = sum(last[way][what] for way in ("tx", "rx") for what in _LOST)
+        if self.lost or min(last[way]["seen"] for way in ("tx", "rx")) < 1:
+            return f"before its end not all was right: {lines[-1]}"
+        return ""
+
+    def exec(self):
+        """Its memory changes hands, some times over."""
+        kind, _, path = self.mem.partition(" --mem-path ")
+        env = {**os.environ, "MEM_KIND": kind, "MEM_PATH": path}
+        Told.forget()
+        none = Told.read()
+        try:
+            done = sh([CASES, "exec"], env=env, timeout=120 * SLOW)
+        except subprocess.TimeoutExpired as error:
+            self.why = f"mem-cases exec: {error}"
+            return
+        said = re.findall(r"packets=(\d+) inval_hit=(\d+) inval_missed=(\d+)", done.stdout)
+        self.packets, self.hits, self.misses = (sum(map(int, column)) for column in zip(*said)) if said else (0, 0, 0)
+        after = Told.read()
+        # Nothing may take a window of theirs but what the memory's disk does.
+        self.why = "" if done.returncode == 0 else f"mem-cases exec: {done.returncode}: {done.stdout}"
+        if not self.why and not self.packets:
+            self.why = f"no packet arrived: {done.stdout}"
+        self.why = self.why or self._quiet(none, after, (0, after["sets"]))
+
+    def _under_load(self, driver, said):
+        """Why the driver doesn't get there; else its counters, and what the kernel told around them."""
+        def ready():
+            said.seek(0)
+            return driver.poll() is not None or (loaded(driver.pid, self.user) and "\n" in said.read())
+        if not wait(ready, 30) or driver.poll() is not None:
+            driver.kill()
+            return f"no traffic to end: {moved(driver.pid)} {driver.stderr.read()}", None, None
+        low = Told.read()
+        self.hits = sum(counted(driver.pid, "inval_hit").values())
+        self.misses = sum(counted(driver.pid, "inval_missed").values())
+        high = Told.read()
+        direct = sum(moved(driver.pid)[1].values())
+        why = f"{direct} bursts by windows, which this memory has not" if self.user and direct else ""
+        return why, (low["sets"], high["sets"]), high
+
+    def driver(self, group):
+        """A driver with traffic in both directions."""
+        words = [VRING, "--dev", NODE, "--dir", "both", "--check", *ENDLESS, "--account-ms", "50",
+                 "--mem", *self.mem.split()]
+        Told.forget()
+        with (tempfile.TemporaryFile("w+") as said,
+              subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=in_group(group)) as driver):
+            self.why, around, before = self._under_load(driver, said)
+            if before:
+                self.why = self.why or _end(self.how, driver, group) or gone(driver.pid)
+                self.why = self.why or self._quiet(before, Told.read(), around)
+            if not self.why:
+                said.seek(0)
+                self.why = self._account(said.read())
 
 
 def _kills(group):
@@ -44,19 +130,14 @@ def _end(how, driver, group):
 
 
 def end(how, mem, user, group):
-    """End the owner of a device with this memory. Returns why it's not right."""
-    if how == EXEC:
-        return _exec(mem)
+    """End the owner of a device with this memory. Returns an End."""
+    it = End(how, mem, user)
     try:
-        with subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", *ENDLESS,
-                               "--mem", *mem.split()], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                              preexec_fn=in_group(group)) as driver:
-            under_load = wait(lambda: loaded(driver.pid, user) or driver.poll() is not None, 30)
-            if not under_load or driver.poll() is not None:
-                driver.kill()
-                return f"no traffic to end: {moved(driver.pid)} {driver.stderr.read()}"
-            return _end(how, driver, group) or gone(driver.pid)
+        if how == EXEC:
+            it.exec()
+        else:
+            it.driver(group)
     finally:
         write(f"{group}/memory.max", "max")
         write(f"{group}/memory.swap.max", "max")
+    return it

@@ -98,6 +98,12 @@ class Told:
         """From now on."""
         write("/sys/module/vd_told/parameters/told", "0")
 
+    @staticmethod
+    def read():
+        """What it told until now: {kind: callbacks over the rings}; "sets" for each ring."""
+        with open("/sys/module/vd_told/parameters/told", encoding="ascii") as file:
+            return {kind: int(over) for kind, over, _ in map(str.split, file)}
+
 
 class Ask:
     """mem-cases can ask, as page_idle and DAMON do, whether pages were used: by the module vd_ask."""

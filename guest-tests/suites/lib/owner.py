@@ -32,19 +32,23 @@ def wait(what, limit=60.0):
     return True
 
 
-def moved(pid):
-    """Packets of all queues of a process, and bursts that went through the windows."""
-    packets, direct = {}, {}
+def counted(pid, name):
+    """A statistic of all queues of a process: {direction: value}."""
+    sums = {}
     for path in glob.glob(f"{STATS}/{pid}-*/[rt]x"):
         try:
             with open(path, encoding="ascii") as file:
                 values = dict(line.split()[:2] for line in file)
         except OSError:
             continue
-        name = os.path.basename(path)
-        packets[name] = packets.get(name, 0) + int(values["packets"])
-        direct[name] = direct.get(name, 0) + int(values["bursts_direct"])
-    return packets, direct
+        direction = os.path.basename(path)
+        sums[direction] = sums.get(direction, 0) + int(values[name])
+    return sums
+
+
+def moved(pid):
+    """Packets of all queues of a process, and bursts that went through the windows."""
+    return counted(pid, "packets"), counted(pid, "bursts_direct")
 
 
 def doing(pid):
