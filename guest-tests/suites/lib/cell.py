@@ -45,6 +45,9 @@ _SPENDS = ("softoffline", "hwpoison")
 # Checks in these look back at what the event before did: there must be several.
 _LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
 
+# These may fail more often than they happen, on a kind of memory; each with the reason.
+_REFUSED = {}
+
 
 def set_up(t):
     """Swap, the file system, huge pages, and nothing that moves memory unasked."""
@@ -177,12 +180,17 @@ class Cell:
         return (f"--dir both --warmup 0 --timeout {60 * SLOW} {shape} --size {size} --mem {mem} "
                 f"--seconds {seconds * longer * SLOW} {'--shared' if self._shared else ''} {events}")
 
-    def _too_little(self, run):
+    def _too_little(self, run, turn):
         """Why more time might show more, or an empty string."""
         done = run.json.get("events", {})
+        # A short turn of many hasn't the time for each.
         few = [name for name, event in done.items() if event["done"] < _LOOK_BACK.get(name, 1)]
-        if few and not self._mixed:
+        if few and (turn or not self._mixed):
             return f"events that did not happen: {[(name, done[name]) for name in few]}"
+        refused = [name for name, event in done.items() if event["failed"] > event["done"]
+                   and (name, self.column) not in _REFUSED]
+        if refused:
+            return f"events that were refused: {[(name, done[name]) for name in refused]}"
         name = "inval_missed" if self._user else "inval_hit"
         moved = run.each(name)
         if self._expect == "H" and min(moved) < 1 or self._expect == "h" and sum(moved) < 1:
@@ -254,7 +262,7 @@ class Cell:
         why = run.wrong()
         if why:
             return f"{why}\n{run.json.get('events')}\n{run.about()}", False
-        little = self._too_little(run)
+        little = self._too_little(run, turn)
         why = little or self._judge(run)
         return why and f"{why}\n{run.json.get('events')}\n{run.about()}", bool(why)
 
