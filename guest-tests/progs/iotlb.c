@@ -2,7 +2,7 @@
 /*
  * iotlb: the device IOTLB under traffic.
  *
- *	iotlb NODE
+ *	iotlb NODE [v2]		v2: no messages of the first kind
  *
  * As KTAP. What a node doesn't offer is skipped, so stock's runs too.
  */
@@ -238,19 +238,21 @@ static void one_kind(const struct kind *k, uint64_t offered)
 
 int main(int argc, char **argv)
 {
+	bool v2_alone = argc == 3 && !strcmp(argv[2], "v2");
 	uint64_t offered;
 	unsigned int i;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: iotlb NODE\n");
+	if (argc != 2 && !v2_alone) {
+		fprintf(stderr, "usage: iotlb NODE [v2]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	node_path = argv[1];
 	offered = node_offered(node_path);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		one_kind(&kinds[i], offered);
-	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"));
+		if (kinds[i].v2 || !v2_alone)
+			one_kind(&kinds[i], offered);
+	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"), v2_alone);
 	iotlb_places();
 	return t_done();
 }

@@ -367,9 +367,10 @@ static void unknown(void)
 	t_end();
 }
 
-void iotlb_messages(bool stock)
+void iotlb_messages(bool stock, bool v2_alone)
 {
-	padding(false);
+	if (!v2_alone)
+		padding(false);
 	padding(true);
 	waiting();
 	if (!stock)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Devices that 32-bit programs set up and drive on the 64-bit kernel (compat ioctls); that each call
 # is answered as stock answers it is in suite ioctl. Messages of an IOTLB in their first form have
-# another layout in such a program, with stock as well: it must use the second.
-# vm: timeout=120
+# another layout in such a program, with stock as well: it must use the second, as iotlb does here.
+# vm: timeout=180
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh
@@ -18,5 +18,6 @@ check "the modules load" load_ours
 relay "32 bits: " 32/reset $node
 relay "32 bits: " 32/dirty-log $node
 relay "32 bits: " 32/workers $node
+relay "32 bits: " 32/iotlb $node v2
 check "they unload" unload_ours
 ktap_done
