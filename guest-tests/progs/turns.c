@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * turns: what a queue does at a time. When its driver is told, frames taken ahead of their
+ * buffers, frames handed to the socket at once, and how many until others have their turn.
+ *
+ *	turns NODE signal|ahead|batch|share...
+ *
+ * The last two count calls: of the socket's sendmsg, of the function that a kick runs. The
+ * caller has vd_inject look at it first. Stock's node passes all of them.
+ */
+#include <linux/virtio_config.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rig.h"
+#include "test.h"
+
+#define F_NOTIFY	(1ull << VIRTIO_F_NOTIFY_ON_EMPTY)
+#define ROOM		128	/* of a short frame in the rig's buffer */
+#define MANY		200u	/* in four bursts */
+#define AHEAD		10u
+#define RX_SIZE		2048u
+#define LONGEST		(1u << 16)
+/* A queue's share, as stock has it; eight of the longest are one. */
+#define WEIGHT_PACKETS	256
+#define WEIGHT_BYTES	0x80000
+#define HITS "/sys/module/vd_inject/parameters/hits"
+
+static long calls(void)
+{
+	FILE *f = fopen(HITS, "r");
+	long n = -1;
+
+	MUST(f && fscanf(f, "%ld", &n) == 1, HITS);
+	fclose(f);
+	return n;
+}
+
+/* Offers @n frames at once, the next numbers, kicks, and waits for the chains. */
+static void send_at_once(struct rig *r, unsigned int n)
+{
+	struct ring *q = &r->q[Q_TX];
+	unsigned int i, head;
+
+	for (i = 0; i < n; i++) {
+		head = (q->pub + i) % q->num;
+		desc_set(q->desc, head, mem_gpa(&r->mem, r->buf + i * ROOM),
+			 rig_frame(r, r->buf + i * ROOM, RIG_FRAME), 0, 0);
+		q->avail->ring[head] = head;
+	}
+	ring_publish(q, q->pub + n);
+	ring_kick(q);
+	for (i = 0; i < n; i++)
+		if (!CHECK(ring_reap(q, NULL, WAIT_MS) >= 0))
+			break;
+	worker_rest(r->worker);
+}
+
+/*
+ * The driver wants no interrupts. With the feature it gets one each time that its ring has become
+ * empty: not for the bursts before the last.
+ */
+static void signal_on_empty(const char *node, bool on, bool event_idx)
+{
+	const struct rig_opts o = {
+		.node = node,
+		.features = F_MRG | (on ? F_NOTIFY : 0) | (event_idx ? F_EVENT : 0),
+		.batch = true,
+	};
+	struct rig r;
+
+	t_begin("%s NOTIFY_ON_EMPTY%s a ring that becomes empty is %s", on ? "with" : "without",
+		event_idx ? ", with EVENT_IDX" : "",
+		on ? "told once, unwanted interrupts or not" : "not told where no interrupt is wanted");
+	rig_open(&r, &o);
+	r.q[Q_TX].avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	/* The event index: far away. */
+	r.q[Q_TX].avail->ring[r.q[Q_TX].num] = 30000;
+	/* With EVENT_IDX the first burst that leaves something is always told. */
+	send_at_once(&r, MANY);
+	event_wait(r.q[Q_TX].call, 0);
+	send_at_once(&r, MANY);
+	CHECK_EQ(event_wait(r.q[Q_TX].call, 0), on);
+	send_at_once(&r, 1);
+	CHECK_EQ(event_wait(r.q[Q_TX].call, 0), on);
+	rig_close(&r);
+	t_end();
+}
+
+static void test_signal(const char *node)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		signal_on_empty(node, i & 1, i & 2);
+}
+
+/* Offers @n buffers from @at on, and CHECKs that they get the frames from number @seq on. */
+static void receive(struct rig *r, uint8_t *at, unsigned int n, uint32_t seq)
+{
+	struct ring *q = &r->q[Q_RX];
+	unsigned int i;
+	uint32_t len;
+
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r->mem, at + i * RX_SIZE), RX_SIZE, D_WRITE, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+	for (i = 0; i < n; i++) {
+		if (!CHECK_EQ(ring_reap(q, &len, WAIT_MS), i))
+			break;
+		CHECK_EQ(len, r->hdr + RIG_FRAME);
+		CHECK(frame_is(at + i * RX_SIZE + r->hdr, RIG_FRAME, seq + i));
+	}
+}
+
+static void feed(struct rig *r, struct tap *tap, unsigned int n)
+{
+	uint8_t f[RIG_FRAME];
+
+	while (n--) {
+		frame_make(f, sizeof(f), ++r->seq);
+		CHECK(tap_feed(tap, f, sizeof(f)));
+	}
+	worker_rest(r->worker);
+}
+
+static void by_stop(struct rig *r, uint8_t *at)
+{
+	ring_restart(&r->q[Q_RX], r->node, r->tap.fd);
+}
+
+static void by_reset(struct rig *r, uint8_t *at)
+{
+	unsigned int i;
+
+	CHECK_EQ(node_call(r->node, VHOST_RESET_OWNER, NULL), 0);
+	CHECK_EQ(node_owner(r->node), 0);
+	CHECK_EQ(node_features(r->node, r->features), 0);
+	CHECK_EQ(mem_announce(&r->mem, r->node), 0);
+	for (i = 0; i < 2; i++) {
+		ring_close(&r->q[i]);
+		ring_start(&r->q[i], r->node, r->tap.fd);
+	}
+	r->worker = worker_find(getpid());
+}
+
+/* The other tap's frames are not mixed with them. */
+static void by_other(struct rig *r, uint8_t *at)
+{
+	struct tap other;
+
+	tap_open(&other, r->hdr, true);
+	CHECK_EQ(node_backend(r->node, Q_RX, other.fd), 0);
+	feed(r, &other, 1);
+	receive(r, at, 1, AHEAD + 1);
+	CHECK_EQ(node_backend(r->node, Q_RX, r->tap.fd), 0);
+	worker_rest(r->worker);
+	tap_close(&other);
+}
+
+/* A batch is taken out of the tap before it is known whether there are buffers for it. */
+static void test_ahead(const char *node)
+{
+	static const struct {
+		const char *name;
+		void (*by)(struct rig *r, uint8_t *at);
+	} ways[] = {
+		{ "SET_BACKEND of -1", by_stop },
+		{ "SET_BACKEND of another tap", by_other },
+		{ "RESET_OWNER", by_reset },
+	};
+	const struct rig_opts o = { .node = node, .features = RIG_FEATURES, .batch = true };
+	unsigned int i;
+	struct rig r;
+	uint8_t *at;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++) {
+		t_begin("frames that no buffer was there for are the tap's again after %s, in order",
+			ways[i].name);
+		rig_open(&r, &o);
+		at = mem_take(&r.mem, CHUNK_B, AHEAD * RX_SIZE, 64);
+		feed(&r, &r.tap, AHEAD);
+		ways[i].by(&r, at);
+		receive(&r, at, AHEAD, 1);
+		rig_close(&r);
+		t_end();
+	}
+}
+
+static void test_batch(const char *node)
+{
+	static const unsigned int frames[] = { 64, MANY };
+	unsigned int i, n, want, j;
+	struct rig r;
+	long before;
+
+	for (i = 0; i < 4; i++) {
+		const struct rig_opts o = { .node = node, .features = RIG_FEATURES, .batch = !(i & 1) };
+
+		n = frames[i / 2];
+		want = o.batch ? (n + 63) / 64 : n;
+		t_begin("%u frames at once, sndbuf %s: handed over %u at a time", n,
+			o.batch ? "without limit" : "of 1 MiB", o.batch ? 64 : 1);
+		rig_open(&r, &o);
+		before = calls();
+		send_at_once(&r, n);
+		CHECK_EQ(calls() - before, want);
+		for (j = 1; j <= n; j++)
+			rig_arrives(&r, j, RIG_FRAME);
+		rig_close(&r);
+		t_end();
+	}
+}
+
+/* The queue goes on by itself: each visit is a call, and the last finds nothing. */
+static void visits(const char *node, unsigned int num, unsigned int n, uint32_t len, unsigned int want)
+{
+	const struct rig_opts o = { .node = node, .features = RIG_FEATURES, .num = num, .batch = true };
+	struct ring *q;
+	unsigned int i;
+	struct rig r;
+	long before;
+
+	t_begin("%u frames of %u bytes at once take %u turns", n, len, want);
+	rig_open(&r, &o);
+	q = &r.q[Q_TX];
+	CHECK_EQ(rig_frame(&r, r.buf, len - r.hdr), len);
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r.mem, r.buf), len, 0, 0);
+		q->avail->ring[i] = i;
+	}
+	before = calls();
+	ring_publish(q, n);
+	ring_kick(q);
+	for (i = 0; i < n; i++)
+		CHECK_EQ(ring_reap(q, NULL, 10 * WAIT_MS), i);
+	worker_rest(r.worker);
+	CHECK_EQ(calls() - before, want + 1);
+	for (i = 0; i < n && !t_errors(); i++)
+		rig_arrives(&r, 1, len - r.hdr);
+	rig_close(&r);
+	t_end();
+}
+
+static void test_share(const char *node)
+{
+	visits(node, 1024, 1024, 64, 1024 / WEIGHT_PACKETS);
+	visits(node, 256, 64, LONGEST, 64 / (WEIGHT_BYTES / LONGEST));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*test)(const char *node);
+	} parts[] = {
+		{ "signal", test_signal }, { "ahead", test_ahead },
+		{ "batch", test_batch }, { "share", test_share },
+	};
+	unsigned int i;
+	int a;
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: turns NODE signal|ahead|batch|share...\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (a = 2; a < argc; a++)
+		for (i = 0; i < ARRAY_SIZE(parts); i++)
+			if (!strcmp(argv[a], parts[i].name))
+				parts[i].test(argv[1]);
+	return t_done();
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# What a queue does at a time: when the driver is told, frames taken ahead of their buffers,
+# batches, and a queue's share of the worker; by counts of calls. On stock as well: these are
+# its habits.
+# vm: timeout=180
+# shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
+# shellcheck source=guest-tests/lab/ktap.sh
+. /vd/guest-tests/lab/ktap.sh
+# shellcheck source=guest-tests/progs/relay.sh
+. /vd/guest-tests/progs/relay.sh
+
+# turns PREFIX NODE FUNCTION: of ours or stock's, what a kick runs
+turns() {
+	relay "$1" turns "$2" signal ahead
+	check "${1}calls of the socket are counted" \
+		insmod /vd/guest-tests/kmod/vd_inject.ko func=tun:tun_sendmsg comm=vhost-
+	relay "$1" turns "$2" batch
+	check "${1}visits are counted instead" sh -c "rmmod vd_inject &&
+		insmod /vd/guest-tests/kmod/vd_inject.ko func=$3 comm=vhost-"
+	relay "$1" turns "$2" share
+	check "${1}nothing is counted any more" rmmod vd_inject
+}
+
+[ -x "$progs/turns" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
+[ -e /vd/guest-tests/kmod/vd_inject.ko ] || skip_all "guest-tests/kmod isn't built (make modules VD_TESTS=y)"
+for metadata in direct user; do
+	check "$metadata: the modules load" load_ours metadata=$metadata
+	turns "$metadata: " $node vhost_direct_net:vd_net_tx_kick
+	check "$metadata: they unload" unload_ours
+done
+check "stock vhost_net loads" modprobe vhost_net
+turns "stock: " /dev/vhost-net vhost_net:handle_tx_kick
+check "stock unloads" rmmod vhost_net
+ktap_done
