@@ -456,6 +456,7 @@ void stock_tx(const struct bad *like)
 	tx_short(&b);
 	tx_leak(&b);
 	tx_border(&b);
+	tx_indirect(&b);
 	bad_close(&b);
 }
 

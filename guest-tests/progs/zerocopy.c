@@ -97,7 +97,7 @@ static void test_bound(const char *node, const struct format *f)
 	struct guest g;
 	long kb;
 
-	t_begin("%s: 128 are under way, the others copied, and memory is bounded", f->name);
+	t_begin("%s: 128 are under way, the others copied, and memory is bounded (CVE-2016-5403)", f->name);
 	guest_open(&g, node, f, &usual);
 	keep_say("uncopied", "");
 	guest_send(&g, sent, LONG);
