@@ -124,6 +124,7 @@ static int run_stock(struct bad *b, bool stuck)
 	if (stuck) {
 		stock_stuck(b);
 	} else {
+		stock_ring(b);
 		stock_tx(b);
 		stock_rx(b);
 		stock_race(b);

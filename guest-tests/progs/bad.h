@@ -66,6 +66,7 @@ void bad_race(const struct bad *b);
 void bad_packed(const struct bad *b);
 
 /* What stock's node passes as well, and what holds up its queue. */
+void stock_ring(const struct bad *b);
 void stock_tx(const struct bad *b);
 void stock_rx(const struct bad *b);
 void stock_race(const struct bad *b);

@@ -386,3 +386,27 @@ void bad_ring(const struct bad *like)
 	used_stop(&b, false);
 	used_stop(&b, true);
 }
+
+/* Of its illegal rings, one that stock's node is told of and that makes its worker look long. */
+void stock_ring(const struct bad *like)
+{
+	struct bad b = *like;
+	struct ring *q = &b.r.q[Q_TX];
+	struct rig *r = &b.r;
+
+	bad_open(&b);
+	t_begin("an indirect table of nothing, 1100 times (CVE-2019-14835)");
+	table_of_nothing(&b);
+	ring_offer(q, 0);
+	ring_kick(q);
+	/* Stock says two things about it. */
+	CHECK(event_wait(q->err, WAIT_MS) > 0);
+	CHECK_EQ(ring_used_idx(q), 0);
+	expect_rest(&b);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, r->buf), rig_frame(r, r->buf, RIG_FRAME), 0, 0);
+	ring_kick(q);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	rig_arrives(r, r->seq, RIG_FRAME);
+	t_end();
+	bad_close(&b);
+}
