@@ -6,6 +6,7 @@
  *	device leaks NODE      the same calls many thousand times: as KTAP
  *	device loops NODE      the last part, a fifth of it, which stock's node passes: as KTAP
  *	device cycles NODE     the first part of that, $VD_CYCLES times: as KTAP
+ *	device regions NODE    how many a memory table may have, which stock's node passes: as KTAP
  *	device open NODE       hold it open until killed
  *	device own NODE        hold it open and owned until killed
  *	device traffic NODE    send frames until killed
@@ -21,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +33,9 @@
 
 #define MANY		300
 #define IDLE_LIMIT_KB	256
+#define CHARGED_KB	100	/* most of it: the worker's arrays */
+#define CGROUPS		"/sys/fs/cgroup"
+#define GROUP		CGROUPS "/vd-charged"
 #define CYCLES		2000	/* or $VD_CYCLES */
 #define CHILDREN	8
 #define OWN_CYCLES	200
@@ -206,6 +211,78 @@ static void idle_cost(void)
 	t_end();
 }
 
+static bool tells(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	close(fd);
+	return ok;
+}
+
+/* The kernel's memory that is charged to the group, of all kinds but what processes have. */
+static long charged_kb(void)
+{
+	FILE *f = fopen(GROUP "/memory.stat", "r");
+	char name[32];
+	long n = -1;
+
+	while (f && fscanf(f, "%31s %ld", name, &n) == 2 && strcmp(name, "kernel"))
+		;
+	MUST(f && !strcmp(name, "kernel"), GROUP "/memory.stat");
+	fclose(f);
+	return n / 1024;
+}
+
+static void charged(void)
+{
+	long before, after;
+	int fd[MANY], i;
+
+	t_begin("of what an idle device costs %u KiB and more are charged to its opener's memory cgroup",
+		CHARGED_KB);
+	if (!tells(CGROUPS "/cgroup.subtree_control", "+memory") || mkdir(GROUP, 0755)) {
+		t_skip("this kernel has no memory cgroups");
+		t_end();
+		return;
+	}
+	MUST(tells(GROUP "/cgroup.procs", "0"), GROUP);
+	before = charged_kb();
+	for (i = 0; i < MANY; i++)
+		fd[i] = opened_with_memory();
+	after = charged_kb();
+	t_diag("%ld KiB a device", (after - before) / MANY);
+	CHECK((after - before) / MANY >= CHARGED_KB);
+	for (i = 0; i < MANY; i++)
+		close(fd[i]);
+	MUST(tells(CGROUPS "/cgroup.procs", "0"), CGROUPS);
+	CHECK(!rmdir(GROUP));
+	t_end();
+}
+
+static void regions(void)
+{
+	const char *param = strcmp(path, "/dev/vhost-net") ?
+			    "/sys/module/vhost_direct/parameters/max_mem_regions" :
+			    "/sys/module/vhost/parameters/max_mem_regions";
+	static uint8_t memory[PAGE] __attribute__((aligned(4096)));
+	struct node_region r[1024];
+	FILE *f = fopen(param, "r");
+	unsigned int most, i;
+	int fd = node_open(path);
+
+	MUST(f && fscanf(f, "%u", &most) == 1 && most < ARRAY_SIZE(r), "%s", param);
+	fclose(f);
+	t_begin("a memory table of %u regions is taken, one of %u is not", most, most + 1);
+	for (i = 0; i <= most; i++)
+		r[i] = (struct node_region){ 2 * PAGE * i, PAGE, (uintptr_t)memory };
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK_EQ(node_table(fd, r, most), 0);
+	CHECK_EQ(node_table(fd, r, most + 1), -E2BIG);
+	close(fd);
+	t_end();
+}
+
 static void one_cycle(int tap, bool reset)
 {
 	static uint8_t ring[2][4 * PAGE] __attribute__((aligned(4096)));
@@ -316,7 +393,7 @@ static void hold(bool own)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		fprintf(stderr, "usage: device check|leaks|loops|cycles|open|own|traffic NODE\n");
+		fprintf(stderr, "usage: device check|leaks|loops|cycles|regions|open|own|traffic NODE\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -331,11 +408,14 @@ int main(int argc, char **argv)
 		loops(LOOPS);
 	} else if (!strcmp(argv[1], "loops")) {
 		loops(LOOPS / 5);
+	} else if (!strcmp(argv[1], "regions")) {
+		regions();
 	} else if (strcmp(argv[1], "cycles")) {
 		worker();
 		stranger();
 		stats();
 		idle_cost();
+		charged();
 	}
 	return t_done();
 }

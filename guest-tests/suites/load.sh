@@ -131,7 +131,16 @@ test_parameters() {
 	node_sysfs=/sys/dev/char/$(printf "%d:%d" "0x$(stat -c %t $node)" "0x$(stat -c %T $node)")
 	check "the node tells the same" is cat "$node_sysfs/max_mem_regions"
 	refuse "max_mem_regions is read-only" sh -c "echo 128 >$core/parameters/max_mem_regions"
+	relay "" device regions $node
 	check "they unload" unload_ours
+	check "they load with max_mem_regions=128" load_ours max_mem_regions=128
+	relay "" device regions $node
+	check "they unload with it" unload_ours
+	# Left by another suite it has the usual 64.
+	rmmod vhost 2>/dev/null
+	check "stock loads with max_mem_regions=128" sh -c "modprobe vhost max_mem_regions=128 && modprobe vhost_net"
+	relay "stock: " device regions /dev/vhost-net
+	check "stock unloads with it" rmmod vhost_net vhost
 	refuse "metadata=garbage doesn't load" insmod /vd/vhost_direct.ko metadata=garbage
 	check "and left nothing" not_loaded vhost_direct
 }
