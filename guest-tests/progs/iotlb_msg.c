@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -367,11 +368,85 @@ static void unknown(void)
 	t_end();
 }
 
+/* Beyond the guest's pages: numbered pages, all of them the same one. */
+#define AT_FAR	0x10000000ull
+
+static int tell_far(struct io *io, unsigned int n)
+{
+	return io_message(io, VHOST_IOTLB_UPDATE, AT_FAR + (uint64_t)n * PAGE, PAGE,
+			  (uintptr_t)io->view + AT_RX, VHOST_ACCESS_RW);
+}
+
+/* All that the ring needs, in one piece, as the driver sees it. */
+static int tell_near(struct io *io)
+{
+	return io_message(io, VHOST_IOTLB_UPDATE, 0, IO_PAGES * PAGE, (uintptr_t)io->view,
+			  VHOST_ACCESS_RW);
+}
+
+/* Sends from the first of the far pages; CHECKs that it is asked for, or isn't, and arrives. */
+static void send_far(struct io *io, bool asked)
+{
+	struct vhost_iotlb_msg m;
+	uint8_t frame[2048];
+	unsigned int i;
+	size_t got = 0;
+
+	memset(io->view + AT_RX, 0, HDR);
+	frame_make(io->view + AT_RX + HDR, 300, ++io->seq);
+	vq_offer(&io->q[Q_TX], AT_FAR, HDR + 300, 0);
+	vq_kick(&io->q[Q_TX]);
+	if (asked && CHECK_EQ(next_miss(io), AT_FAR / PAGE)) {
+		CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), 30), 0);
+		CHECK_EQ(tell_far(io, 0), 0);
+	}
+	/* That may have cost the ring's. */
+	for (i = 0; i < 200 && !got; i++) {
+		if (!io_read(io, &m)) {
+			CHECK(asked && m.iova < IO_PAGES * PAGE);
+			CHECK_EQ(tell_near(io), 0);
+		}
+		got = tap_take(&io->tap, frame, sizeof(frame), 20);
+	}
+	CHECK_EQ(got, 300);
+	CHECK(frame_is(frame, 300, io->seq));
+}
+
+/* The frame's page is told first, the ring's second, then others up to the limit, and one more. */
+static void oldest(bool stock)
+{
+	const char *path = stock ? "/sys/module/vhost/parameters/max_iotlb_entries" :
+				   "/sys/module/vhost_direct/parameters/max_iotlb_entries";
+	const struct vq_told told = io_told(Q_TX);
+	FILE *f = fopen(path, "r");
+	unsigned int most, n;
+	struct io io;
+
+	MUST(f && fscanf(f, "%u", &most) == 1, "%s", path);
+	fclose(f);
+	t_begin("the oldest translation goes for one more than max_iotlb_entries, and none before");
+	io_device(&io, F_V1 | F_MRG, true);
+	io.worker = worker_find(getpid());
+	CHECK_EQ(tell_far(&io, 0), 0);
+	CHECK_EQ(tell_near(&io), 0);
+	CHECK_EQ(vq_setup(&io.q[Q_TX], io.node, &told), 0);
+	CHECK_EQ(node_backend(io.node, Q_TX, io.tap.fd), 0);
+	for (n = 2; n < most; n++)
+		CHECK_EQ(tell_far(&io, n), 0);
+	send_far(&io, false);
+	io_rest(&io);
+	CHECK_EQ(tell_far(&io, n), 0);
+	send_far(&io, true);
+	io_close(&io);
+	t_end();
+}
+
 void iotlb_messages(bool stock, bool v2_alone)
 {
 	if (!v2_alone)
 		padding(false);
 	padding(true);
+	oldest(stock);
 	waiting();
 	if (!stock)
 		bounded();
