@@ -3,7 +3,7 @@
 """Aging under pressure: reclaim spares rings that only the back end touches, and takes those
 that nobody does. Under the classic LRU lists and under the multi-generational ones.
 """
-# vm: disk=1G timeout=240 own-boot
+# vm: disk=1G timeout=300 own-boot
 
 import os
 import subprocess
