@@ -45,9 +45,6 @@ _SPENDS = ("softoffline", "hwpoison")
 # Checks in these look back at what the event before did: there must be several.
 _LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
 
-# These may fail more often than they happen, on a kind of memory; each with the reason.
-_REFUSED = {}
-
 
 def set_up(t):
     """Swap, the file system, huge pages, and nothing that moves memory unasked."""
@@ -187,8 +184,7 @@ class Cell:
         few = [name for name, event in done.items() if event["done"] < _LOOK_BACK.get(name, 1)]
         if few and (turn or not self._mixed):
             return f"events that did not happen: {[(name, done[name]) for name in few]}"
-        refused = [name for name, event in done.items() if event["failed"] > event["done"]
-                   and (name, self.column) not in _REFUSED]
+        refused = [name for name, event in done.items() if event["failed"] > event["done"]]
         if refused:
             return f"events that were refused: {[(name, done[name]) for name in refused]}"
         name = "inval_missed" if self._user else "inval_hit"
