@@ -19,7 +19,7 @@ struct vd_stats;
 	X(dropped)		/* frames given up, with cause elsewhere */ \
 	X(bursts_direct)	/* ring accesses through the windows */	\
 	X(bursts_user)		/* the same by user access */		\
-	X(kicks)		/* wake-ups by the driver */		\
+	X(kicks)		/* wake-ups by driver or owner */	\
 	X(signals)		/* interrupts sent to the driver */	\
 	X(retries)		/* frames put back for a full socket */	\
 	X(malformed)		/* queue stopped: illegal ring content */ \
