@@ -79,19 +79,27 @@ class Waits:
         return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
 
 
-class Told:
-    """What the kernel tells our mmu notifier, counted by the module vd_told; vring reports it."""
+class _Loaded:
+    """A module that is there as long as a with statement."""
+
+    name = ""
 
     def __enter__(self):
-        said = sh(["insmod", f"{KMOD}/vd_told.ko"])
+        said = sh(["insmod", f"{KMOD}/{self.name}.ko"])
         if said.returncode:
-            raise RuntimeError(f"vd_told: {said.stdout}")
+            raise RuntimeError(f"{self.name}: {said.stdout}")
         return self
 
     def __exit__(self, *_):
-        said = sh("rmmod vd_told")
+        said = sh(["rmmod", self.name])
         if said.returncode:
-            raise RuntimeError(f"rmmod vd_told: {said.stdout}")
+            raise RuntimeError(f"rmmod {self.name}: {said.stdout}")
+
+
+class Told(_Loaded):
+    """What the kernel tells our mmu notifier, counted by the module vd_told; vring reports it."""
+
+    name = "vd_told"
 
     @staticmethod
     def forget():
@@ -105,19 +113,10 @@ class Told:
             return {kind: int(over) for kind, over, _ in map(str.split, file)}
 
 
-class Ask:
+class Ask(_Loaded):
     """mem-cases can ask, as page_idle and DAMON do, whether pages were used: by the module vd_ask."""
 
-    def __enter__(self):
-        said = sh(["insmod", f"{KMOD}/vd_ask.ko"])
-        if said.returncode:
-            raise RuntimeError(f"vd_ask: {said.stdout}")
-        return self
-
-    def __exit__(self, *_):
-        said = sh("rmmod vd_ask")
-        if said.returncode:
-            raise RuntimeError(f"rmmod vd_ask: {said.stdout}")
+    name = "vd_ask"
 
 
 class Hold:
