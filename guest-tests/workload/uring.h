@@ -36,7 +36,9 @@ struct uring_tx {
 struct uring_rx {
 	struct io_uring ring;
 	bool multishot, registered;
-	unsigned int buffers, mask, want;	/* want: requests to be made */
+	unsigned int buffers, mask;
+	unsigned int chain;			/* requests of a packet each a socket has */
+	unsigned int want;			/* how many sockets want requests */
 	size_t room;
 	uint8_t *memory;
 	struct io_uring_buf_ring *ring_of;
@@ -46,7 +48,8 @@ struct uring_rx {
 		struct iovec iov;
 		struct msghdr message;
 	} *single;
-	uint32_t *again;			/* user data of requests to be made */
+	unsigned int *under_way;		/* of a socket's chain */
+	uint32_t *again;			/* sockets that want requests */
 };
 
 struct uring {

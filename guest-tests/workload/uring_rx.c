@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Receiving through io_uring: one request a socket that stays (multishot), into buffers that the
- * kernel picks from a ring; or, where it can't do that, requests for a packet each.
+ * kernel picks from a ring; or, where it can't do that, requests for a packet each. Those of a
+ * socket are a chain, of which one runs at a time: of several that wait, the kernel gives any the
+ * next packet, and what arrived in order would be counted as reordered.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 
 #define BUFFERS		1024
 #define MEMORY		(16 << 20)
-/* Requests of a packet each, of all sockets together; one each at least. */
+/* Requests of a packet each, of all sockets' chains together; one each at least. */
 #define SINGLES		64
 #define GROUP		1
 #define ROUND		256
@@ -51,12 +53,12 @@ static void arm_multishot(struct uring *u, uint32_t which)
 	sqe->user_data = which;
 }
 
-static void arm_single(struct uring *u, uint32_t which)
+static void request_single(struct uring *u, uint32_t which, bool last)
 {
 	struct io_uring_sqe *sqe = entry(&u->rx);
 	uint8_t *at = u->rx.memory + which * u->rx.room;
 	struct single *s = &u->rx.single[which];
-	int fd = u->sockets.fd[which % u->sockets.count];
+	int fd = u->sockets.fd[which / u->rx.chain];
 
 	s->iov = (struct iovec){ at, u->rx.room };
 	s->message = (struct msghdr){
@@ -68,7 +70,22 @@ static void arm_single(struct uring *u, uint32_t which)
 		io_uring_prep_read_fixed(sqe, fd, at, u->rx.room, 0, 0);
 	else
 		io_uring_prep_recv(sqe, fd, at, u->rx.room, 0);
+	/* Also after a failure, which a packet shorter than the buffer is to READ_FIXED. */
+	sqe->flags |= last ? 0 : IOSQE_IO_HARDLINK;
 	sqe->user_data = which;
+}
+
+static void arm_chain(struct uring *u, uint32_t socket)
+{
+	struct uring_rx *r = &u->rx;
+	unsigned int i;
+
+	/* A submission would end the chain. */
+	if (io_uring_sq_space_left(&r->ring) < r->chain)
+		io_uring_submit(&r->ring);
+	for (i = 0; i < r->chain; i++)
+		request_single(u, socket * r->chain + i, i + 1 == r->chain);
+	r->under_way[socket] = r->chain;
 }
 
 static void arm(struct uring *u)
@@ -79,7 +96,7 @@ static void arm(struct uring *u)
 		if (r->multishot)
 			arm_multishot(u, r->again[--r->want]);
 		else
-			arm_single(u, r->again[--r->want]);
+			arm_chain(u, r->again[--r->want]);
 	}
 }
 
@@ -107,7 +124,16 @@ static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port
 	io_uring_buf_ring_advance(u->rx.ring_of, 1);
 }
 
-static void trouble(struct uring *u, uint32_t which, int error)
+static void take_single(struct uring *u, uint32_t which, size_t length, port_take take, void *context)
+{
+	struct arrival in = { .payload = u->rx.memory + which * u->rx.room, .length = length };
+
+	if (u->port.named)
+		address_from(&u->rx.single[which].from, &in.way.from, &in.way.scope, &in.way.from_port);
+	take(context, &in);
+}
+
+static void trouble(struct uring *u, uint32_t socket, int error)
 {
 	switch (error) {
 	case ENOBUFS:	/* of the buffers: they are back by now */
@@ -117,7 +143,7 @@ static void trouble(struct uring *u, uint32_t which, int error)
 		break;
 	case ECONNREFUSED:
 		count(&u->port.counts.refused, 1);
-		sock_drain_errors(u->sockets.fd[which % u->sockets.count]);
+		sock_drain_errors(u->sockets.fd[socket]);
 		break;
 	default:
 		stop_error("io_uring: receive: %s", strerror(error));
@@ -126,27 +152,21 @@ static void trouble(struct uring *u, uint32_t which, int error)
 
 static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_take take, void *context)
 {
-	uint32_t which = cqe->user_data;
-	struct single *s;
+	uint32_t which = cqe->user_data, socket = u->rx.multishot ? which : which / u->rx.chain;
 
 	if (cqe->res < 0)
-		trouble(u, which, -cqe->res);
+		trouble(u, socket, -cqe->res);
 	if (u->rx.multishot) {
 		if (cqe->flags & IORING_CQE_F_BUFFER)
 			take_multishot(u, cqe, take, context);
 		if (!(cqe->flags & IORING_CQE_F_MORE))
-			again(&u->rx, which);
+			again(&u->rx, socket);
 		return;
 	}
-	if (cqe->res >= 0) {
-		struct arrival in = { .payload = u->rx.memory + which * u->rx.room, .length = cqe->res };
-
-		s = &u->rx.single[which];
-		if (u->port.named)
-			address_from(&s->from, &in.way.from, &in.way.scope, &in.way.from_port);
-		take(context, &in);
-	}
-	again(&u->rx, which);
+	if (cqe->res >= 0)
+		take_single(u, which, cqe->res, take, context);
+	if (!--u->rx.under_way[socket])
+		again(&u->rx, socket);
 }
 
 static void drain(struct uring *u, port_take take, void *context)
@@ -237,14 +257,16 @@ static void open_single(struct uring *u, const char *why, struct facts *facts)
 	struct uring_rx *r = &u->rx;
 	struct iovec all;
 
-	r->buffers = u->sockets.count > SINGLES ? u->sockets.count : SINGLES;
+	r->chain = u->sockets.count > SINGLES ? 1 : SINGLES / u->sockets.count;
+	r->buffers = r->chain * u->sockets.count;
 	all = (struct iovec){ r->memory, r->buffers * r->room };
 	r->registered = !io_uring_register_buffers(&r->ring, &all, 1);
 	r->single = calloc(r->buffers, sizeof(*r->single));
-	if (!r->single)
+	r->under_way = calloc(u->sockets.count, sizeof(*r->under_way));
+	if (!r->single || !r->under_way)
 		die("no memory");
-	fact(facts, "receive", "a request a packet (%s), %u at once, %s%s",
-	     u->port.named ? "RECVMSG" : r->registered ? "READ_FIXED" : "RECV", r->buffers,
+	fact(facts, "receive", "a request a packet (%s), chains of %u, %s%s",
+	     u->port.named ? "RECVMSG" : r->registered ? "READ_FIXED" : "RECV", r->chain,
 	     r->registered ? "buffers registered" : "buffers not registered", why);
 }
 
@@ -270,7 +292,7 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 		r->buffers /= 2;
 	most = r->buffers > u->sockets.count ? r->buffers : u->sockets.count;
 	r->memory = aligned_alloc(4096, (most * r->room + 4095) / 4096 * 4096);
-	r->again = calloc(most, sizeof(*r->again));
+	r->again = calloc(u->sockets.count, sizeof(*r->again));
 	if (!r->memory || !r->again)
 		die("no memory");
 	uring_ring(&r->ring, ROUND, 2 * r->buffers, u->port.back || u->port.tx ? NULL : facts);
@@ -288,7 +310,7 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 		     r->buffers, r->room);
 	else
 		open_single(u, why, facts);
-	for (i = 0; i < (r->multishot ? u->sockets.count : r->buffers); i++)
+	for (i = 0; i < u->sockets.count; i++)
 		again(r, i);
 }
 
@@ -298,5 +320,6 @@ void uring_rx_close(struct uring *u)
 	free(u->rx.memory);
 	free(u->rx.ring_of);
 	free(u->rx.single);
+	free(u->rx.under_way);
 	free(u->rx.again);
 }
