@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tables that people read and the lines that scripts read."""
 
+from . import verdict
+
 # Two runs of the same thing, side by side, further apart than this: say so.
 _NOISY = 1.3
 WIDTH = 100
-# Nothing may be slower than this, beside stock.
-FLOOR = 0.97
 
 
 def spread(value, form=lambda value: f"{value:.2f}"):
@@ -145,7 +145,7 @@ def absences(cells, skipped):
         f"{', ...' if len(of) > 4 else ''})")]
 
 
-def script_lines(cells, entries, others):
+def script_lines(cells, entries, others, kernel=""):
     """One line a cell, for scripts: no column moves, no value has a blank."""
     lines = []
     for entry in entries:
@@ -156,12 +156,4 @@ def script_lines(cells, entries, others):
                           for name in reversed(others) if entry["ratio"].get(name))
         if values:
             lines.append(f"bench: {entry['cell']} {values}")
-    return lines + below(cells, others)
-
-
-def below(cells, others):
-    """Lines that say what, by its median, is slower beside stock than it may be; or that nothing is."""
-    lines = [f"floor: {entry['cell']} {name}/stock={ratio['median']:.2f} below {FLOOR} pairs={ratio['n']}"
-             for entry in cells for name, ratio in entry["ratio"].items()
-             if name in others and ratio and ratio["median"] < FLOOR]
-    return lines or [f"floor: none of {len(cells)} rows below {FLOOR}"] * bool(cells)
+    return lines + verdict.lines(cells, kernel)

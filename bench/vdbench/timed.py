@@ -34,6 +34,7 @@ class Timed:
         self._failed = failed
         self._folder = folder
         self._busy = []
+        self._again = False
         self.boots = {}
         self.runs = []
         self.skipped = []
@@ -41,7 +42,7 @@ class Timed:
     def rounds(self, cell):
         """The cells that are judged get all rounds, others enough for a median; those that take
         seconds to start fewer, unless there is time."""
-        if cell in cells.CORE:
+        if self._again or cell in cells.CORE:
             return self._args.rounds
         side = min(self._args.rounds, self._args.side_rounds)
         return side if cell.program == "vring" or self._args.full else min(side, 2)
@@ -53,7 +54,8 @@ class Timed:
         return [name for name in self._args.others if name != "pinned" or bound]
 
     def _plan(self, chosen):
-        return plan.timed(chosen, self.others, self.rounds, self._args.seconds)
+        runs = plan.timed(chosen, self.others, self.rounds, self._args.seconds)
+        return [{**run, "look": 2} for run in runs] if self._again else runs
 
     def estimate(self, chosen):
         """Seconds that these cells will take, boots included."""
@@ -61,9 +63,28 @@ class Timed:
         return (sum(_OVERHEAD[run["program"]] + self._args.seconds for run in runs) +
                 _BOOT * len(pieces(chosen, not self._args.full)))
 
+    def look_again(self, entries, suspects):
+        """Measures the cells of these SUSPECTS anew, with all rounds; returns ENTRIES with what came out.
+
+        What was found before stays in an entry's "first": of several looks at the same thing the
+        worst, or the best, would be no measurement.
+        """
+        names = [entry["cell"] for entry in suspects]
+        self._again = True
+        try:
+            found = {entry["cell"]: entry for entry in
+                     self.measure([cell for cell in cells.full() if cell.name in names])}
+        finally:
+            self._again = False
+        return [{**found[entry["cell"]], "first": entry["ratio"]} if found.get(entry["cell"], {}).get("ratio")
+                else entry for entry in entries]
+
+    def _name(self, cell):
+        return f"again {cell.name}" if self._again else cell.name
+
     def measure(self, chosen):
         """All of CHOSEN that isn't kept; returns their entries."""
-        kept = {cell: self._kept.load("timed", cell.name) for cell in chosen}
+        kept = {cell: self._kept.load("timed", self._name(cell)) for cell in chosen}
         missing = [cell for cell in chosen if kept[cell] is None]
         if len(missing) < len(chosen):
             lab.say(f"timed: {len(chosen) - len(missing)} of {len(chosen)} cells are kept from before")
@@ -83,7 +104,7 @@ class Timed:
                 kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
                 # What went wrong is to be tried again.
                 if sound and all("skipped" in run or plan.good(run) for run in kept[cell]["runs"]):
-                    self._kept.save("timed", cell.name, kept[cell])
+                    self._kept.save("timed", self._name(cell), kept[cell])
         return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
 
     def _entry(self, cell, kept):
