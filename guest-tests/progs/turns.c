@@ -3,17 +3,20 @@
  * turns: what a queue does at a time. When its driver is told, frames taken ahead of their
  * buffers, frames handed to the socket at once, and how many until others have their turn.
  *
- *	turns NODE signal|ahead|batch|share...
+ *	turns NODE signal|wish|ahead|batch|share...
  *
  * The last two count calls: of the socket's sendmsg, of the function that a kick runs. The
  * caller has vd_inject look at it first. Stock's node passes all of them.
  */
+#include <linux/userfaultfd.h>
 #include <linux/virtio_config.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "away.h"
 #include "rig.h"
 #include "test.h"
 
@@ -97,24 +100,32 @@ static void test_signal(const char *node)
 		signal_on_empty(node, i & 1, i & 2);
 }
 
-/* Offers @n buffers from @at on, and CHECKs that they get the frames from number @seq on. */
-static void receive(struct rig *r, uint8_t *at, unsigned int n, uint32_t seq)
+/* CHECKs that @n buffers, from slot @first of those at @at on, get the frames from number @seq on. */
+static void collect(struct rig *r, const uint8_t *at, unsigned int first, unsigned int n, uint32_t seq)
+{
+	uint32_t len;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (!CHECK_EQ(ring_reap(&r->q[Q_RX], &len, WAIT_MS), first + i))
+			break;
+		CHECK_EQ(len, r->hdr + RIG_FRAME);
+		CHECK(frame_is(at + (first + i) * RX_SIZE + r->hdr, RIG_FRAME, seq + i));
+	}
+}
+
+/* Offers @n buffers from @at on, of which @full get the frames from number @seq on. */
+static void receive(struct rig *r, uint8_t *at, unsigned int n, unsigned int full, uint32_t seq)
 {
 	struct ring *q = &r->q[Q_RX];
 	unsigned int i;
-	uint32_t len;
 
 	for (i = 0; i < n; i++) {
 		desc_set(q->desc, i, mem_gpa(&r->mem, at + i * RX_SIZE), RX_SIZE, D_WRITE, 0);
 		ring_offer(q, i);
 	}
 	ring_kick(q);
-	for (i = 0; i < n; i++) {
-		if (!CHECK_EQ(ring_reap(q, &len, WAIT_MS), i))
-			break;
-		CHECK_EQ(len, r->hdr + RIG_FRAME);
-		CHECK(frame_is(at + i * RX_SIZE + r->hdr, RIG_FRAME, seq + i));
-	}
+	collect(r, at, 0, full, seq);
 }
 
 static void feed(struct rig *r, struct tap *tap, unsigned int n)
@@ -156,7 +167,7 @@ static void by_other(struct rig *r, uint8_t *at)
 	tap_open(&other, r->hdr, true);
 	CHECK_EQ(node_backend(r->node, Q_RX, other.fd), 0);
 	feed(r, &other, 1);
-	receive(r, at, 1, AHEAD + 1);
+	receive(r, at, 1, 1, AHEAD + 1);
 	CHECK_EQ(node_backend(r->node, Q_RX, r->tap.fd), 0);
 	worker_rest(r->worker);
 	tap_close(&other);
@@ -185,9 +196,105 @@ static void test_ahead(const char *node)
 		at = mem_take(&r.mem, CHUNK_B, AHEAD * RX_SIZE, 64);
 		feed(&r, &r.tap, AHEAD);
 		ways[i].by(&r, at);
-		receive(&r, at, AHEAD, 1);
+		receive(&r, at, AHEAD, AHEAD, 1);
 		rig_close(&r);
 		t_end();
+	}
+}
+
+/* Does the device want a kick for the next chain? */
+static bool wished(const struct rig *r, const struct ring *q)
+{
+	if (r->features & F_EVENT)
+		return __atomic_load_n((const uint16_t *)&q->used->ring[q->num], __ATOMIC_ACQUIRE) == q->pub;
+	return !(__atomic_load_n(&q->used->flags, __ATOMIC_ACQUIRE) & VRING_USED_F_NO_NOTIFY);
+}
+
+/* The worker is made to stand in the first frame's copy, whose page isn't there. */
+static void wish_sending(const char *node, uint64_t features)
+{
+	const struct rig_opts o = { .node = node, .features = features, .batch = true };
+	struct pollfd p = { .events = POLLIN };
+	uint8_t frame[PAGE] = { 0 };
+	struct uffd_msg m;
+	unsigned int i;
+	struct ring *q;
+	struct rig r;
+
+	t_begin("%s a kick for frames is wanted by a worker at rest, not by one at work",
+		features & F_EVENT ? "EVENT_IDX:" : "flags:");
+	p.fd = away_open();
+	if (p.fd < 0) {
+		t_skip("this kernel has no userfaultfd");
+		return;
+	}
+	rig_open(&r, &o);
+	q = &r.q[Q_TX];
+	CHECK(wished(&r, q));
+	for (i = 0; i < 3; i++)
+		desc_set(q->desc, i, mem_gpa(&r.mem, r.buf + i * PAGE),
+			 rig_frame(&r, r.buf + i * PAGE, RIG_FRAME), 0, 0);
+	memcpy(frame, r.buf, sizeof(frame));
+	away_keep(p.fd, r.buf, PAGE);
+	ring_offer(q, 0);
+	ring_kick(q);
+	CHECK_EQ(poll(&p, 1, WAIT_MS), 1);
+	CHECK_EQ(read(p.fd, &m, sizeof(m)), sizeof(m));
+	CHECK(!wished(&r, q));
+	ring_offer(q, 1);
+	CHECK(!wished(&r, q));
+	ring_offer(q, 2);
+	CHECK(!wished(&r, q));
+	away_bring(p.fd, r.buf, frame);
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(ring_reap(q, NULL, WAIT_MS), i);
+		rig_arrives(&r, i + 1, RIG_FRAME);
+	}
+	worker_rest(r.worker);
+	CHECK(wished(&r, q));
+	close(p.fd);
+	rig_close(&r);
+	t_end();
+}
+
+static void wish_receiving(const char *node, uint64_t features)
+{
+	const struct rig_opts o = { .node = node, .features = features, .batch = true };
+	struct ring *q;
+	struct rig r;
+	uint8_t *at;
+
+	t_begin("%s a kick for buffers is wanted once frames have none, not before",
+		features & F_EVENT ? "EVENT_IDX:" : "flags:");
+	rig_open(&r, &o);
+	q = &r.q[Q_RX];
+	at = mem_take(&r.mem, CHUNK_B, AHEAD * RX_SIZE, 64);
+	/* One frame first: a ring that was never looked at may want anything. */
+	feed(&r, &r.tap, 1);
+	receive(&r, at, 4, 1, 1);
+	worker_rest(r.worker);
+	CHECK(!wished(&r, q));
+	feed(&r, &r.tap, 3);
+	collect(&r, at, 1, 3, 2);
+	worker_rest(r.worker);
+	CHECK(!wished(&r, q));
+	feed(&r, &r.tap, 2);
+	CHECK(wished(&r, q));
+	receive(&r, at, 4, 2, 5);
+	worker_rest(r.worker);
+	CHECK(!wished(&r, q));
+	rig_close(&r);
+	t_end();
+}
+
+static void test_wish(const char *node)
+{
+	static const uint64_t features[] = { F_V1 | F_MRG, RIG_FEATURES };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(features); i++) {
+		wish_sending(node, features[i]);
+		wish_receiving(node, features[i]);
 	}
 }
 
@@ -258,14 +365,14 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*test)(const char *node);
 	} parts[] = {
-		{ "signal", test_signal }, { "ahead", test_ahead },
+		{ "signal", test_signal }, { "wish", test_wish }, { "ahead", test_ahead },
 		{ "batch", test_batch }, { "share", test_share },
 	};
 	unsigned int i;
 	int a;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: turns NODE signal|ahead|batch|share...\n");
+		fprintf(stderr, "usage: turns NODE signal|wish|ahead|batch|share...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

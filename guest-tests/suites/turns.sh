@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# What a queue does at a time: when the driver is told, frames taken ahead of their buffers,
-# batches, and a queue's share of the worker; by counts of calls. On stock as well: these are
-# its habits.
+# What a queue does at a time: when the driver is told, when it is to kick, frames taken ahead of
+# their buffers, batches, and a queue's share of the worker; by counts of calls. On stock as well:
+# these are its habits.
 # vm: timeout=180
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
@@ -12,7 +12,7 @@
 
 # turns PREFIX NODE FUNCTION: of ours or stock's, what a kick runs
 turns() {
-	relay "$1" turns "$2" signal ahead
+	relay "$1" turns "$2" signal wish ahead
 	check "${1}calls of the socket are counted" \
 		insmod /vd/guest-tests/kmod/vd_inject.ko func=tun:tun_sendmsg comm=vhost-
 	relay "$1" turns "$2" batch
