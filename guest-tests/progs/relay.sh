@@ -38,8 +38,11 @@ relay() {
 		*) diag "${relay_line#\# }" ;;
 		esac
 	done </tmp/relay
-	# A program that died lacks its plan.
-	if [ $relay_status -gt 1 ] || ! grep -q '^1\.\.' /tmp/relay; then
-		fail "$relay_prefix$relay_program ended well" "status $relay_status"
+	# A program that died lacks its plan, or a test that it has.
+	relay_plan=$(sed -n 's/^1\.\.//p' /tmp/relay)
+	relay_lines=$(grep -cE '^(not )?ok ' /tmp/relay)
+	if [ $relay_status -gt 1 ] || [ "$relay_plan" != "$relay_lines" ]; then
+		fail "$relay_prefix$relay_program ended well" \
+			"status $relay_status, $relay_lines results of ${relay_plan:-an unknown number}"
 	fi
 }

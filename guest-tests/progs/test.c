@@ -12,12 +12,24 @@
 #define SHOWN 8
 
 static unsigned int count, failed, errors;
+static bool begun;
 static char name[256], skipped[256];
+
+/* A test that isn't ended has no line: who counts lines would miss nothing. */
+static void t_ended(void)
+{
+	if (!begun)
+		return;
+	printf("Bail out! not ended: %s\n", name);
+	exit(3);
+}
 
 void t_begin(const char *fmt, ...)
 {
 	va_list ap;
 
+	t_ended();
+	begun = true;
 	if (!count)
 		printf("KTAP version 1\n");
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -41,6 +53,7 @@ void t_skip(const char *reason)
 
 bool t_end(void)
 {
+	begun = false;
 	failed += !!errors;
 	if (errors > SHOWN)
 		printf("# and %u more\n", errors - SHOWN);
@@ -50,6 +63,7 @@ bool t_end(void)
 
 int t_done(void)
 {
+	t_ended();
 	printf("1..%u\n", count);
 	return failed != 0;
 }
