@@ -14,6 +14,7 @@
 
 #include "compat/compat.h"
 #include "dev.h"
+#include "trace.h"
 
 /*
  * Where @addr lies in user memory, and how many bytes up to @last go with it.
@@ -33,8 +34,10 @@ static int vd_giova_find(struct vd_virtqueue *vq, u64 addr, u64 last,
 		}
 		vq->giova.map = map;
 	}
-	if ((map->perm & access) != access)
+	if ((map->perm & access) != access) {
+		vq->giova.denied = addr;
 		return -VD_BAD_BUFFER;
+	}
 	*uaddr = map->addr + (addr - map->start);
 	*len = min(last, map->last) - addr + 1;
 	return 0;
@@ -103,6 +106,7 @@ static int vd_giova_walk(struct vd_virtqueue *vq, enum vd_part part,
 	u64 start = vq->told[part], last, end = 0, uaddr, len;
 	int n = 0, err;
 
+	vq->giova.denied = start;
 	if (check_add_overflow(start, (u64)size - 1, &last))
 		return -VD_BAD_BUFFER;
 	/*
@@ -171,11 +175,16 @@ int vd_giova_find_head(struct vd_virtqueue *vq)
 	return 0;
 }
 
-/* The owner forbids what the ring needs: it is told, and asked no more. */
+/*
+ * The owner forbids what the ring needs: it is told, and asked no more. The
+ * queue waits for another answer to the address that was met, for the owner
+ * may grant that page alone.
+ */
 static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 {
 	vd_stat_inc(&vq->counters, faults);
-	vd_iotlb_miss(vq, vq->told[part], vd_giova_access(vq, part), false);
+	trace_vd_error(vq, VD_BAD_BUFFER);
+	vd_iotlb_miss(vq, vq->giova.denied, vd_giova_access(vq, part), false);
 	if (vq->err)
 		vd_eventfd_signal(vq->err);
 }

@@ -50,6 +50,7 @@ struct vd_pieces {
  * @found: @part and the user addresses of the virtqueue are right
  * @scattered: some part lies in several pieces: vq->part is of no use
  * @missed: a translation was missing
+ * @denied: where in the ring the access that it needs was last found forbidden
  * @miss: which; guarded by the device's miss lock, not by the queue's mutex
  */
 struct vd_giova {
@@ -59,6 +60,7 @@ struct vd_giova {
 	bool found;
 	bool scattered;
 	bool missed;
+	u64 denied;
 	struct vd_miss miss;
 };
 

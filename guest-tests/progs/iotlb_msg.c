@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* iotlb: messages, good and bad; waiting for them; the dirty log behind an IOTLB. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "away.h"
@@ -176,6 +180,7 @@ static void withdrawn(void)
 struct misreader {
 	int node;
 	void *to;
+	atomic_int tid;
 	int error;
 };
 
@@ -183,6 +188,7 @@ static void *reads(void *at)
 {
 	struct misreader *r = at;
 
+	atomic_store(&r->tid, gettid());
 	r->error = read(r->node, r->to, sizeof(struct vhost_msg_v2)) < 0 ? -errno : 0;
 	return NULL;
 }
@@ -231,6 +237,103 @@ static void put_back(void)
 	CHECK_EQ(next_miss(&io), AT_TX / PAGE);
 	close(others);
 	close(away);
+	io_close(&io);
+	t_end();
+}
+
+/* A page of the ring is forbidden, not its first: granting it alone lets the queue go on. */
+static void forbidden(void)
+{
+	uint64_t page = (AT_RING + AT_USED) / PAGE + 1;
+	uint8_t frame[2048];
+	struct io io;
+
+	t_begin("a ring of which one page is forbidden goes on once that page is allowed, without a kick");
+	io_open(&io, F_V1 | F_MRG, true);
+	io.perm[page] = VHOST_ACCESS_RO;
+	io_iommu(&io, true);
+	memset(io.view + AT_TX, 0, HDR);
+	frame_make(io.view + AT_TX + HDR, 300, 7);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	CHECK(event_wait(io.q[Q_TX].err, WAIT_MS) > 0);
+	io_rest(&io);
+	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), 30), 0);
+	io.perm[page] = VHOST_ACCESS_RW;
+	CHECK_EQ(io_answer(&io, page * PAGE), 0);
+	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), WAIT_MS), 300);
+	CHECK(frame_is(frame, 300, 7));
+	io_close(&io);
+	t_end();
+}
+
+static void nothing(int signal)
+{
+}
+
+/* A thread reads a message, and sleeps for want of one. */
+static void asleep(struct misreader *r, pthread_t *thread, const struct io *io, void *to)
+{
+	uint64_t end = now_ns() + WAIT_MS * NS_PER_MS;
+
+	*r = (struct misreader){ .node = io->node, .to = to, .error = 1 };
+	MUST(!pthread_create(thread, NULL, reads, r), "pthread_create");
+	while (!atomic_load(&r->tid) || worker_state(r->tid) != 'S') {
+		if (!CHECK(now_ns() < end))
+			break;
+		sleep_ms(1);
+	}
+	CHECK_EQ(r->error, 1);
+}
+
+/* It has been woken in time; else it is ended by a signal. */
+static int woken(struct misreader *r, pthread_t thread)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_MS / 1000;
+	if (!CHECK_EQ(pthread_timedjoin_np(thread, NULL, &until), 0)) {
+		pthread_kill(thread, SIGUSR1);
+		pthread_join(thread, NULL);
+	}
+	return r->error;
+}
+
+/* read() waits for a message: until there is one, a signal comes, or there can be none any more. */
+static void blocking(bool stock)
+{
+	const struct sigaction ends = { .sa_handler = nothing };
+	struct vhost_msg_v2 m = { 0 };
+	struct misreader r;
+	pthread_t thread;
+	struct io io;
+
+	t_begin("a reader sleeps until there is a message, a signal, or no IOTLB any more");
+	sigaction(SIGUSR1, &ends, NULL);
+	io_open(&io, F_V1 | F_MRG, true);
+	vq_kick(&io.q[Q_TX]);
+	settle(&io);
+	MUST(!fcntl(io.node, F_SETFL, 0), "fcntl");
+	asleep(&r, &thread, &io, &m);
+	pthread_kill(thread, SIGUSR1);
+	CHECK_EQ(woken(&r, thread), -EINTR);
+	asleep(&r, &thread, &io, &m);
+	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
+	vq_kick(&io.q[Q_TX]);
+	CHECK_EQ(woken(&r, thread), 0);
+	CHECK_EQ(m.type, VHOST_IOTLB_MSG_V2);
+	CHECK_EQ(m.iotlb.type, VHOST_IOTLB_MISS);
+	CHECK_EQ(m.iotlb.iova / PAGE, AT_TX / PAGE);
+	/* Stock leaves it asleep. */
+	if (!stock) {
+		CHECK_EQ(node_backend(io.node, Q_TX, -1), 0);
+		CHECK_EQ(node_backend(io.node, Q_RX, -1), 0);
+		asleep(&r, &thread, &io, &m);
+		CHECK_EQ(node_features(io.node, F_V1 | F_MRG), 0);
+		CHECK_EQ(woken(&r, thread), -EBADFD);
+	}
+	MUST(!fcntl(io.node, F_SETFL, O_NONBLOCK), "fcntl");
 	io_close(&io);
 	t_end();
 }
@@ -453,7 +556,10 @@ void iotlb_messages(bool stock, bool v2_alone)
 	withdrawn();
 	if (!stock)
 		put_back();
+	blocking(stock);
 	denied();
+	if (!stock)
+		forbidden();
 	hostile(stock);
 	without();
 	unknown();
