@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* debugfs: vhost_direct/<pid of the owner>-<serial>/<queue>: its counters. */
-#include <linux/atomic.h>
 #include <linux/debugfs.h>
-#include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "dev.h"
 
 static struct dentry *vd_debugfs_root;
-static atomic_t vd_debugfs_serial = ATOMIC_INIT(0);
-
 static int vd_queue_show(struct seq_file *m, void *unused)
 {
 	const struct vd_virtqueue *vq = m->private;
@@ -28,15 +24,14 @@ DEFINE_SHOW_ATTRIBUTE(vd_queue);
 
 /**
  * vd_debugfs_add - show a device
- * @dev: the device; the caller becomes its owner
+ * @dev: the device, which has its pid and serial
  */
 void vd_debugfs_add(struct vd_dev *dev)
 {
 	unsigned int i;
 	char name[32];
 
-	snprintf(name, sizeof(name), "%d-%u", current->tgid,
-		 atomic_inc_return(&vd_debugfs_serial));
+	snprintf(name, sizeof(name), "%d-%u", dev->pid, dev->serial);
 	dev->debugfs = debugfs_create_dir(name, vd_debugfs_root);
 	for (i = 0; i < dev->nvqs; i++)
 		debugfs_create_file(dev->vqs[i]->name, 0400, dev->debugfs,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Devices: their life from open to close, and the module that holds the core. */
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -100,6 +101,7 @@ void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
 	dev->vqs = vqs;
 	dev->nvqs = nvqs;
 	dev->direct = VD_DIRECT_POSSIBLE && !READ_ONCE(vd_metadata_user);
+	dev->fork = vd_workers_default();
 	for (i = 0; i < nvqs; i++)
 		vqs[i]->dev = dev;
 }
@@ -211,6 +213,7 @@ static int vd_dev_watch(struct vd_dev *dev)
  */
 int vd_dev_set_owner(struct vd_dev *dev)
 {
+	static atomic_t serial = ATOMIC_INIT(0);
 	unsigned int i;
 	int err;
 
@@ -219,6 +222,8 @@ int vd_dev_set_owner(struct vd_dev *dev)
 	dev->mm = get_task_mm(current);
 	if (!dev->mm)
 		return -EINVAL;
+	dev->pid = current->tgid;
+	dev->serial = atomic_inc_return(&serial);
 	err = vd_dev_watch(dev);
 	for (i = 0; !err && i < dev->nvqs; i++)
 		err = vd_vq_alloc_buffers(dev->vqs[i]);
@@ -278,7 +283,7 @@ void vd_dev_cleanup(struct vd_dev *dev)
 	vd_iotlb_stop(dev);
 	/* A reader of messages may look at it. */
 	WRITE_ONCE(dev->backend_features, 0);
-	WRITE_ONCE(dev->fork, false);
+	WRITE_ONCE(dev->fork, vd_workers_default());
 	if (dev->log)
 		eventfd_ctx_put(dev->log);
 	dev->log = NULL;
@@ -309,6 +314,7 @@ EXPORT_SYMBOL_GPL(vd_dev_renew);
 static int __init vd_init(void)
 {
 	vd_debugfs_init();
+	vd_workers_init();
 	return 0;
 }
 

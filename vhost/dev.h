@@ -132,6 +132,8 @@ struct vd_virtqueue {
  * struct vd_dev - a device: virtqueues, a memory table, workers, an owner
  * @mutex: serialises ioctls; protects all that follows
  * @mm: the owner's memory, NULL without an owner
+ * @pid: the owner's, of its latest one; set before a queue has work
+ * @serial: tells devices of one owner apart, in debugfs and tracepoints
  * @vm: its notifier; NULL with metadata=user
  * @mem: memory table
  * @workers: the threads, by number
@@ -150,6 +152,8 @@ struct vd_virtqueue {
 struct vd_dev {
 	struct mutex mutex;
 	struct mm_struct *mm;
+	pid_t pid;
+	unsigned int serial;
 	struct vd_mm *vm;
 	struct vd_memtable *mem;
 	struct vd_worker *workers[VD_WORKERS_MAX];
@@ -165,6 +169,16 @@ struct vd_dev {
 	wait_queue_head_t msg_wait;
 	struct dentry *debugfs;
 };
+
+/* Of a queue's name, in tracepoints. */
+#define VD_NAME_SIZE	8
+
+/* Each set is some queue's. */
+static inline const struct vd_virtqueue *
+vd_winset_queue(const struct vd_winset *ws)
+{
+	return container_of(ws, struct vd_virtqueue, win);
+}
 
 /* dev.c */
 void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
@@ -205,6 +219,8 @@ static inline void vd_vq_lock(struct vd_virtqueue *vq)
 int vd_workers_start(struct vd_dev *dev);
 void vd_workers_stop(struct vd_dev *dev);
 long vd_workers_ioctl(struct vd_dev *dev, unsigned int cmd, void __user *arg);
+void vd_workers_init(void);
+bool vd_workers_default(void);
 long vd_workers_set_fork(struct vd_dev *dev, int mode);
 long vd_workers_get_fork(const struct vd_dev *dev, u8 __user *arg);
 

@@ -8,21 +8,35 @@
 
 #include <linux/tracepoint.h>
 
-struct vd_virtqueue;
-struct vd_winset;
+#include "dev.h"
+
+/*
+ * Whose event it is: debugfs has the device's folder by the same name. An
+ * invalidation comes from whatever thread changes the memory.
+ */
+#define VD_TRACE_WHO							\
+		__field(pid_t, pid)					\
+		__field(unsigned int, serial)				\
+		__array(char, queue, VD_NAME_SIZE)
+#define VD_TRACE_SAY(vq)						\
+		__entry->pid = (vq)->dev->pid;				\
+		__entry->serial = (vq)->dev->serial;			\
+		strscpy(__entry->queue, (vq)->name, VD_NAME_SIZE)
+#define VD_TRACE_FORMAT "dev=%d-%u queue=%s "
+#define VD_TRACE_NAMES	__entry->pid, __entry->serial, __entry->queue
 
 TRACE_EVENT(vd_map,
 	TP_PROTO(const struct vd_winset *ws, int result),
 	TP_ARGS(ws, result),
 	TP_STRUCT__entry(
-		__field(const void *, set)
+		VD_TRACE_WHO
 		__field(int, result)
 	),
 	TP_fast_assign(
-		__entry->set = ws;
+		VD_TRACE_SAY(vd_winset_queue(ws));
 		__entry->result = result;
 	),
-	TP_printk("set=%p result=%s", __entry->set,
+	TP_printk(VD_TRACE_FORMAT "result=%s", VD_TRACE_NAMES,
 		  __print_symbolic(__entry->result, { 0, "mapped" },
 				   { 1, "failed" }, { 2, "raced" },
 				   { 3, "busy" }))
@@ -33,51 +47,55 @@ TRACE_EVENT(vd_invalidate,
 		 unsigned long end),
 	TP_ARGS(ws, start, end),
 	TP_STRUCT__entry(
-		__field(const void *, set)
+		VD_TRACE_WHO
 		__field(unsigned long, start)
 		__field(unsigned long, end)
 	),
 	TP_fast_assign(
-		__entry->set = ws;
+		VD_TRACE_SAY(vd_winset_queue(ws));
 		__entry->start = start;
 		__entry->end = end;
 	),
-	TP_printk("set=%p range=%lx-%lx", __entry->set, __entry->start,
-		  __entry->end)
+	TP_printk(VD_TRACE_FORMAT "range=%lx-%lx", VD_TRACE_NAMES,
+		  __entry->start, __entry->end)
 );
 
 DECLARE_EVENT_CLASS(vd_queue,
-	TP_PROTO(const struct vd_virtqueue *vq, int value),
+	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value),
 	TP_STRUCT__entry(
-		__field(const void *, vq)
-		__field(int, value)
+		VD_TRACE_WHO
+		__field(s64, value)
 	),
 	TP_fast_assign(
-		__entry->vq = vq;
+		VD_TRACE_SAY(vq);
 		__entry->value = value;
 	),
-	TP_printk("vq=%p value=%d", __entry->vq, __entry->value)
+	TP_printk(VD_TRACE_FORMAT "value=%lld", VD_TRACE_NAMES,
+		  __entry->value)
 );
 
-/* A burst that had to take the user path while windows are wanted. */
+/*
+ * A burst that had to take the user path while windows are wanted; the value
+ * is what it returned.
+ */
 DEFINE_EVENT(vd_queue, vd_fallback,
-	TP_PROTO(const struct vd_virtqueue *vq, int value),
+	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
-/* The driver kicked. */
+/* The driver kicked; the value is how often so far. */
 DEFINE_EVENT(vd_queue, vd_kick,
-	TP_PROTO(const struct vd_virtqueue *vq, int value),
+	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
 /* The driver was interrupted; the value is the used index. */
 DEFINE_EVENT(vd_queue, vd_signal,
-	TP_PROTO(const struct vd_virtqueue *vq, int value),
+	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
 /* The queue was stopped; the value is of enum vd_reason. */
 DEFINE_EVENT(vd_queue, vd_error,
-	TP_PROTO(const struct vd_virtqueue *vq, int value),
+	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
 #endif /* VD_TRACE_H */

@@ -187,6 +187,8 @@ VD_WRITER(packed, logged, vd_packed_push, vq->used_slots)
 		_lq->log.direct = false;				\
 		_res = vd_vq_kind(_lq, verb, logged, _lq);		\
 		vd_stat_inc(&_lq->counters, bursts_user);		\
+		if (_lq->win.vm)					\
+			trace_vd_fallback(_lq, _res);			\
 	}								\
 	vd_log_ring(_lq);						\
 	_res; })

@@ -19,6 +19,34 @@
 #include "dev.h"
 #include "uapi/vhost_new.h"
 
+/*
+ * Stock's name, not its default: kernel threads are the same on every kernel,
+ * and can be made to hurry where a thread of the owner's dies with it.
+ */
+static bool fork_from_owner_default;
+module_param(fork_from_owner_default, bool, 0444);
+MODULE_PARM_DESC(fork_from_owner_default,
+		 "Workers are threads of their owner's unless it asks otherwise; from kernel 6.12 on (default 0)");
+
+/**
+ * vd_workers_default - whose threads workers are if nobody says
+ *
+ * Return: true: their owner's.
+ */
+bool vd_workers_default(void)
+{
+	return fork_from_owner_default && VD_TASK_POSSIBLE;
+}
+
+/**
+ * vd_workers_init - say what the module was asked for and can't do
+ */
+void __init vd_workers_init(void)
+{
+	if (fork_from_owner_default && !VD_TASK_POSSIBLE)
+		pr_warn("vhost_direct: fork_from_owner_default: this kernel has no such threads: workers are the kernel's\n");
+}
+
 static int vd_workers_new(struct vd_dev *dev, unsigned int *id)
 {
 	struct vd_worker *w;

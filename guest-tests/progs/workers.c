@@ -244,12 +244,18 @@ static void features_array(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: workers NODE\n");
+	bool by_default = argc == 3 && !strcmp(argv[2], "default");
+
+	if (argc != 2 && !by_default) {
+		fprintf(stderr, "usage: workers NODE [default]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	path = argv[1];
+	if (by_default) {
+		fork_default();
+		return t_done();
+	}
 	answers();
 	features_array();
 	fork_from_owner();

@@ -17,6 +17,7 @@ bool can_fork(void);
 int forking(void);
 
 void fork_from_owner(void);
+void fork_default(void);
 void cgroup_accounting(void);
 
 #endif /* GT_WORKERS_H */

@@ -25,6 +25,7 @@
 
 #define MOUNT	"/tmp/vd-cgroup"
 #define GROUP	MOUNT "/owner"
+#define OTHER	MOUNT "/other"
 #define USED_NS	(50 * NS_PER_MS)
 #define ROUNDS	2000
 
@@ -46,22 +47,22 @@ static uint64_t own_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-static void join(void)
+static void join(const char *procs)
 {
-	int fd = open(GROUP "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+	int fd = open(procs, O_WRONLY | O_CLOEXEC);
 
-	MUST(fd >= 0 && write(fd, "0", 1) == 1, GROUP);
+	MUST(fd >= 0 && write(fd, "0", 1) == 1, procs);
 	close(fd);
 }
 
 /* The worker is in the group by name, too: a kernel thread or one of ours. */
-static bool listed(pid_t worker)
+static bool listed(pid_t worker, const char *threads)
 {
-	FILE *f = fopen(GROUP "/cgroup.threads", "r");
+	FILE *f = fopen(threads, "r");
 	bool found = false;
 	int pid;
 
-	MUST(f, GROUP "/cgroup.threads");
+	MUST(f, threads);
 	while (fscanf(f, "%d", &pid) == 1)
 		found |= pid == worker;
 	fclose(f);
@@ -76,7 +77,7 @@ static void measure(struct rig *r)
 
 	/* A worker that polls uses the processor while the owner sleeps. */
 	CHECK_EQ(node_call(r->node, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, &busy), 0);
-	CHECK(listed(r->worker));
+	CHECK(listed(r->worker, GROUP "/cgroup.threads"));
 	group = group_ns();
 	worker = worker_cpu_ns(r->worker);
 	own = own_ns();
@@ -100,10 +101,15 @@ static int owner(unsigned int mode)
 	struct rig_opts o = { path, RIG_FEATURES, 0, true };
 	struct rig r;
 
-	join();
+	join(GROUP "/cgroup.procs");
 	o.fd = mode == VHOST_FORK_OWNER_TASK ? forking() : node_open(path);
 	rig_open(&r, &o);
 	measure(&r);
+	/* An owner that moves takes its own threads along; the kernel's stay where it was, as stock's. */
+	join(OTHER "/cgroup.procs");
+	CHECK_EQ(listed(r.worker, OTHER "/cgroup.threads"), mode == VHOST_FORK_OWNER_TASK);
+	CHECK_EQ(listed(r.worker, GROUP "/cgroup.threads"), mode != VHOST_FORK_OWNER_TASK);
+	rig_tx_good(&r, 1);
 	rig_close(&r);
 	return t_errors() ? 1 : 0;
 }
@@ -115,7 +121,7 @@ static void account(unsigned int mode)
 
 	MUST(!mkdir(MOUNT, 0700) || errno == EEXIST, MOUNT);
 	MUST(!mount("none", MOUNT, "cgroup2", 0, NULL), "cgroup2");
-	MUST(!mkdir(GROUP, 0700), GROUP);
+	MUST(!mkdir(GROUP, 0700) && !mkdir(OTHER, 0700), MOUNT);
 	fflush(stdout);
 	child = fork();
 	if (!child)
@@ -123,6 +129,7 @@ static void account(unsigned int mode)
 	CHECK(waitpid(child, &status, 0) == child);
 	CHECK_EQ(status, 0);
 	CHECK(!rmdir(GROUP));
+	CHECK(!rmdir(OTHER));
 	MUST(!umount(MOUNT), MOUNT);
 }
 

@@ -66,6 +66,30 @@ static void fork_answers(bool can)
 	close(fd);
 }
 
+/* The module was loaded with fork_from_owner_default. */
+void fork_default(void)
+{
+	bool can;
+	int fd;
+
+	t_begin("nobody says whose threads workers are: the parameter does, again after a reset");
+	can = can_fork();
+	fd = node_open(path);
+	CHECK_EQ(forks(fd), can ? VHOST_FORK_OWNER_TASK : VHOST_FORK_OWNER_KTHREAD);
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK_EQ(threads_are(can ? 0 : 1), true);
+	CHECK(worker_find(getpid()) > 0);
+	CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
+	CHECK_EQ(fork_mode(fd, VHOST_FORK_OWNER_KTHREAD), 0);
+	CHECK_EQ(node_owner(fd), 0);
+	CHECK_EQ(threads_are(1), true);
+	CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
+	CHECK_EQ(forks(fd), can ? VHOST_FORK_OWNER_TASK : VHOST_FORK_OWNER_KTHREAD);
+	CHECK(worker_gone(getpid()));
+	close(fd);
+	t_end();
+}
+
 int forking(void)
 {
 	int fd = node_open(path);

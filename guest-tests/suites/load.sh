@@ -198,13 +198,20 @@ test_kill() {
 	check "they unload after that" unload_ours
 }
 
-# traced EVENT: it is in the trace, now or soon.
+# traced EVENT QUEUE FIELDS [PID]: it is in the trace, now or soon; all of it says so, and is of
+# that owner's device.
 traced() {
 	for _ in $(seq 100); do
-		grep -q "$1:" "$tracing/trace" && return
+		grep -q "$1:" "$tracing/trace" && break
 		sleep 0.1
 	done
-	return 1
+	grep "$1:" "$tracing/trace" >/tmp/traced || return
+	! grep -Ev "$1: dev=${4:-[0-9]+}-[0-9]+ queue=$2 $3\$" /tmp/traced
+}
+
+# folder_traced: what the trace calls a device is its folder in debugfs
+folder_traced() {
+	test -d "$debug/$(sed -n 's/.* dev=\([^ ]*\) .*/\1/p' /tmp/traced | tail -n 1)"
 }
 
 # trace EVENT 1|0: from here on, or not any more.
@@ -220,7 +227,10 @@ test_tracepoints() {
 	for event in vd_map vd_kick; do
 		trace $event 1
 		holds "traffic runs for the tracepoint $event" traffic
-		check "tracepoint $event is seen" traced $event
+		fields="result=mapped"
+		[ $event = vd_map ] || fields="value=[1-9][0-9]*"
+		check "tracepoint $event is seen" traced $event '[rt]x' "$fields" "$held"
+		check "what $event calls the device is its folder in debugfs" folder_traced
 		trace $event 0
 		drop
 	done
@@ -228,13 +238,15 @@ test_tracepoints() {
 		trace $event 1
 		check "rings are unmapped and come back for the tracepoint $event" \
 			env VD_DEV=$node "$progs/mem-cases" munmap
-		check "tracepoint $event is seen" traced $event
+		fields="value=-?[0-9]+"
+		[ $event != vd_invalidate ] || fields="range=[0-9a-f]+000-[0-9a-f]+000"
+		check "tracepoint $event is seen" traced $event '[rt]x' "$fields"
 		trace $event 0
 	done
 	trace vd_signal 1
 	check "a driver that sleeps is served for the tracepoint vd_signal" \
 		/vd/build/bench/vring --dev $node --wait call --seconds 0.2
-	check "tracepoint vd_signal is seen" traced vd_signal
+	check "tracepoint vd_signal is seen" traced vd_signal '[rt]x' 'value=[0-9]+'
 	trace vd_signal 0
 	check "they unload" unload_ours
 }

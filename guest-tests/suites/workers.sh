@@ -12,4 +12,12 @@
 check "the modules load" load_ours
 relay "" workers "$node"
 check "they unload" unload_ours
+check "they load with fork_from_owner_default=1" load_ours fork_from_owner_default=1
+relay "fork_from_owner_default=1: " workers "$node" default
+warning="vhost_direct: fork_from_owner_default: this kernel has no such threads"
+case $(uname -r) in
+6.1.*) check "the kernel's log says that 6.1 can't" sh -c "dmesg | grep -qF '$warning'" ;;
+*) check "the kernel's log doesn't complain" sh -c "! dmesg | grep -qF '$warning'" ;;
+esac
+check "they unload with it" unload_ours
 ktap_done
