@@ -322,7 +322,7 @@ static void __exit vd_exit(void)
 {
 	vd_debugfs_exit();
 	/* Subscriptions are freed behind our back: wait for the last. */
-	mmu_notifier_synchronize();
+	vd_mm_wait();
 }
 
 module_init(vd_init);

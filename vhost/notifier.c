@@ -38,6 +38,7 @@
  * start waits for at most one, fair or not as the lock may be.
  */
 #include <linux/err.h>
+#include <linux/wait_bit.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -159,12 +160,16 @@ static vd_young_t vd_mn_test_young(struct mmu_notifier *mn,
 	return vd_mn_age(mn, address, address + 1, false);
 }
 
+/* Subscriptions that vd_mn_free() is still to be called for. */
+static atomic_t vd_mms = ATOMIC_INIT(0);
+
 static struct mmu_notifier *vd_mn_alloc(struct mm_struct *mm)
 {
 	struct vd_mm *vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
+	atomic_inc(&vd_mms);
 	atomic_set(&vm->in_flight, 0);
 	atomic_long_set(&vm->seq, 0);
 	mutex_init(&vm->lock);
@@ -176,6 +181,9 @@ static void vd_mn_free(struct mmu_notifier *mn)
 {
 	/* The last set took the table with it: that needs no memory. */
 	kfree(vd_mm_of(mn));
+	/* Pairs with vd_mm_wait(). */
+	if (atomic_dec_and_test(&vd_mms))
+		wake_up_var(&vd_mms);
 }
 
 static const struct mmu_notifier_ops vd_mn_ops = {
@@ -206,13 +214,28 @@ struct vd_mm *vd_mm_get(struct mm_struct *mm)
  * vd_mm_put - drop a subscription
  * @vm: from vd_mm_get(); none of the caller's sets may be in it any more
  *
- * The memory goes after the callbacks that run now; a module that is
- * unloaded waits with mmu_notifier_synchronize().
+ * The memory goes after the callbacks that run now: a module that is unloaded
+ * waits with vd_mm_wait().
  * Context: may sleep.
  */
 void vd_mm_put(struct vd_mm *vm)
 {
 	mmu_notifier_put(&vm->mn);
+}
+
+/**
+ * vd_mm_wait - wait until subscriptions that were dropped are gone
+ *
+ * mmu_notifier_synchronize() isn't enough: it waits for a callback of SRCU, and
+ * each processor of a large machine has a list of its own of these. Who is
+ * first done on one list says nothing of the others.
+ * Context: there are no devices any more; may sleep.
+ */
+void vd_mm_wait(void)
+{
+	wait_var_event(&vd_mms, !atomic_read(&vd_mms));
+	/* The last of them may not have returned: SRCU calls it with softirqs off. */
+	synchronize_rcu();
 }
 
 /**

@@ -47,6 +47,7 @@ struct vd_mm {
 
 struct vd_mm *vd_mm_get(struct mm_struct *mm);
 void vd_mm_put(struct vd_mm *vm);
+void vd_mm_wait(void);
 void vd_mm_add(struct vd_mm *vm, struct vd_winset *ws);
 void vd_mm_del(struct vd_mm *vm, struct vd_winset *ws);
 int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Who owns a device, and when that ends: fork, SCM_RIGHTS, signals, the OOM killer, rmmod."""
-# vm: timeout=400
+# As on a machine of over a hundred processors, each has a list of its own of SRCU's callbacks.
+# vm: timeout=400 append="srcutree.convert_to_big=1"
 
 import fcntl
+import glob
 import os
 import subprocess
 import sys
@@ -124,6 +126,76 @@ def unload_waits(t):
             f"tried {tried}, waited {waited} {said}")
 
 
+# Ends by itself, whatever becomes of who has to end it.
+_HOG = """import time
+end = time.monotonic() + 20
+while time.monotonic() < end:
+    pass
+"""
+
+
+def _big():
+    with open("/proc/cmdline", encoding="ascii") as file:
+        return "srcutree.convert_to_big=1" in file.read()
+
+
+def _closes(device, processor):
+    """Close the device, which was the last of its process's, as a task of that processor."""
+    child = os.fork()
+    if not child:
+        # First what gets it a turn there.
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+        os.sched_setaffinity(0, {processor})
+        device()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _owner():
+    node = os.open(NODE, os.O_RDWR)
+    fcntl.ioctl(node, SET_OWNER)
+    os.close(node)
+
+
+def unload_waits_for_all(t):
+    """A processor that real-time work keeps from freeing its subscription: unloading waits for that one, too."""
+    name = "unloading waits for a subscription that another processor is to free"
+    if missing() or os.cpu_count() < 2 or not _big():
+        t.skip(name, "one processor, or SRCU has one list for all")
+        return
+    load()
+    write("/proc/sys/kernel/sched_rt_runtime_us", "-1")
+    for path in glob.glob("/sys/kernel/debug/sched/fair_server/cpu*/runtime"):
+        write(path, "0")
+    # RCU's part of the processor's work goes on; what the kernel's workers have to do there waits.
+    sh("chrt -f -p 3 $(pgrep -x ksoftirqd/0)")
+    hog = subprocess.Popen(["chrt", "-f", "1", "taskset", "-c", "0", sys.executable, "-c", _HOG])
+    os.sched_setaffinity(0, {1})
+    try:
+        time.sleep(0.5)
+        with Calls({"freed": "vhost_direct:vd_mn_free"}) as calls:
+            # While a grace period that the first began is held up: or the second's would begin
+            # where nothing is done, and whoever waits for any would wait for this.
+            with Hold(2000):
+                _closes(_owner, 1)
+                _closes(_owner, 0)
+            time.sleep(2)
+            freed = calls.read()["freed"]
+        gone = subprocess.Popen(["sh", "-c", "rmmod vhost_direct_net && rmmod vhost_direct"])
+        time.sleep(3)
+        waits = gone.poll() is None
+    finally:
+        hog.kill()
+        hog.wait()
+    ended = gone.wait(30)
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    write("/proc/sys/kernel/sched_rt_runtime_us", "950000")
+    if freed == 2:
+        t.skip(name, "both were freed at once")
+    else:
+        t.check(name, waits and not ended, f"freed {freed}, waits {waits}, status {ended}")
+
+
 def main():
     """The suite."""
     with Ktap() as t:
@@ -139,6 +211,7 @@ def main():
         said = unload()
         t.check("the modules unload", not said, said)
         unload_waits(t)
+        unload_waits_for_all(t)
 
 
 main()
