@@ -201,9 +201,11 @@ static long vd_set_kick(struct vd_virtqueue *vq, struct file *file)
 	long ret = 0;
 
 	if (file == old) {
-		if (file)
-			fput(file);
-		return 0;
+		if (!file)
+			return 0;
+		fput(file);
+		/* It may have refused to be polled when it was set before. */
+		return vd_poll_start(&vq->poll, file);
 	}
 	vd_poll_stop(&vq->poll);
 	vq->kick = file;

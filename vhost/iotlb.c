@@ -133,7 +133,7 @@ void vd_iotlb_withdraw(struct vd_virtqueue *vq)
 }
 EXPORT_SYMBOL_GPL(vd_iotlb_withdraw);
 
-/* Queues whose wait ends with an update of a range. */
+/* Queues whose wait ends with a change of a range: they look, or ask, again. */
 static void vd_iotlb_answered(struct vd_dev *dev, u64 first, u64 last)
 {
 	unsigned int i;
@@ -209,10 +209,13 @@ static int vd_iotlb_change(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 		else
 			vd_stat_inc(&dev->vqs[i]->counters, iotlb_invals);
 	}
-	if (m->type == VHOST_IOTLB_UPDATE)
+	if (m->type == VHOST_IOTLB_UPDATE) {
 		err = vd_iotlb_update(dev, m, last);
-	else
+	} else {
 		vhost_iotlb_del_range(dev->iotlb, m->iova, last);
+		/* What was forbidden is unknown now: to be asked for. */
+		vd_iotlb_answered(dev, m->iova, last);
+	}
 	return err;
 }
 

@@ -241,14 +241,18 @@ static void put_back(void)
 	t_end();
 }
 
-/* A page of the ring is forbidden, not its first: granting it alone lets the queue go on. */
-static void forbidden(void)
+/*
+ * A page of the ring is forbidden, not its first: granting it alone lets the queue go on, and so
+ * does taking the translation back, after which it asks for another.
+ */
+static void forbidden(bool taken_back)
 {
 	uint64_t page = (AT_RING + AT_USED) / PAGE + 1;
 	uint8_t frame[2048];
 	struct io io;
 
-	t_begin("a ring of which one page is forbidden goes on once that page is allowed, without a kick");
+	t_begin("a ring of which one page is forbidden goes on once that page is %s, without a kick",
+		taken_back ? "unknown" : "allowed");
 	io_open(&io, F_V1 | F_MRG, true);
 	io.perm[page] = VHOST_ACCESS_RO;
 	io_iommu(&io, true);
@@ -260,7 +264,10 @@ static void forbidden(void)
 	io_rest(&io);
 	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), 30), 0);
 	io.perm[page] = VHOST_ACCESS_RW;
-	CHECK_EQ(io_answer(&io, page * PAGE), 0);
+	if (taken_back)
+		CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, page * PAGE, PAGE, 0, 0), 0);
+	else
+		CHECK_EQ(io_answer(&io, page * PAGE), 0);
 	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), WAIT_MS), 300);
 	CHECK(frame_is(frame, 300, 7));
 	io_close(&io);
@@ -558,8 +565,10 @@ void iotlb_messages(bool stock, bool v2_alone)
 		put_back();
 	blocking(stock);
 	denied();
-	if (!stock)
-		forbidden();
+	if (!stock) {
+		forbidden(false);
+		forbidden(true);
+	}
 	hostile(stock);
 	without();
 	unknown();

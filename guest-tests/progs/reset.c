@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * reset: one queue is reset and made another size, while its sibling works
- * (VIRTIO_F_RING_RESET, virtio 1.3 section 2.6.1), in QEMU's order of calls.
+ * (VIRTIO_F_RING_RESET, virtio 1.3 section 2.6.1), in QEMU's order of calls. And a
+ * call that failed is made again: an eventfd for kicks that could not be polled.
  *
  *	reset NODE
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -113,6 +115,32 @@ static void run(const struct rig_opts *o, unsigned int q)
 	rig_close(&s.r);
 }
 
+/* Full to the brim, which no program can make it, an eventfd has an error to be polled for. */
+static void refused(const struct rig_opts *o)
+{
+	const uint64_t most = UINT64_MAX - 1;
+	struct ring *ring;
+	struct rig r;
+	int brim;
+
+	t_begin("an eventfd for kicks that is refused is taken once it can be polled");
+	rig_open(&r, o);
+	ring = &r.q[Q_TX];
+	brim = event_new();
+	MUST(write(brim, &most, sizeof(most)) == sizeof(most), "eventfd");
+	CHECK_EQ(node_file(r.node, VHOST_SET_VRING_CALL, Q_TX, brim), 0);
+	rig_tx_good(&r, 1);
+	CHECK_EQ(node_file(r.node, VHOST_SET_VRING_CALL, Q_TX, ring->call), 0);
+	CHECK_EQ(node_file(r.node, VHOST_SET_VRING_KICK, Q_TX, brim), -EINVAL);
+	CHECK_EQ(event_wait(brim, WAIT_MS), UINT64_MAX);
+	CHECK_EQ(node_file(r.node, VHOST_SET_VRING_KICK, Q_TX, brim), 0);
+	close(ring->kick);
+	ring->kick = brim;
+	rig_tx_good(&r, 1);
+	rig_close(&r);
+	t_end();
+}
+
 int main(int argc, char **argv)
 {
 	struct rig_opts o = { .features = RIG_FEATURES | F_RESET };
@@ -132,5 +160,6 @@ int main(int argc, char **argv)
 	t_begin("the receive queue is reset, %u times, and the other goes on", ROUNDS);
 	run(&o, Q_RX);
 	t_end();
+	refused(&o);
 	return t_done();
 }

@@ -157,6 +157,45 @@ static void forked_killed(void)
 	close(ready[1]);
 }
 
+static int owns(void *at)
+{
+	struct rig *r = at;
+	struct rig_opts o = { path, RIG_FEATURES, 0, true };
+
+	o.fd = forking();
+	rig_open(r, &o);
+	rig_tx_good(r, 1);
+	return 0;
+}
+
+/*
+ * The owner ends, and his threads with him. Another process in the same memory gives the queue a
+ * worker of its own: the kick that went to the dead one counts.
+ */
+static void forked_replaced(void)
+{
+	struct rig r = { .node = -1 };
+	struct ring *q = &r.q[Q_TX];
+	int status = -1, id;
+	pid_t owner;
+
+	owner = sibling_start(owns, &r);
+	CHECK(waitpid(owner, &status, 0) == owner);
+	CHECK_EQ(status, 0);
+	CHECK(worker_gone(owner));
+	desc_set(q->desc, 2, mem_gpa(&r.mem, r.buf), rig_frame(&r, r.buf, RIG_FRAME), 0, 0);
+	ring_offer(q, 2);
+	ring_kick(q);
+	rig_silent(&r);
+	id = node_worker_new(r.node);
+	CHECK(id > 0);
+	CHECK_EQ(node_attach(r.node, Q_TX, id), 0);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 2);
+	rig_arrives(&r, r.seq, RIG_FRAME);
+	CHECK_EQ(node_attach(r.node, Q_RX, id), 0);
+	rig_close(&r);
+}
+
 void fork_from_owner(void)
 {
 	bool can;
@@ -168,6 +207,12 @@ void fork_from_owner(void)
 	t_begin("the owner's own threads serve it");
 	if (can)
 		forked_serve();
+	else
+		t_skip("no threads of the owner on this kernel");
+	t_end();
+	t_begin("a queue that gets another worker than a dead one hears the kick that was lost");
+	if (can)
+		forked_replaced();
 	else
 		t_skip("no threads of the owner on this kernel");
 	t_end();
