@@ -148,7 +148,8 @@ def _measured(result, plots):
         tag("p", "One machine drives the vhost-net back ends in turn, each run beside a run of stock, "
             "with the same rings and features. A ratio is that of two adjacent runs, above 1 is "
             "better than stock. Bars and markers are medians, thin lines go from the lowest to the "
-            "highest of all runs, dots are the single runs; nothing is left out. stock/stock is "
+            "highest of all runs, dots are the single runs; no outlier is left out, only runs that failed and, of "
+            "rows that were measured twice, the first look, which is listed. stock/stock is "
             "the same for two runs of stock: what noise alone does."),
         _pairs(result), tag("p", f"With {len(result.cells)} cells, plots are of those that are special in one way at "
             "most; the tables at the end have all.") if plots.limited else None,
@@ -178,7 +179,8 @@ def _factors(plots):
 def _sections(result, plots):
     """(anchor, title, section) in the page's order."""
     yield "ratios", "Ratio to stock", [
-        _gallery(plots.ratios(), "No ratio was measured."), tables.noise(result, plots)]
+        _gallery(plots.ratios(), "No ratio was measured."), tables.noise(result, plots),
+        tables.first_looks(result, plots)]
     yield "counts", "Counted a packet", [
         tag("p", "Instructions and user-access windows of the worker's processor, by QEMU's "
             "instruction counter. They don't depend on how busy the machine is."),

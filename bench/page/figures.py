@@ -131,7 +131,7 @@ class Figures:
                  for name in self.result.backends if name in cell.absent and name != "stock"]
         if cell.noise:
             bars.append(Bar("stock/stock", self.look("stock"), cell.noise))
-        return Group(self.heading(cell.place) + (" *" if cell.against else ""), bars)
+        return Group(self.heading(cell.place) + (" *" if cell.against else "") + (" †" if cell.first else ""), bars)
 
     def ratios(self):
         """Bars of ratio to stock, a panel a direction, or several."""
@@ -144,7 +144,9 @@ class Figures:
                 chunk = [by_place[place] for place in places]
                 title = DIRECTIONS.get(direction, direction)
                 against = {cell.against for cell in chunk if cell.against}
-                note = f"* compared with stock's {', '.join(sorted(against))}" if against else ""
+                notes = [f"* compared with stock's {', '.join(sorted(against))}"] if against else []
+                notes += ["† measured twice: the second look"] if any(cell.first for cell in chunk) else []
+                note = "; ".join(notes)
                 unit = "round trip: stock's time over its own" if chunk[0].unit == "ns" else \
                     "packets a second over stock's"
                 panels.append(self._bars(f"{title}: ratio to stock", note,

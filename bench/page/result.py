@@ -131,6 +131,8 @@ class Cell:
     percentiles: dict
     absent: dict
     against: str
+    # Of a cell that was measured twice: the ratios of the first time, which are in nothing else.
+    first: dict
 
     def cost(self, backend):
         """Nanoseconds a packet, or a round trip: a Spread or None."""
@@ -151,7 +153,8 @@ def _cell(entry):
     return Cell(entry["cell"], Place.read(entry), str(entry.get("boot", "")), entry["unit"],
                 _spreads(entry.get("rate"), "rate"), _spreads(entry.get("ratio"), "ratio"),
                 spread(entry.get("noise"), "noise"), percentiles,
-                mapping(entry.get("absent"), "absent"), str(against))
+                mapping(entry.get("absent"), "absent"), str(against),
+                _spreads(entry.get("first"), "first"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,6 +51,23 @@ def noise(result, plots):
         ("cell", "stock/stock", "pairs", ""), rows, "stock/stock, median (minimum–maximum)"))))
 
 
+def _first(cell):
+    return ", ".join(f"{name} {_spread(value)}" for name, value in cell.first.items())
+
+
+def first_looks(result, plots):
+    """What was measured twice, and what it was the first time: plots and other tables have the second alone."""
+    rows = [(plots.heading(cell.place, True), f"{name}/stock", _spread(first), first.n, _spread(cell.ratio.get(name)),
+             cell.ratio[name].n if name in cell.ratio else "–")
+            for cell in result.cells for name, first in cell.first.items()]
+    if not rows:
+        return None
+    return join((tag("p", "Rows marked † seemed too slow by the pairs they had and were measured once more. All "
+                     "their figures are of that second look; the first is in no other figure than these:"),
+                 table(("cell", "ratio", "first look", "pairs", "second look", "pairs"), rows,
+                       "Measured twice, median (minimum–maximum)")))
+
+
 def cells(result):
     """The timed table, and the counted one."""
     parts = []
@@ -73,6 +90,8 @@ def _cell_row(cell, names, others):
     remarks = [f"{name}: {reason}" for name, reason in cell.absent.items()]
     if cell.against:
         remarks.append(f"compared with {cell.against}")
+    if cell.first:
+        remarks.append(f"measured twice, this is the second look; the first: {_first(cell)}")
     return (cell.name, "kpps" if cell.unit == "pps" else "ns",
             *(_rate(cell.rate.get(name), cell.unit) for name in names),
             *(_spread(cell.ratio.get(name)) for name in others), _spread(cell.noise),

@@ -68,7 +68,19 @@ def _noise(entry):
 
 def _mark(entry):
     short = entry["short"].replace("65535gso", "64K").replace("hugetlb", "2M")
-    return short + ("*" if entry.get("against") else "")
+    return short + ("*" if entry.get("against") else "") + ("+" if entry.get("first") else "")
+
+
+def _first_looks(entries):
+    """Notes on rows that were measured twice: what the row doesn't show."""
+    notes = []
+    for entry in entries:
+        if entry.get("first"):
+            seen = ", ".join(f"{name} {_ratio(value)}" for name, value in entry["first"].items())
+            pairs = max(value["n"] for value in entry["first"].values())
+            notes += _wrapped(f"+ {entry['short']} seemed too slow and was measured once more: its row is of the "
+                              f"second look alone; the first was {seen} of stock, pairs: {pairs}")
+    return notes
 
 
 def rates(cells, others):
@@ -86,7 +98,7 @@ def rates(cells, others):
     if any((_deviation(entry) or 1) > _NOISY for entry in table):
         notes.append("! two runs of stock, one after the other, differed by more than "
                      f"{_NOISY - 1:.0%}")
-    return grid(head, rows) + notes if rows else []
+    return grid(head, rows) + notes + _first_looks(table) if rows else []
 
 
 def _first(entry):
@@ -107,7 +119,8 @@ def trips(cells, others):
             rows.append([_mark(entry), name,
                          *(f"{each[key] / 1000:.0f}" for key in ("p50", "p99", "p999")),
                          _ratio(entry["ratio"].get(name)) if name in others else ""])
-    return grid(["round trip, us", "", "p50", "p99", "p99.9", "stock/this"], rows) if rows else []
+    notes = _first_looks(entry for entry in cells if entry["unit"] == "ns")
+    return grid(["round trip, us", "", "p50", "p99", "p99.9", "stock/this"], rows) + notes if rows else []
 
 
 def counts(entries):
