@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The timed part: boots for the cells that go together, kept cell by cell."""
 
+import contextlib
 import os
 import shutil
 
-from . import boots, build, cells, lab, plan, stats
+from . import boots, build, cells, lab, plan, stats, verdict
 
 # What a run takes beside its seconds: the start of a program, rings, tap, warm-up.
 _OVERHEAD = {"vring": 0.4, "testpmd": 5}
@@ -41,11 +42,14 @@ class Timed:
 
     def rounds(self, cell):
         """The cells that are judged get all rounds, others enough for a median; those that take
-        seconds to start fewer, unless there is time."""
-        if self._again or cell in cells.CORE:
-            return self._args.rounds
-        side = min(self._args.rounds, self._args.side_rounds)
-        return side if cell.program == "vring" or self._args.full else min(side, 2)
+        seconds to start fewer, unless there is time; in a second look as many as can be judged."""
+        most = self._args.rounds
+        if cell in cells.CORE or self._again and cell.program == "vring":
+            return most
+        side = min(most, self._args.side_rounds)
+        if cell.program != "vring" and not self._args.full:
+            side = min(side, 2)
+        return min(most, max(side, verdict.ENOUGH)) if self._again else side
 
     def others(self, cell):
         """Beside stock; the upper bound only where metadata is what counts: small frames."""
@@ -63,19 +67,29 @@ class Timed:
         return (sum(_OVERHEAD[run["program"]] + self._args.seconds for run in runs) +
                 _BOOT * len(pieces(chosen, not self._args.full)))
 
+    @contextlib.contextmanager
+    def _second(self, suspects):
+        """What is asked for meanwhile is of a second look, at the cells of these SUSPECTS."""
+        names = [entry["cell"] for entry in suspects]
+        self._again = True
+        try:
+            yield [cell for cell in cells.full() if cell.name in names]
+        finally:
+            self._again = False
+
+    def estimate_again(self, suspects):
+        """Seconds that a second look at these SUSPECTS will take."""
+        with self._second(suspects) as chosen:
+            return self.estimate(chosen)
+
     def look_again(self, entries, suspects):
-        """Measures the cells of these SUSPECTS anew, with all rounds; returns ENTRIES with what came out.
+        """Measures the cells of these SUSPECTS anew, with more rounds; returns ENTRIES with what came out.
 
         What was found before stays in an entry's "first": of several looks at the same thing the
         worst, or the best, would be no measurement.
         """
-        names = [entry["cell"] for entry in suspects]
-        self._again = True
-        try:
-            found = {entry["cell"]: entry for entry in
-                     self.measure([cell for cell in cells.full() if cell.name in names])}
-        finally:
-            self._again = False
+        with self._second(suspects) as chosen:
+            found = {entry["cell"]: entry for entry in self.measure(chosen)}
         return [{**found[entry["cell"]], "first": entry["ratio"]} if found.get(entry["cell"], {}).get("ratio")
                 else entry for entry in entries]
 
