@@ -12,8 +12,8 @@ WORKER_VCPU = 1
 
 
 def run(chosen, backends, folder, options=(), on_run=lambda run: None):
-    """Returns (entries, runs, boot): one entry a cell and back end; counts are those of the worker's
-    vCPU, a packet. Which boot it was is for the caller to say in them.
+    """Returns (entries, runs, boot): one entry a cell and back end whose run went well; counts are those
+    of the worker's vCPU, a packet. Which boot it was is for the caller to say in them.
     """
     lines = os.path.join(folder, "tcgcount.jsonl")
     plugin = os.path.join(lab.BUILD, "tcgcount.so")
@@ -31,19 +31,20 @@ def run(chosen, backends, folder, options=(), on_run=lambda run: None):
             on_run(line["run"])
     with open(lines, encoding="ascii") as file:
         counts = [json.loads(line) for line in file]
-    good = [run for run in runs if "result" in run]
-    if len(counts) != len(good):
-        raise lab.BenchError(f"{len(good)} marked runs but {len(counts)} counts in {lines}")
+    marked = [run for run in runs if "result" in run]
+    if len(counts) != len(marked):
+        raise lab.BenchError(f"{len(marked)} marked runs but {len(counts)} counts in {lines}")
     symbols = tcgprof.Symbols(os.path.join(folder, "files", "kallsyms"))
     fields = {cell.name: cell.fields() for cell in chosen}
-    return ([_entry(fields[run["cell"]], run, count, symbols) for run, count in zip(good, counts)],
-            runs, boot)
+    # What lost frames did other work than a packet's.
+    return ([_entry(fields[run["cell"]], run, count, symbols) for run, count in zip(marked, counts)
+             if plan.good(run)], runs, boot)
 
 
 def _entry(fields, run, count, symbols):
     packets = run["result"]["packets"]
     entry = {**fields, "backend": run["backend"], "packets": packets,
-             "windows": count["windows"], "ok": plan.good(run)}
+             "windows": count["windows"], "ok": True}
     sums = count["vcpus"][WORKER_VCPU]
     for kind in tcgprof.KINDS:
         entry[kind] = round(sums[kind] / packets, 3) if packets else None
