@@ -32,14 +32,43 @@ def _objects(what, a, b):
     return _few(_differing(f"{what}, ", a, b, sorted({*a, *b})), what)
 
 
-def _boot(name, a, b):
-    label = f"boot {name}: "
+def _boot(names, a, b):
+    label = f"boot{'s' if len(set(names)) > 1 else ''} {' and '.join(dict.fromkeys(names))}: "
     found = _differing(label, a, b, _FACTS)
     flags = [side.get("flags") for side in (a, b)]
     found += _sets(f"{label}processor's flags",
                    *({str(flag) for flag in each} if isinstance(each, list) else set() for each in flags))
     for part in ("mitigations", "parameters", "features"):
         found += _objects(f"{label}{part}", a.get(part, {}), b.get(part, {}))
+    return found
+
+
+def _used(result):
+    """{a figure: the boot that it is of}."""
+    found = {cell.place: cell.boot for cell in result.cells}
+    # Schema 2 said of counts that they were of the timed row's boot, and nothing of storms.
+    if result.schema != 2:
+        found.update({(count.place, count.backend): count.boot for count in result.counts})
+        found.update({(storm.backend, storm.where, storm.rate): storm.boot for storm in result.storms})
+    return found
+
+
+def _boots(a, b):
+    """What differs between the boots of the same figures, whatever the two results call them."""
+    old = 2 in (a.schema, b.schema)
+    facts = [{name: of for name, (of, _) in result.boots().items()
+              # What an older file had no place for isn't missing in it.
+              if not old or name.split("-")[0] in _TIMED_BOOTS} for result in (a, b)]
+    used = [_used(result) for result in (a, b)]
+    pairs = [(one, used[1][figure]) for figure, one in used[0].items() if figure in used[1]]
+    # Where no figure that both have names a boot (a real guest's never do), it goes by the boot's own name.
+    pairs += [(name, name) for name in facts[0] if name not in {each for pair in pairs for each in pair}]
+    pairs = [pair for pair in dict.fromkeys(pairs) if pair[0] in facts[0] and pair[1] in facts[1]]
+    alone = [name for at in (0, 1) for name in facts[at]
+             if name not in facts[1 - at] and name not in {pair[at] for pair in pairs}]
+    found = [f"boot {name} is in one result only" for name in sorted(alone)]
+    for pair in sorted(pairs):
+        found += _boot(pair, facts[0][pair[0]], facts[1][pair[1]])
     return found
 
 
@@ -58,13 +87,7 @@ def differences(a, b):
     """(what forbids a comparison, what has to be known of it): lines of text."""
     forbidden = [] if a.accel == b.accel else [f"accelerator: {a.how()} and {b.how()}"]
     known = _differing("the machine's ", a.part("machine"), b.part("machine"), _MACHINE)
-    # What an older file had no place for isn't missing in it.
-    old = 2 in (a.schema, b.schema)
-    boots = [{name: facts for name, (facts, _) in result.boots().items()
-              if not old or name in _TIMED_BOOTS} for result in (a, b)]
-    known += [f"boot {name} is in one result only" for name in sorted(boots[0].keys() ^ boots[1].keys())]
-    for name in sorted(boots[0].keys() & boots[1].keys()):
-        known += _boot(name, boots[0][name], boots[1][name])
+    known += _boots(a, b)
     rings = [_features(result) for result in (a, b)]
     wrong = [line for key in rings[0] if key in rings[1]
              for line in _sets(f"ring features of {key[0]}, {key[1]}", rings[0][key], rings[1][key])]

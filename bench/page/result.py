@@ -163,6 +163,7 @@ class Count:
     name: str
     place: Place
     backend: str
+    boot: str
     values: dict
 
 
@@ -175,7 +176,7 @@ def _count(entry):
         raise Unreadable("lacks cell or backend")
     if "insns" not in values:
         raise Unreadable("has no insns")
-    return Count(entry["cell"], Place.read(entry), entry["backend"], values)
+    return Count(entry["cell"], Place.read(entry), entry["backend"], str(entry.get("boot", "")), values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +198,7 @@ class Slice:
 class Storm:
     """A run under invalidations, slice by slice."""
     backend: str
+    boot: str
     where: str
     rate: int
     slices: tuple
@@ -221,7 +223,7 @@ def _storm(entry):
         slices.append(Slice(bool(on), packets, ns / 1e9, done, taken))
     if not slices:
         raise Unreadable("has no slices")
-    return Storm(str(entry.get("backend")), str(entry.get("where")),
+    return Storm(str(entry.get("backend")), str(entry.get("boot", "")), str(entry.get("where")),
                  int(number(entry.get("rate") or 0, "rate")), tuple(slices))
 
 

@@ -90,6 +90,8 @@ def _cell_row(cell, names, others):
     remarks = [f"{name}: {reason}" for name, reason in cell.absent.items()]
     if cell.against:
         remarks.append(f"compared with {cell.against}")
+    if cell.boot not in ("", "smap", "nosmap"):
+        remarks.append(f"boot {cell.boot}")
     if cell.first:
         remarks.append(f"measured twice, this is the second look; the first: {_first(cell)}")
     return (cell.name, "kpps" if cell.unit == "pps" else "ns",

@@ -68,11 +68,14 @@ class FakeLab:
         self.broken = None
         # Packets a second of metadata=user by (cell, which look at it).
         self.slow = {}
-        self.boots = []
+        self.boots, self.setups = [], []
+        # What machines say of themselves, boot by boot; the last goes on to.
+        self.facts = [FACTS]
 
     def execute(self, work, folder, options=(), **_kwargs):
         """As the original."""
         self.boots.append(sorted({run["cell"] for run in work["runs"]} - {"check"}))
+        self.setups.append(work["setup"])
         if self.fail_at == len(self.boots):
             raise self._error
         os.makedirs(os.path.join(folder, "files"), exist_ok=True)
@@ -80,7 +83,7 @@ class FakeLab:
         with open(os.path.join(folder, "qemu.command"), "w", encoding="utf-8") as file:
             # Sockets are elsewhere in each boot.
             file.write(f"qemu-system-x86_64 -accel {accel} -qmp {len(self.boots)} {' '.join(options)}")
-        yield {"facts": FACTS}
+        yield {"facts": self.facts[min(len(self.boots), len(self.facts)) - 1]}
         made = [self._run(copy.deepcopy(run)) for run in work["runs"]]
         if "--plugin" in options:
             _write_counts(folder, sum("result" in run for run in made))

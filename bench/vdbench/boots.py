@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The machines that ran, as bench.json has them: each under the id that figures name."""
 
+import copy
 import itertools
 import os
 
 from . import lab
+
+# A boot loads those back ends that its rows need: a machine that says less of them isn't another one.
+_OF_BACKENDS = ("parameters", "features")
+# What each run sets anew: on the running host one boot finds what the last run of another has left.
+_SET_BY_RUNS = ("vhost_direct.metadata",)
 
 
 def describe(facts, folder):
@@ -12,6 +18,17 @@ def describe(facts, folder):
     with open(os.path.join(folder, "qemu.command"), encoding="utf-8", errors="replace") as file:
         command = file.read().strip()
     return {"accel": lab.accel(command), "qemu_command": command, "facts": facts}
+
+
+def _alike(one, two):
+    """Do two boots contradict each other in nothing that they say of their machine?"""
+    if one["accel"] != two["accel"]:
+        return False
+    facts = one["facts"], two["facts"]
+    whole = [{key: value for key, value in each.items() if key not in _OF_BACKENDS} for each in facts]
+    parts = [[each.get(part, {}) for each in facts] for part in _OF_BACKENDS]
+    return whole[0] == whole[1] and all(a[key] == b[key] for a, b in parts
+                                        for key in a.keys() & b.keys() if key not in _SET_BY_RUNS)
 
 
 class Boots:
@@ -28,8 +45,11 @@ class Boots:
         """
         for number in itertools.count(1):
             key = name if number == 1 else f"{name}-{number}"
-            there = self._found.setdefault(key, {**boot, "id": key})
-            if (there["accel"], there["facts"]) == (boot["accel"], boot["facts"]):
+            there = self._found.setdefault(key, {**copy.deepcopy(boot), "id": key})
+            if _alike(there, boot):
+                for part in _OF_BACKENDS:
+                    if part in boot["facts"]:
+                        there["facts"][part] = {**boot["facts"][part], **there["facts"].get(part, {})}
                 return key
 
     def all(self):

@@ -26,9 +26,10 @@ def pieces(chosen, whole):
 
 
 class Timed:
-    """Measures cells and makes their entries; runs are told to NOTE, boots that failed to FAILED."""
+    """Measures cells and makes their entries; runs are told to NOTE, boots that failed to FAILED, machines
+    that ran are added to FOUND."""
 
-    def __init__(self, args, kept, note, folder, failed=lab.say):
+    def __init__(self, args, kept, note, folder, failed=lab.say, found=None):
         self._args = args
         self._kept = kept
         self._note = note
@@ -36,7 +37,7 @@ class Timed:
         self._folder = folder
         self._busy = []
         self._again = False
-        self.boots = {}
+        self.boots = boots.Boots() if found is None else found
         self.runs = []
         self.skipped = []
 
@@ -99,6 +100,9 @@ class Timed:
     def measure(self, chosen):
         """All of CHOSEN that isn't kept; returns their entries."""
         kept = {cell: self._kept.load("timed", self._name(cell)) for cell in chosen}
+        for cell, each in kept.items():
+            if each:
+                self.boots.add(cell.boot, each["boot"])
         missing = [cell for cell in chosen if kept[cell] is None]
         if len(missing) < len(chosen):
             lab.say(f"timed: {len(chosen) - len(missing)} of {len(chosen)} cells are kept from before")
@@ -108,24 +112,24 @@ class Timed:
             lab.say(f"timed: piece {number + 1} of {len(left)}, {len(piece)} cells; about "
                     f"{rest / 60:.0f} min to go")
             try:
-                found, sound = self._piece(piece, not checked)
+                found, sound, boot = self._piece(piece, not checked)
             except lab.BenchError as error:
                 # Of the boots to come, and of what was taken before, nothing is wrong.
                 self._failed(f"timed: {error}")
                 continue
             checked = True
             for cell in piece:
-                kept[cell] = {"runs": found[cell.name], "boot": self.boots[cell.boot]}
+                kept[cell] = {"runs": found[cell.name], "boot": boot}
                 # What went wrong is to be tried again.
                 if sound and all("skipped" in run or plan.good(run) for run in kept[cell]["runs"]):
                     self._kept.save("timed", self._name(cell), kept[cell])
         return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
 
     def _entry(self, cell, kept):
-        self.boots.setdefault(cell.boot, kept["boot"])
         self.runs += kept["runs"]
         entry = stats.entry(cell, [run for run in kept["runs"] if plan.good(run)],
                             ["stock", *self.others(cell)])
+        entry["boot"] = self.boots.add(cell.boot, kept["boot"])
         for run in kept["runs"]:
             if "skipped" in run:
                 entry["absent"][run["backend"]] = run["skipped"]
@@ -135,20 +139,23 @@ class Timed:
         return entry
 
     def _piece(self, chosen, check):
-        """One boot; returns the runs by cell, and whether contents were right, where they were checked."""
-        boot = chosen[0].boot
-        folder = os.path.join(self._folder, f"timed-{boot}")
+        """One boot; returns the runs by cell, whether contents were right, where they were checked, and
+        which machine it was."""
+        kind, boot = chosen[0].boot, None
+        folder = os.path.join(self._folder, f"timed-{kind}")
         shutil.rmtree(folder, ignore_errors=True)
         runs = self._plan(chosen)
         if check:
             runs = plan.checks(["stock", *self._args.others]) + runs
-        work = plan.make(runs, setup=plan.setup(chosen))
+        # Boots of a kind are set up alike, whichever of the rows are in them: a second look is no other machine.
+        work = plan.make(runs, setup=plan.setup([cell for cell in self._args.chosen if cell.boot == kind]))
         found = {cell.name: [] for cell in chosen}
-        options = [*self._args.vm_options, "--cpu", _CPU[boot], "--accel", self._args.accel]
+        options = [*self._args.vm_options, "--cpu", _CPU[kind], "--accel", self._args.accel]
         before, done, sound = build.load(), 0, True
         for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
             if "facts" in line:
-                self.boots[boot] = {**boots.describe(line["facts"], folder), "id": boot}
+                boot = boots.describe(line["facts"], folder)
+                self.boots.add(kind, boot)
                 before = build.load()
             if "run" in line:
                 done += 1
@@ -158,7 +165,7 @@ class Timed:
                     lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
         self._busy.append((build.load()["wall"] - before["wall"],
                            build.neighbours(before, build.load())))
-        return found, sound
+        return found, sound, boot
 
     def _take(self, run, found):
         if "skipped" not in run:
