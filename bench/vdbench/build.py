@@ -87,6 +87,16 @@ def where():
     return f"host {os.uname().release}" if host_run.wanted() else "vm"
 
 
+def conditions(name, accel):
+    """What the machines that will run are, as far as that can be known before: the kernel, and which of the
+    accelerators that ACCEL allows works here. Others would give other figures."""
+    if host_run.wanted():
+        return {"release": os.uname().release, "accel": "host"}
+    if accel == "auto":
+        accel = lab.call([lab.VM, "accel", "--image", name], "finding the accelerator").strip()
+    return {"release": image(name)["release"], "accel": accel}
+
+
 def digest():
     """Of what is measured: the programs and modules made here, and what isn't committed."""
     whole = hashlib.sha256(_git("diff", "HEAD").encode())
