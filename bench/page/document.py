@@ -150,7 +150,8 @@ def _measured(result, plots):
             "better than stock. Bars and markers are medians, thin lines go from the lowest to the "
             "highest of all runs, dots are the single runs; no outlier is left out, only runs that failed and, of "
             "rows that were measured twice, the first look, which is listed. stock/stock is "
-            "the same for two runs of stock: what noise alone does."),
+            "stock in one round over stock in the round before: what noise alone does, and more than it does to a "
+            "ratio, as a round of the other rows lies between."),
         _pairs(result), tag("p", f"With {len(result.cells)} cells, plots are of those that are special in one way at "
             "most; the tables at the end have all.") if plots.limited else None,
         _legend(result, plots) if result.backends else tag("p", "No back end was measured.", class_="none"))

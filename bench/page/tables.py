@@ -7,7 +7,7 @@ from .draw import short
 from .figures import factor_text
 from .markup import details, facts, join, table, tag
 
-# Two runs of the same thing, side by side, further apart than this: say so.
+# Runs of the same thing in two rounds, further apart than this: say so.
 _NOISY = 1.3
 
 
@@ -32,13 +32,13 @@ def _rate(value, unit):
 
 
 def noise(result, plots):
-    """How far two runs of stock were apart."""
+    """How far stock was apart from one round to the next."""
     found = [(max(cell.noise.max, 1 / cell.noise.min), cell) for cell in result.cells if cell.noise]
     if not found:
         return _none("stock was not measured beside itself, so what noise does is not known.")
     found.sort(key=lambda each: -each[0])
     worst, cell = found[0]
-    sentence = (f"Noise: two runs of stock side by side differed by a factor of {worst:.2f} at most "
+    sentence = (f"Noise: stock in one round and stock in the next differed by a factor of {worst:.2f} at most "
                 f"({cell.name}), {statistics.median(each for each, _ in found):.2f} in the median of cells.")
     neighbours = result.part("neighbours")
     if neighbours:

@@ -3,7 +3,7 @@
 
 from . import verdict
 
-# Two runs of the same thing, side by side, further apart than this: say so.
+# Runs of the same thing in two rounds, further apart than this: say so.
 _NOISY = 1.3
 WIDTH = 100
 
@@ -90,14 +90,13 @@ def rates(cells, others):
     rows = [[_mark(entry), _first(entry), *(_ratio(entry["ratio"].get(name)) for name in names),
              _noise(entry)] for entry in table]
     head = ["kpps; others: x stock", "stock", *names, "noise"]
-    notes = ["median and extremes of the ratios; noise: stock to stock, at worst; "
+    notes = ["median and extremes of the ratios; noise: stock from round to round, at worst",
              "64K: GSO frames of 65535"]
     if any(entry.get("against") for entry in table):
         notes += _wrapped("* stock lacks this layout: kpps are those of metadata=direct, the ratio is "
                           "to stock's split ring")
     if any((_deviation(entry) or 1) > _NOISY for entry in table):
-        notes.append("! two runs of stock, one after the other, differed by more than "
-                     f"{_NOISY - 1:.0%}")
+        notes.append(f"! stock in one round and in the next differed by more than {_NOISY - 1:.0%}")
     return grid(head, rows) + notes + _first_looks(table) if rows else []
 
 

@@ -43,9 +43,12 @@ def ratios(runs, other, inverse=False):
 
 
 def noise(runs):
-    """Stock over the stock run before it, two by two: how far runs of the same thing are apart."""
-    rates = [rate(run) for run in runs if run["backend"] == "stock"]
-    return [after / before for before, after in zip(rates[::2], rates[1::2]) if before]
+    """Stock in one round over stock in the round before, rounds two by two: how far runs of the same thing
+    are apart. Where a round has several runs of stock, each beside the one that had its place before; where
+    one of the two failed there is no value."""
+    rates = {(run["round"], run["pair"]): rate(run) for run in runs if run["backend"] == "stock"}
+    return [rates[number, pair] / rates[number - 1, pair] for number, pair in sorted(rates)
+            if number % 2 and rates.get((number - 1, pair))]
 
 
 def entry(cell, runs, backends):
