@@ -51,6 +51,7 @@ install-dkms:
 install-tools:
 	install -D -m 755 bench/vhost-direct-top $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top
 	install -D -m 644 packaging/vhost-direct-top.8 $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
+	install -D -m 644 vhost/uapi/vhost_direct.h $(DESTDIR)$(PREFIX)/include/vhost_direct.h
 
 # For Secure Boot: KEY= and CERT=, or keys made here once.
 sign: modules
@@ -61,7 +62,8 @@ deb:
 	packaging/deb
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8 \
+		$(DESTDIR)$(PREFIX)/include/vhost_direct.h
 	[ ! -d $(DESTDIR)$(PREFIX)/share/man/man8 ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/share/man/man8
 	rm -f $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	for release in $$(ls $(DESTDIR)/lib/modules 2>/dev/null); do \
@@ -104,6 +106,7 @@ test-kernels:
 	+@status=0; for kernel in $(KERNELS); do \
 		echo "== $$kernel"; $(MAKE) test KERNEL=$$kernel || status=1; \
 		$(MAKE) test-dkms KERNELS=$$kernel || status=1; \
+		guest-tests/features --strict --kernel $$kernel || status=1; \
 	done; exit $$status
 
 # Installation as an operator does it, inside of each kernel's image; run-tests has no time for it.

@@ -68,6 +68,15 @@ def _counting(t, folder):
     t.equal("another run of a suite takes the place of the last", _sums(folder)[1][0],
             "features: 6.1 2/2")
     t.equal("all passed: status 0 with --strict", _features(folder, "--kernel", "6.1", "--strict")[0], 0)
+    path = os.path.join(runs, "6.1", "a.sh.json")
+    with open(path, encoding="utf-8") as file:
+        kept = file.read()
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(kept.replace(f'"{results.revision()}"', '"before"'))
+    status, text = _features(folder, "--kernel", "6.1", "--strict")
+    t.check("all passed, one of them by a result of another revision: status 1 with --strict, and it is named",
+            status == 1 and "6.1: before" in text and "features: 6.1 2/2" in text, text)
+    t.equal("but not without", _features(folder, "--kernel", "6.1")[0], 0)
     _save(runs, "6.1", [("a.sh", "first of all", "pass"), ("a.sh", "first, too", "fail")])
     status, text = _features(folder, "--kernel", "6.1", "--strict")
     t.check("one that failed among many is none", "features: 6.1 0/2" in text, text)
