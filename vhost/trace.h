@@ -11,32 +11,28 @@
 #include "dev.h"
 
 /*
- * Whose event it is: debugfs has the device's folder by the same name. An
+ * dev=PID-SERIAL is the device's folder in debugfs, queue= the file in it: an
  * invalidation comes from whatever thread changes the memory.
  */
-#define VD_TRACE_WHO							\
-		__field(pid_t, pid)					\
-		__field(unsigned int, serial)				\
-		__array(char, queue, VD_NAME_SIZE)
-#define VD_TRACE_SAY(vq)						\
-		__entry->pid = (vq)->dev->pid;				\
-		__entry->serial = (vq)->dev->serial;			\
-		strscpy(__entry->queue, (vq)->name, VD_NAME_SIZE)
-#define VD_TRACE_FORMAT "dev=%d-%u queue=%s "
-#define VD_TRACE_NAMES	__entry->pid, __entry->serial, __entry->queue
-
 TRACE_EVENT(vd_map,
 	TP_PROTO(const struct vd_winset *ws, int result),
 	TP_ARGS(ws, result),
 	TP_STRUCT__entry(
-		VD_TRACE_WHO
+		__field(pid_t, pid)
+		__field(unsigned int, serial)
+		__array(char, queue, VD_NAME_SIZE)
 		__field(int, result)
 	),
 	TP_fast_assign(
-		VD_TRACE_SAY(vd_winset_queue(ws));
+		const struct vd_virtqueue *vq = vd_winset_queue(ws);
+
+		__entry->pid = vq->dev->pid;
+		__entry->serial = vq->dev->serial;
+		strscpy(__entry->queue, vq->name, VD_NAME_SIZE);
 		__entry->result = result;
 	),
-	TP_printk(VD_TRACE_FORMAT "result=%s", VD_TRACE_NAMES,
+	TP_printk("dev=%d-%u queue=%s result=%s", __entry->pid,
+		  __entry->serial, __entry->queue,
 		  __print_symbolic(__entry->result, { 0, "mapped" },
 				   { 1, "failed" }, { 2, "raced" },
 				   { 3, "busy" }))
@@ -47,32 +43,42 @@ TRACE_EVENT(vd_invalidate,
 		 unsigned long end),
 	TP_ARGS(ws, start, end),
 	TP_STRUCT__entry(
-		VD_TRACE_WHO
+		__field(pid_t, pid)
+		__field(unsigned int, serial)
+		__array(char, queue, VD_NAME_SIZE)
 		__field(unsigned long, start)
 		__field(unsigned long, end)
 	),
 	TP_fast_assign(
-		VD_TRACE_SAY(vd_winset_queue(ws));
+		const struct vd_virtqueue *vq = vd_winset_queue(ws);
+
+		__entry->pid = vq->dev->pid;
+		__entry->serial = vq->dev->serial;
+		strscpy(__entry->queue, vq->name, VD_NAME_SIZE);
 		__entry->start = start;
 		__entry->end = end;
 	),
-	TP_printk(VD_TRACE_FORMAT "range=%lx-%lx", VD_TRACE_NAMES,
-		  __entry->start, __entry->end)
+	TP_printk("dev=%d-%u queue=%s range=%lx-%lx", __entry->pid,
+		  __entry->serial, __entry->queue, __entry->start, __entry->end)
 );
 
 DECLARE_EVENT_CLASS(vd_queue,
 	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value),
 	TP_STRUCT__entry(
-		VD_TRACE_WHO
+		__field(pid_t, pid)
+		__field(unsigned int, serial)
+		__array(char, queue, VD_NAME_SIZE)
 		__field(s64, value)
 	),
 	TP_fast_assign(
-		VD_TRACE_SAY(vq);
+		__entry->pid = vq->dev->pid;
+		__entry->serial = vq->dev->serial;
+		strscpy(__entry->queue, vq->name, VD_NAME_SIZE);
 		__entry->value = value;
 	),
-	TP_printk(VD_TRACE_FORMAT "value=%lld", VD_TRACE_NAMES,
-		  __entry->value)
+	TP_printk("dev=%d-%u queue=%s value=%lld", __entry->pid,
+		  __entry->serial, __entry->queue, __entry->value)
 );
 
 /*

@@ -100,7 +100,7 @@ static void test_signal(const char *node)
 		signal_on_empty(node, i & 1, i & 2);
 }
 
-/* CHECKs that @n buffers, from slot @first of those at @at on, get the frames from number @seq on. */
+/* CHECKs that @n of the buffers at @at, from slot @first on, get the frames from number @seq on. */
 static void collect(struct rig *r, const uint8_t *at, unsigned int first, unsigned int n, uint32_t seq)
 {
 	uint32_t len;

@@ -105,7 +105,7 @@ static int owner(unsigned int mode)
 	o.fd = mode == VHOST_FORK_OWNER_TASK ? forking() : node_open(path);
 	rig_open(&r, &o);
 	measure(&r);
-	/* An owner that moves takes its own threads along; the kernel's stay where it was, as stock's. */
+	/* An owner that moves takes its own threads along; the kernel's stay, as stock's. */
 	join(OTHER "/cgroup.procs");
 	CHECK_EQ(listed(r.worker, OTHER "/cgroup.threads"), mode == VHOST_FORK_OWNER_TASK);
 	CHECK_EQ(listed(r.worker, GROUP "/cgroup.threads"), mode != VHOST_FORK_OWNER_TASK);
