@@ -37,7 +37,6 @@ static bool tell(struct sender *s, enum payload_kind kind)
 		.kind = kind, .session = s->session.number, .id = s->session.id, .clock = s->session.clock,
 		.flows = s->port->o->flows,
 	};
-	bool told = true;
 	unsigned int i;
 	uint8_t *at;
 
@@ -50,9 +49,10 @@ static bool tell(struct sender *s, enum payload_kind kind)
 		p.stamp = now_ns();
 		payload_build(at, PAYLOAD_CONTROL, &p);
 		s->port->ops->commit(s->port, i, PAYLOAD_CONTROL);
-		told &= s->port->ops->flush(s->port);
+		if (!s->port->ops->flush(s->port))
+			return false;
 	}
-	return told;
+	return true;
 }
 
 static void rounds(struct sender *s, enum payload_kind kind, unsigned int count)

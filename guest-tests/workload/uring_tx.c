@@ -115,12 +115,15 @@ void uring_commit_back(struct port *port, const struct arrival *in, size_t paylo
 	address_name(&s->to, &in->way.from, in->way.scope, in->way.from_port);
 }
 
-static void request(struct uring *u, unsigned int which, int fd, bool last)
+/* Returns false if the queue has no place for it: nothing is asked for then. */
+static bool request(struct uring *u, unsigned int which, int fd, bool last)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->tx.ring);
 	uint8_t *at = u->tx.memory + which * u->tx.room;
 	struct slot *s = &u->tx.slot[which];
 
+	if (!sqe)
+		return false;
 	s->done = false;
 	if (u->port.back) {
 		s->iov = (struct iovec){ at, s->length };
@@ -140,25 +143,26 @@ static void request(struct uring *u, unsigned int which, int fd, bool last)
 	/* One that has to wait must not be overtaken. */
 	sqe->flags |= last ? 0 : IOSQE_IO_LINK;
 	sqe->user_data = (uint64_t)++s->turn << 32 | which;
+	return true;
 }
 
 /* Sends from the done-th on; returns how many went, in order. error: why not the next. */
 static unsigned int attempt(struct uring *u, unsigned int done, int fd, int *error)
 {
 	struct uring_tx *t = &u->tx;
-	unsigned int i, at;
+	unsigned int i, at = done, end = done;
 
-	for (i = done; i < t->used; i++)
-		request(u, t->order[i], fd, i + 1 == t->used);
-	for (at = done; at < t->used;) {
-		if (t->slot[t->order[at]].done) {
+	*error = EINTR;
+	/* What is prepared and not submitted would stay in the queue, and the next burst with it. */
+	if (giving_up())
+		return done;
+	while (end < t->used && request(u, t->order[end], fd, end + 1 == t->used))
+		end++;
+	do {
+		turn(u, end - at);
+		while (at < end && t->slot[t->order[at]].done)
 			at++;
-			continue;
-		}
-		if (giving_up())
-			break;
-		turn(u, t->used - at);
-	}
+	} while (at < end && !giving_up());
 	*error = 0;
 	for (i = done; i < at; i++) {
 		struct slot *s = &t->slot[t->order[i]];

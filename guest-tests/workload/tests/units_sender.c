@@ -25,6 +25,15 @@ static bool take_flush(struct port *port)
 	return true;
 }
 
+static unsigned int refused;
+
+static bool refuse_flush(struct port *port)
+{
+	port->unsent = 1;
+	refused++;
+	return false;
+}
+
 static const struct port_ops taking = { .room = take_room, .commit = take_commit, .flush = take_flush };
 
 /* A second of it, by a clock that stands still while it sends. */
@@ -71,7 +80,28 @@ static void rates(void)
 	t_end();
 }
 
+static void refusals(void)
+{
+	static const struct port_ops refusing = {
+		.room = take_room, .commit = take_commit, .flush = refuse_flush,
+	};
+	const struct sender_session session = { 0 };
+	struct options o = { .flows = 64, .threads = 1 };
+	struct port port = { .ops = &refusing, .o = &o, .flows = 64 };
+	struct sender s;
+
+	t_begin("words of many flows: the first that is given up is the last that is tried");
+	sender_init(&s, &port, &session);
+	sender_hello(&s);
+	CHECK_EQ(refused, 1);
+	sender_end(&s);
+	CHECK_EQ(refused, 2);
+	sender_free(&s);
+	t_end();
+}
+
 void test_senders(void)
 {
 	rates();
+	refusals();
 }
