@@ -78,11 +78,14 @@ uint8_t *uring_room(struct port *port, size_t payload)
 	if (t->used == (port->back ? SLOTS_BACK : port->o->burst) && !uring_flush(port))
 		return NULL;
 	for (;;) {
+		/* Of what was given up some may still be sent: not to be written over. */
+		if (giving_up()) {
+			uring_flush(port);
+			return NULL;
+		}
 		for (i = 0; i < t->slots; i++, t->next = (t->next + 1) % t->slots)
 			if (!t->slot[t->next].taken && !t->slot[t->next].shared)
 				return t->memory + t->next * t->room;
-		if (giving_up())
-			return NULL;
 		/* Zero copy: the card still has all of them. */
 		count(&port->counts.full, 1);
 		turn(u, 1);
