@@ -38,7 +38,9 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe)
 
 	if (cqe->flags & IORING_CQE_F_NOTIF) {
 		s->shared = false;
-		if (t->zc_flags && (uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED)
+		/* One that failed or was cancelled sent nothing, but may say that it was copied. */
+		if (s->done && s->result > 0 && t->zc_flags &&
+		    (uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED)
 			count(&u->port.counts.copied, 1);
 		return;
 	}
