@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -14,6 +13,7 @@
 
 #include "card.h"
 #include "pace.h"
+#include "sock.h"
 #include "stop.h"
 
 #define ARP_NS		3000000000ull
@@ -200,14 +200,11 @@ int card_hole(bool six, in_port_t port)
 	struct in6_addr any = address_any(six);
 	union address_name name;
 	socklen_t length = address_name(&name, &any, 0, port);
-	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-	struct sock_fprog program = { 1, &nothing };
 	int fd = socket(name.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
 
 	/* Beside one of IPv4 on the same port. */
 	if (fd >= 0 && (!six || !setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one))) &&
-	    !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) &&
-	    !bind(fd, &name.any, length))
+	    sock_deaf(fd) && !bind(fd, &name.any, length))
 		return fd;
 	close(fd);
 	return -1;

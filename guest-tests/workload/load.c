@@ -369,6 +369,8 @@ void load_start(struct run *run)
 			die("thread: %s", strerror(status));
 	}
 	pthread_barrier_wait(&run->ready);
+	for (i = 0; i < run->workers; i++)
+		run->worker[i].port->ops->begin(run->worker[i].port);
 }
 
 void load_go(struct run *run)

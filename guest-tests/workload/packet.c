@@ -167,6 +167,12 @@ static void packet_receive(struct port *port, uint64_t until, port_take take, vo
 	packet_rx_receive(&((struct packet *)port)->in, port, until, take, context);
 }
 
+static void packet_begin(struct port *port)
+{
+	if (port->rx)
+		packet_rx_begin(&((struct packet *)port)->in, port);
+}
+
 static void packet_drops(struct port *port)
 {
 	struct packet *p = (struct packet *)port;
@@ -194,8 +200,8 @@ static void packet_close(struct port *port)
 }
 
 static const struct port_ops packet_ops = {
-	.room = packet_room, .commit = packet_commit, .commit_back = packet_commit_back,
-	.flush = packet_flush, .receive = packet_receive, .drops = packet_drops, .close = packet_close,
+	.begin = packet_begin, .room = packet_room, .commit = packet_commit,
+	.commit_back = packet_commit_back, .flush = packet_flush, .receive = packet_receive, .drops = packet_drops, .close = packet_close,
 };
 
 unsigned int packet_version(int fd, unsigned int wanted)

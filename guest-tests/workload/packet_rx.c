@@ -217,7 +217,7 @@ void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, s
 		.sll_family = AF_PACKET, .sll_ifindex = ifindex, .sll_protocol = htons(port->o->six ? ETH_P_IPV6 : ETH_P_IP),
 	};
 	int one = 1;
-	bool many = !port->tx && port->o->threads > 1;
+	bool many = port_shared(port);
 
 	/* Protocol 0: nothing comes before the filter is there. */
 	r->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -225,7 +225,10 @@ void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, s
 		die("packet socket: %s%s", strerror(errno), errno == EPERM ? " (CAP_NET_RAW is needed)" : "");
 	r->version = packet_version(r->fd, port->o->tpacket);
 	make_ring(r, port->o);
-	filter(r->fd, port);
+	if (many && !sock_deaf(r->fd))
+		die("SO_ATTACH_FILTER: %s", strerror(errno));
+	if (!many)
+		filter(r->fd, port);
 	if (setsockopt(r->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)))
 		die("PACKET_IGNORE_OUTGOING: %s", strerror(errno));
 	if (bind(r->fd, (struct sockaddr *)&from, sizeof(from)))
@@ -234,4 +237,10 @@ void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, s
 		share_out(r->fd);
 	fact(facts, "receive", "TPACKET_V%u, %zu bytes mapped, %u %s of %zu%s", r->version, r->bytes, r->units,
 	     r->version == 3 ? "blocks" : "slots", r->unit, many ? ", flows shared out by PACKET_FANOUT" : "");
+}
+
+void packet_rx_begin(struct packet_rx *r, const struct port *port)
+{
+	if (port_shared(port))
+		filter(r->fd, port);
 }

@@ -37,6 +37,8 @@ struct port_counts {
 struct port;
 
 struct port_ops {
+	/* The ports of all threads are open: take what comes from now on. */
+	void (*begin)(struct port *port);
 	/* Room for @payload bytes; NULL when stopping, or if no slot has so much (too_long). */
 	uint8_t *(*room)(struct port *port, size_t payload);
 	/* The room is filled in: send it along the port's flow @index. */
@@ -74,6 +76,15 @@ static inline void count(uint64_t *counter, uint64_t more)
 static inline unsigned int port_flow(const struct port *port, unsigned int index)
 {
 	return port->thread + index * port->o->threads;
+}
+
+/*
+ * Do several threads' ports share what comes? The kernel shares it out among those that are open:
+ * until all of them are, a flow may move to another one, which would look like reordering.
+ */
+static inline bool port_shared(const struct port *port)
+{
+	return port->rx && !port->tx && port->o->threads > 1;
 }
 
 /* Source address and port of a flow. */

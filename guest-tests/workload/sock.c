@@ -2,6 +2,7 @@
 /* UDP sockets. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <poll.h>
@@ -24,6 +25,14 @@ void sock_buffers(int fd, int bytes)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)))
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
+bool sock_deaf(int fd)
+{
+	struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = { 1, &nothing };
+
+	return !setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 static int make(const struct port *port)
@@ -85,6 +94,8 @@ static int listener(const struct port *port)
 
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)))
 		die("SO_REUSEPORT: %s", strerror(errno));
+	if (port_shared(port) && !sock_deaf(fd))
+		die("SO_ATTACH_FILTER: %s", strerror(errno));
 	bind_to(fd, port, &port->o->source, htons(port->o->port));
 	return fd;
 }
@@ -109,6 +120,20 @@ void sockets_open(struct sockets *s, const struct port *port, struct facts *fact
 	     s->count, in / 2, out / 2, in / 2 < (int)port->o->socket_buffer ? " (net.core.rmem_max limits them)" : "");
 	if (port->tx && !port->o->udp_checksum)
 		fact(facts, "udp checksum", "none sent");
+}
+
+void sockets_begin(struct sockets *s, const struct port *port)
+{
+	int ignored = 0;
+	unsigned int i;
+
+	if (!port_shared(port))
+		return;
+	for (i = 0; i < s->count; i++)
+		if (setsockopt(s->fd[i], SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof(ignored)))
+			die("SO_DETACH_FILTER: %s", strerror(errno));
+	/* What the filter dropped met no full queue. */
+	sockets_dropped(s);
 }
 
 void sockets_close(struct sockets *s)

@@ -21,6 +21,9 @@ struct sockets {
  */
 void sockets_open(struct sockets *s, const struct port *port, struct facts *facts);
 
+/* As port_ops says. */
+void sockets_begin(struct sockets *s, const struct port *port);
+
 void sockets_close(struct sockets *s);
 
 /* Packets that our own queues had no room for since the last call. */
@@ -48,6 +51,9 @@ bool sock_trouble(struct port *port, int fd, int error);
  * @until: ns; a tenth of a second at most
  */
 void sock_wait(int fd, uint64_t until);
+
+/* Have it drop whatever comes. Returns whether that could be done. */
+bool sock_deaf(int fd);
 
 /* A socket buffer of @bytes, beyond the system's limit if we may. */
 void sock_buffers(int fd, int bytes);

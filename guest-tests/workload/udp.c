@@ -203,6 +203,11 @@ static void udp_receive(struct port *port, uint64_t until, port_take take, void 
 	}
 }
 
+static void udp_begin(struct port *port)
+{
+	sockets_begin(&((struct udp *)port)->sockets, port);
+}
+
 static void udp_drops(struct port *port)
 {
 	struct udp *u = (struct udp *)port;
@@ -227,8 +232,8 @@ static void udp_close(struct port *port)
 }
 
 static const struct port_ops udp_ops = {
-	.room = udp_room, .commit = udp_commit, .commit_back = udp_commit_back, .flush = udp_flush,
-	.receive = udp_receive, .drops = udp_drops, .close = udp_close,
+	.begin = udp_begin, .room = udp_room, .commit = udp_commit, .commit_back = udp_commit_back,
+	.flush = udp_flush, .receive = udp_receive, .drops = udp_drops, .close = udp_close,
 };
 
 static void open_out(struct udp *u, struct facts *facts)

@@ -82,6 +82,11 @@ bool uring_knows(struct io_uring *ring, int operation)
 	return known;
 }
 
+static void uring_begin(struct port *port)
+{
+	sockets_begin(&((struct uring *)port)->sockets, port);
+}
+
 static void uring_drops(struct port *port)
 {
 	struct uring *u = (struct uring *)port;
@@ -102,8 +107,8 @@ static void uring_close(struct port *port)
 }
 
 static const struct port_ops uring_ops = {
-	.room = uring_room, .commit = uring_commit, .commit_back = uring_commit_back, .flush = uring_flush,
-	.receive = uring_receive, .drops = uring_drops, .close = uring_close,
+	.begin = uring_begin, .room = uring_room, .commit = uring_commit,
+	.commit_back = uring_commit_back, .flush = uring_flush, .receive = uring_receive, .drops = uring_drops, .close = uring_close,
 };
 
 struct port *uring_open(const struct port *like, struct facts *facts)

@@ -159,13 +159,20 @@ class Load:
                 break
         return self
 
-    def wait_sending(self):
-        """With --progress: until some packets are on their way."""
+    def _wait_moving(self, what):
         for line in self._process.stderr:
             self.told += line
-            if re.search(r"\bsent [1-9]", line):
+            if re.search(rf"\b{what} [1-9]", line):
                 break
         return self
+
+    def wait_sending(self):
+        """With --progress: until some packets are on their way."""
+        return self._wait_moving("sent")
+
+    def wait_receiving(self):
+        """With --progress: until some packets have come."""
+        return self._wait_moving("received")
 
     def signal(self, number):
         """As Ctrl-C would."""
