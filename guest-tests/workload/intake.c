@@ -52,14 +52,37 @@ static void add(struct intake_totals *sum, const struct intake_flow *f)
 	sum->flows++;
 }
 
+/* Is that of this session? Words alone know the id, and tell it. */
+static bool is_of(struct intake_session *s, const struct payload *p)
+{
+	uint64_t id = p->kind == PAYLOAD_DATA ? 0 : p->id;
+
+	if (!s->known || s->number != p->session || (id && s->id && id != s->id))
+		return false;
+	s->id = id ? id : s->id;
+	return true;
+}
+
+/* A session has begun in a flow: it runs, and no flow of it has ended, unless others knew it. */
+static void enter(struct intake *in, const struct payload *p)
+{
+	lock(&in->lock);
+	if (!is_of(&in->session, p) && !is_of(&in->before, p)) {
+		in->before = in->session;
+		in->session = (struct intake_session){
+			.known = true, .number = p->session, .flows = in->before.flows,
+			.id = p->kind == PAYLOAD_DATA ? 0 : p->id,
+		};
+	}
+	unlock(&in->lock);
+}
+
 static void begin(struct intake *in, struct intake_flow *f, const struct payload *p)
 {
 	if (f->seen) {
-		lock(&in->past_lock);
+		lock(&in->lock);
 		add(&in->past, f);
-		unlock(&in->past_lock);
-		if (f->ended)
-			__atomic_fetch_sub(&in->ended, 1, __ATOMIC_RELAXED);
+		unlock(&in->lock);
 		tracker_free(&f->tracker);
 	}
 	if (!tracker_init(&f->tracker, in->window))
@@ -88,14 +111,21 @@ static void clock_of(struct intake *in, const struct payload *p)
 
 static void control(struct intake *in, struct intake_flow *f, const struct payload *p)
 {
+	bool ends = p->kind == PAYLOAD_END && !f->ended;
+
 	clock_of(in, p);
 	f->id = p->id;
-	__atomic_store_n(&in->flows, p->flows, __ATOMIC_RELAXED);
-	if (p->kind != PAYLOAD_END || f->ended)
-		return;
-	f->total = p->total;
-	f->ended = true;
-	__atomic_fetch_add(&in->ended, 1, __ATOMIC_RELEASE);
+	if (ends) {
+		f->total = p->total;
+		f->ended = true;
+	}
+	lock(&in->lock);
+	/* A late word of the one before says nothing about this one's flows. */
+	if (is_of(&in->session, p)) {
+		in->session.flows = p->flows;
+		in->session.ended += ends;
+	}
+	unlock(&in->lock);
 }
 
 /* Does this packet begin a session of its flow? */
@@ -124,8 +154,10 @@ enum intake_verdict intake_take(struct intake *in, const struct payload *p)
 	enum intake_verdict verdict = INTAKE_CONTROL;
 
 	lock(&f->lock);
-	if (begins(f, p))
+	if (begins(f, p)) {
 		begin(in, f, p);
+		enter(in, p);
+	}
 	if (f->session != p->session || (p->kind != PAYLOAD_DATA && f->id && p->id != f->id))
 		verdict = INTAKE_FOREIGN;
 	else if (p->kind != PAYLOAD_DATA)
@@ -154,14 +186,22 @@ enum intake_clocks intake_clocks(struct intake *in)
 
 unsigned int intake_flows(struct intake *in)
 {
-	return __atomic_load_n(&in->flows, __ATOMIC_RELAXED);
+	unsigned int flows;
+
+	lock(&in->lock);
+	flows = in->session.flows;
+	unlock(&in->lock);
+	return flows;
 }
 
 bool intake_ended(struct intake *in)
 {
-	unsigned int flows = intake_flows(in);
+	bool ended;
 
-	return flows && __atomic_load_n(&in->ended, __ATOMIC_ACQUIRE) >= flows;
+	lock(&in->lock);
+	ended = in->session.flows && in->session.ended >= in->session.flows;
+	unlock(&in->lock);
+	return ended;
 }
 
 struct intake_totals intake_totals(struct intake *in)
@@ -169,9 +209,9 @@ struct intake_totals intake_totals(struct intake *in)
 	struct intake_totals sum;
 	unsigned int i;
 
-	lock(&in->past_lock);
+	lock(&in->lock);
 	sum = in->past;
-	unlock(&in->past_lock);
+	unlock(&in->lock);
 	for (i = 0; i < FLOWS_MAX; i++) {
 		struct intake_flow *f = &in->flow[i];
 

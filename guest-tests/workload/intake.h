@@ -24,9 +24,14 @@ struct intake {
 	uint64_t clock;			/* of this kernel */
 	bool same_clock;		/* somebody says so */
 	int clocks;			/* enum intake_clocks: of all sessions */
-	unsigned int flows, ended;	/* of the session that runs */
+	int lock;			/* of what follows */
+	struct intake_session {
+		bool known;
+		uint8_t number;
+		uint64_t id;		/* 0: no word came */
+		unsigned int flows, ended;	/* as it told; those that told that they ended */
+	} session, before;		/* that runs; some flows may still be in the one before */
 	/* Of sessions that have ended. */
-	int past_lock;
 	struct intake_totals {
 		uint64_t expected, unique, duplicated, reordered, reach, stale, flows;
 	} past;

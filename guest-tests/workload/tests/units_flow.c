@@ -271,6 +271,74 @@ static void late_words(void)
 	t_end();
 }
 
+static enum intake_verdict give_of(struct intake *in, unsigned int flows, enum payload_kind kind,
+				   unsigned int flow, uint64_t session, uint64_t value)
+{
+	struct payload p = {
+		.kind = kind, .flow = flow, .session = session, .id = session, .number = value,
+		.total = value, .flows = flows,
+	};
+
+	return intake_take(in, &p);
+}
+
+/* All flows of a session say that they have ended. */
+static void end_of(struct intake *in, unsigned int flows, uint64_t session)
+{
+	unsigned int i;
+
+	for (i = 0; i < flows; i++)
+		give_of(in, flows, PAYLOAD_END, i, session, 1);
+}
+
+static void fewer_flows(void)
+{
+	struct options o = { .reorder_window = WINDOW };
+	struct intake in;
+	unsigned int i;
+
+	t_begin("a session of fewer flows than the one before has ended when its own have");
+	intake_init(&in, &o);
+	end_of(&in, 4, 1);
+	CHECK(intake_ended(&in));
+	give_of(&in, 2, PAYLOAD_HELLO, 0, 2, UINT64_MAX);
+	CHECK(!intake_ended(&in));
+	give_of(&in, 2, PAYLOAD_HELLO, 1, 2, UINT64_MAX);
+	CHECK(!intake_ended(&in));
+	CHECK_EQ(intake_flows(&in), 2);
+	/* The former one's flows are still there: its words come once more. */
+	for (i = 0; i < 4; i++)
+		give_of(&in, 4, PAYLOAD_END, i, 1, 1);
+	CHECK_EQ(intake_flows(&in), 2);
+	CHECK(!intake_ended(&in));
+	give_of(&in, 2, PAYLOAD_END, 0, 2, 1);
+	CHECK(!intake_ended(&in));
+	give_of(&in, 4, PAYLOAD_END, 3, 1, 1);
+	give_of(&in, 2, PAYLOAD_END, 1, 2, 1);
+	CHECK(intake_ended(&in));
+	CHECK_EQ(intake_totals(&in).expected, 6);
+	t_end();
+
+	t_begin("also one whose first words were lost, or that begins before the other has ended");
+	CHECK_EQ(give_of(&in, 1, PAYLOAD_DATA, 0, 3, 0), INTAKE_NEW);
+	CHECK(!intake_ended(&in));
+	end_of(&in, 1, 3);
+	CHECK(intake_ended(&in));
+	for (i = 0; i < 4; i++)
+		give_of(&in, 4, PAYLOAD_HELLO, i, 4, UINT64_MAX);
+	give_of(&in, 4, PAYLOAD_END, 2, 4, 1);
+	give_of(&in, 2, PAYLOAD_HELLO, 0, 5, UINT64_MAX);
+	give_of(&in, 2, PAYLOAD_HELLO, 1, 5, UINT64_MAX);
+	give_of(&in, 4, PAYLOAD_END, 3, 4, 1);
+	give_of(&in, 2, PAYLOAD_END, 0, 5, 1);
+	CHECK(!intake_ended(&in));
+	give_of(&in, 2, PAYLOAD_END, 1, 5, 1);
+	CHECK(intake_ended(&in));
+	CHECK_EQ(intake_flows(&in), 2);
+	intake_free(&in);
+	t_end();
+}
+
 static void clocks(void)
 {
 	struct options o = { .reorder_window = WINDOW };
@@ -307,5 +375,6 @@ void test_intake(void)
 {
 	sessions();
 	late_words();
+	fewer_flows();
 	clocks();
 }
