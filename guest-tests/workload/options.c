@@ -78,7 +78,7 @@ static const struct option table[] = {
 	{ "gro", ON, F(gro), 0, 0, NULL, NULL, "udp: take coalesced packets" },
 	{ "tpacket", UINT, F(tpacket), 2, 3, NULL, "2|3",
 	  "packet: version of the rings (receive, both: 3, blocks; echo, ping: 2,\na packet at a time)" },
-	{ "ring-slots", UINT, F(ring_slots), 2, 65536, NULL, "N", "packet: slots of the ring to send (512)" },
+	{ "ring-slots", UINT, F(ring_slots), 2, 65536, NULL, "N", "packet: slots of the ring to send, rounded up to a power of two (512)" },
 	{ "ring-bytes", UINT, F(ring_bytes), 1 << 18, 1 << 30, NULL, "N", "packet: size of the ring to receive (8388608)" },
 	{ "block-timeout", UINT, F(block_ms), 1, 1000, NULL, "MS", "packet: hand over a block that isn't full (1)" },
 	{ "qdisc-bypass", ON, F(qdisc_bypass), 0, 0, NULL, NULL, "packet: PACKET_QDISC_BYPASS" },

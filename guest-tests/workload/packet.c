@@ -219,16 +219,20 @@ static bool map_ring(struct packet *p)
 	const struct options *o = p->port.o;
 	size_t longest = p->port.back ? o->receive_bytes : o->sizes.max, block;
 	struct tpacket_req3 request = { 0 };
+	size_t slots = 1;
 
+	/* Head and tail wrap at 2^32 frames: only a power of two goes on with the next slot there. */
+	while (slots < o->ring_slots)
+		slots *= 2;
 	longest = longest < o->head + PAYLOAD_CONTROL ? o->head + PAYLOAD_CONTROL : longest;
 	p->offset = (p->version == 3 ? TPACKET3_HDRLEN : TPACKET2_HDRLEN) - sizeof(struct sockaddr_ll) +
 		    p->before;
 	p->longest = longest;
 	for (p->slot = 256; p->slot < p->offset + longest;)
 		p->slot *= 2;
-	block = o->ring_slots * p->slot < 16 * PAGE ? PAGE : 16 * PAGE;
+	block = slots * p->slot < 16 * PAGE ? PAGE : 16 * PAGE;
 	block = p->slot > block ? p->slot : block;
-	p->bytes = (o->ring_slots * p->slot + block - 1) / block * block;
+	p->bytes = (slots * p->slot + block - 1) / block * block;
 	p->slots = p->bytes / p->slot;
 	request.tp_block_size = block;
 	request.tp_block_nr = p->bytes / block;
