@@ -137,7 +137,6 @@ static void do_receive(struct worker *w)
 {
 	while (!stopping())
 		receive(w, now_ns() + SLICE_NS);
-	w->port->ops->drops(w->port);
 }
 
 static void expect(struct worker *w, uint64_t due)
@@ -269,7 +268,6 @@ static void do_ping(struct worker *w)
 	last_words(w);
 	for (i = 0; i < w->port->flows; i++)
 		intake_total(&w->run->crowd.member[0].intake, port_flow(w->port, i), w->sender.number[i]);
-	w->port->ops->drops(w->port);
 }
 
 static void pin(const struct worker *w)
@@ -322,6 +320,7 @@ static void *work(void *argument)
 		do_send(w);
 	else
 		do_receive(w);
+	w->port->ops->end(w->port);
 	if (w->sends) {
 		sender_free(&w->sender);
 		__atomic_fetch_sub(&w->run->sending, 1, __ATOMIC_RELEASE);

@@ -173,7 +173,7 @@ static void packet_begin(struct port *port)
 		packet_rx_begin(&((struct packet *)port)->in, port);
 }
 
-static void packet_drops(struct port *port)
+static void packet_end(struct port *port)
 {
 	struct packet *p = (struct packet *)port;
 
@@ -201,7 +201,8 @@ static void packet_close(struct port *port)
 
 static const struct port_ops packet_ops = {
 	.begin = packet_begin, .room = packet_room, .commit = packet_commit,
-	.commit_back = packet_commit_back, .flush = packet_flush, .receive = packet_receive, .drops = packet_drops, .close = packet_close,
+	.commit_back = packet_commit_back, .flush = packet_flush, .receive = packet_receive,
+	.end = packet_end, .close = packet_close,
 };
 
 unsigned int packet_version(int fd, unsigned int wanted)

@@ -24,7 +24,7 @@ struct packet_rx {
  */
 void packet_rx_open(struct packet_rx *r, const struct port *port, int ifindex, struct facts *facts);
 
-/* As port_ops says of begin, receive, drops and close. */
+/* As port_ops says of begin, receive, end and close. */
 void packet_rx_begin(struct packet_rx *r, const struct port *port);
 void packet_rx_receive(struct packet_rx *r, struct port *port, uint64_t until, port_take take, void *context);
 uint64_t packet_rx_dropped(struct packet_rx *r);

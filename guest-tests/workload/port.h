@@ -49,8 +49,8 @@ struct port_ops {
 	bool (*flush)(struct port *port);
 	/* Take what came; if nothing, wait until @until (ns), a tenth of a second at most. */
 	void (*receive)(struct port *port, uint64_t until, port_take take, void *context);
-	/* Bring queue_full up to date. */
-	void (*drops)(struct port *port);
+	/* The last call of the port's thread: bring queue_full up to date, ask for nothing more. */
+	void (*end)(struct port *port);
 	void (*close)(struct port *port);
 };
 

@@ -208,11 +208,12 @@ static void udp_begin(struct port *port)
 	sockets_begin(&((struct udp *)port)->sockets, port);
 }
 
-static void udp_drops(struct port *port)
+static void udp_end(struct port *port)
 {
 	struct udp *u = (struct udp *)port;
 
-	count(&port->counts.queue_full, sockets_dropped(&u->sockets));
+	if (port->rx)
+		count(&port->counts.queue_full, sockets_dropped(&u->sockets));
 }
 
 static void udp_close(struct port *port)
@@ -233,7 +234,7 @@ static void udp_close(struct port *port)
 
 static const struct port_ops udp_ops = {
 	.begin = udp_begin, .room = udp_room, .commit = udp_commit, .commit_back = udp_commit_back,
-	.flush = udp_flush, .receive = udp_receive, .drops = udp_drops, .close = udp_close,
+	.flush = udp_flush, .receive = udp_receive, .end = udp_end, .close = udp_close,
 };
 
 static void open_out(struct udp *u, struct facts *facts)

@@ -7,6 +7,8 @@
 #include "stop.h"
 #include "uring.h"
 
+#define SLICE_NS	10000000
+
 static const struct {
 	unsigned int flags;
 	const char *names;
@@ -87,11 +89,29 @@ static void uring_begin(struct port *port)
 	sockets_begin(&((struct uring *)port)->sockets, port);
 }
 
-static void uring_drops(struct port *port)
+void uring_cancel(struct io_uring *ring)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
+	struct io_uring_cqe *cqe;
+
+	if (sqe) {
+		io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
+		sqe->user_data = URING_CANCEL;
+	}
+	io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL);
+}
+
+static void uring_end(struct port *port)
 {
 	struct uring *u = (struct uring *)port;
 
+	if (port->tx || port->back)
+		uring_tx_end(u);
+	if (!port->rx)
+		return;
 	count(&port->counts.queue_full, sockets_dropped(&u->sockets));
+	uring_rx_end(u);
 }
 
 static void uring_close(struct port *port)
@@ -108,7 +128,8 @@ static void uring_close(struct port *port)
 
 static const struct port_ops uring_ops = {
 	.begin = uring_begin, .room = uring_room, .commit = uring_commit,
-	.commit_back = uring_commit_back, .flush = uring_flush, .receive = uring_receive, .drops = uring_drops, .close = uring_close,
+	.commit_back = uring_commit_back, .flush = uring_flush, .receive = uring_receive,
+	.end = uring_end, .close = uring_close,
 };
 
 struct port *uring_open(const struct port *like, struct facts *facts)

@@ -18,6 +18,7 @@ struct uring_tx {
 	unsigned int zc_flags;
 	bool registered;
 	unsigned int slots, used, index, next;
+	unsigned int requests;		/* that the kernel has */
 	size_t room;
 	uint8_t *memory;
 	struct slot {
@@ -39,6 +40,7 @@ struct uring_rx {
 	unsigned int buffers, mask;
 	unsigned int chain;			/* requests of a packet each a socket has */
 	unsigned int want;			/* how many sockets want requests */
+	unsigned int requests;			/* that the kernel has */
 	size_t room;
 	uint8_t *memory;
 	struct io_uring_buf_ring *ring_of;
@@ -70,6 +72,18 @@ struct uring {
  */
 void uring_ring(struct io_uring *ring, unsigned int entries, unsigned int completions, struct facts *facts);
 
+/*
+ * Requests that wait hold their sockets, and of a ring that is closed the kernel cancels them when
+ * it finds the time: who comes next wouldn't get the ports. So they are cancelled before; only the
+ * thread that asked for them may do that.
+ */
+void uring_cancel(struct io_uring *ring);
+
+/* Of the completion that says how that went. */
+#define URING_CANCEL	UINT64_MAX
+/* For so long they are waited for. */
+#define URING_END_NS	1000000000ull
+
 /* Does the kernel know this operation? */
 bool uring_knows(struct io_uring *ring, int operation);
 
@@ -79,11 +93,13 @@ uint8_t *uring_room(struct port *port, size_t payload);
 void uring_commit(struct port *port, unsigned int index, size_t payload);
 void uring_commit_back(struct port *port, const struct arrival *in, size_t payload);
 bool uring_flush(struct port *port);
+void uring_tx_end(struct uring *u);
 void uring_tx_close(struct uring *u);
 /* Bytes of a buffer to receive; multishot needs some of them for the sender's address. */
 size_t uring_rx_room(const struct port *port);
 void uring_rx_open(struct uring *u, struct facts *facts);
 void uring_receive(struct port *port, uint64_t until, port_take take, void *context);
+void uring_rx_end(struct uring *u);
 void uring_rx_close(struct uring *u);
 
 #endif /* WL_URING_H */

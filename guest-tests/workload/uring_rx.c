@@ -51,6 +51,7 @@ static void arm_multishot(struct uring *u, uint32_t which)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = GROUP;
 	sqe->user_data = which;
+	u->rx.requests++;
 }
 
 static void request_single(struct uring *u, uint32_t which, bool last)
@@ -86,6 +87,7 @@ static void arm_chain(struct uring *u, uint32_t socket)
 	for (i = 0; i < r->chain; i++)
 		request_single(u, socket * r->chain + i, i + 1 == r->chain);
 	r->under_way[socket] = r->chain;
+	r->requests += r->chain;
 }
 
 static void arm(struct uring *u)
@@ -154,6 +156,13 @@ static void completion(struct uring *u, const struct io_uring_cqe *cqe, port_tak
 {
 	uint32_t which = cqe->user_data, socket = u->rx.multishot ? which : which / u->rx.chain;
 
+	if (cqe->user_data == URING_CANCEL) {
+		/* As in uring_tx.c. */
+		u->rx.requests = cqe->res == -EINVAL ? 0 : u->rx.requests;
+		return;
+	}
+	if (!(cqe->flags & IORING_CQE_F_MORE) && u->rx.requests)
+		u->rx.requests--;
 	if (cqe->res < 0)
 		trouble(u, socket, -cqe->res);
 	if (u->rx.multishot) {
@@ -312,6 +321,21 @@ void uring_rx_open(struct uring *u, struct facts *facts)
 		open_single(u, why, facts);
 	for (i = 0; i < u->sockets.count; i++)
 		again(r, i);
+}
+
+static void ignore(void *context, const struct arrival *in)
+{
+}
+
+void uring_rx_end(struct uring *u)
+{
+	uint64_t until = now_ns() + URING_END_NS;
+
+	/* Of a chain that ends the request that runs; then the next one does. */
+	while (u->rx.requests && now_ns() < until) {
+		uring_cancel(&u->rx.ring);
+		drain(u, ignore, NULL);
+	}
 }
 
 void uring_rx_close(struct uring *u)

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pace.h"
 #include "payload.h"
 #include "stop.h"
 #include "uring.h"
@@ -33,6 +34,13 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe)
 	struct uring_tx *t = &u->tx;
 	struct slot *s = &t->slot[(uint32_t)cqe->user_data];
 
+	if (cqe->user_data == URING_CANCEL) {
+		/* Before Linux 5.19 not all at once: then it does so when the ring is closed. */
+		t->requests = cqe->res == -EINVAL ? 0 : t->requests;
+		return;
+	}
+	if (!(cqe->flags & IORING_CQE_F_NOTIF) && t->requests)
+		t->requests--;
 	if (cqe->user_data >> 32 != s->turn)
 		return;
 
@@ -49,15 +57,12 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe)
 	s->shared = cqe->flags & IORING_CQE_F_MORE;
 }
 
-/* Submit what there is, wait for a completion for a while, and take all that came. */
-static void turn(struct uring *u, unsigned int wanted)
+static void take_all(struct uring *u)
 {
-	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
 	bool moved = false;
 
-	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
 	io_uring_for_each_cqe(&u->tx.ring, head, cqe) {
 		moved |= cqe->res > 0 && !(cqe->flags & IORING_CQE_F_NOTIF);
 		complete(u, cqe);
@@ -65,6 +70,16 @@ static void turn(struct uring *u, unsigned int wanted)
 	}
 	io_uring_cq_advance(&u->tx.ring, seen);
 	count(&u->port.counts.calls, moved);
+}
+
+/* Submit what there is, wait for a completion for a while, and take all that came. */
+static void turn(struct uring *u, unsigned int wanted)
+{
+	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
+	struct io_uring_cqe *cqe;
+
+	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
+	take_all(u);
 }
 
 uint8_t *uring_room(struct port *port, size_t payload)
@@ -148,6 +163,7 @@ static bool request(struct uring *u, unsigned int which, int fd, bool last)
 	/* One that has to wait must not be overtaken. */
 	sqe->flags |= last ? 0 : IOSQE_IO_LINK;
 	sqe->user_data = (uint64_t)++s->turn << 32 | which;
+	u->tx.requests++;
 	return true;
 }
 
@@ -283,6 +299,16 @@ void uring_tx_open(struct uring *u, struct facts *facts)
 		die("no memory");
 	uring_ring(&t->ring, burst, t->slots * 2, facts);
 	choose(u, facts);
+}
+
+void uring_tx_end(struct uring *u)
+{
+	uint64_t until = now_ns() + URING_END_NS;
+
+	while (u->tx.requests && now_ns() < until) {
+		uring_cancel(&u->tx.ring);
+		take_all(u);
+	}
 }
 
 void uring_tx_close(struct uring *u)
