@@ -175,10 +175,21 @@ void sock_drain_errors(int fd)
 		message.msg_controllen = sizeof(control);
 }
 
+bool sock_refused(int error)
+{
+	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN;
+}
+
 bool sock_trouble(struct port *port, int fd, int error)
 {
 	struct pollfd ready = { fd, POLLOUT };
 
+	if (sock_refused(error)) {
+		count(&port->counts.refused, 1);
+		sock_drain_errors(fd);
+		usleep(1000);
+		return !giving_up();
+	}
 	switch (error) {
 	case EINTR:
 		break;
@@ -193,14 +204,6 @@ bool sock_trouble(struct port *port, int fd, int error)
 	case ENOMEM:
 		count(&port->counts.full, 1);
 		usleep(100);
-		break;
-	case ECONNREFUSED:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-		count(&port->counts.refused, 1);
-		sock_drain_errors(fd);
-		usleep(1000);
 		break;
 	default:
 		stop_error("send: %s%s", strerror(error), error == EMSGSIZE ?

@@ -35,6 +35,9 @@ uint64_t sockets_dropped(struct sockets *s);
  */
 void sock_drain_errors(int fd);
 
+/* Is it the network that says so, of a packet sent before: nobody listens, or there is no way? */
+bool sock_refused(int error);
+
 /**
  * sock_trouble - what to do about a send that the kernel refused
  * @port: whose counts

@@ -178,7 +178,7 @@ static void drain(struct udp *u, int fd, port_take take, void *context)
 		}
 		n = recvmmsg(fd, u->in_msg, BATCH, MSG_DONTWAIT, NULL);
 		count(&u->port.counts.calls, n > 0);
-		if (n < 0 && errno == ECONNREFUSED)
+		if (n < 0 && sock_refused(errno))
 			count(&u->port.counts.refused, 1);
 		u->port.now = 0;
 		for (i = 0; i < n; i++)

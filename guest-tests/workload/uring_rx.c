@@ -137,15 +137,16 @@ static void take_single(struct uring *u, uint32_t which, size_t length, port_tak
 
 static void trouble(struct uring *u, uint32_t socket, int error)
 {
+	if (sock_refused(error)) {
+		count(&u->port.counts.refused, 1);
+		sock_drain_errors(u->sockets.fd[socket]);
+		return;
+	}
 	switch (error) {
 	case ENOBUFS:	/* of the buffers: they are back by now */
 	case EINTR:
 	case ECANCELED:
 	case EAGAIN:
-		break;
-	case ECONNREFUSED:
-		count(&u->port.counts.refused, 1);
-		sock_drain_errors(u->sockets.fd[socket]);
 		break;
 	default:
 		stop_error("io_uring: receive: %s", strerror(error));
