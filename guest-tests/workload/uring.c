@@ -89,7 +89,16 @@ static void uring_begin(struct port *port)
 	sockets_begin(&((struct uring *)port)->sockets, port);
 }
 
-void uring_cancel(struct io_uring *ring)
+bool uring_entered(int status)
+{
+	if (status >= 0 || status == -ETIME || status == -EINTR || status == -EAGAIN ||
+	    status == -EBUSY)
+		return true;
+	stop_error("io_uring_enter: %s", strerror(-status));
+	return false;
+}
+
+bool uring_cancel(struct io_uring *ring)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
@@ -99,7 +108,7 @@ void uring_cancel(struct io_uring *ring)
 		io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
 		sqe->user_data = URING_CANCEL;
 	}
-	io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL);
+	return uring_entered(io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL));
 }
 
 static void uring_end(struct port *port)

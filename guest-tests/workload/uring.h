@@ -72,12 +72,15 @@ struct uring {
  */
 void uring_ring(struct io_uring *ring, unsigned int entries, unsigned int completions, struct facts *facts);
 
+/* What liburing says of a system call: ends the program, and returns false, if it's of no use. */
+bool uring_entered(int status);
+
 /*
  * Requests that wait hold their sockets, and of a ring that is closed the kernel cancels them when
  * it finds the time: who comes next wouldn't get the ports. So they are cancelled before; only the
- * thread that asked for them may do that.
+ * thread that asked for them may do that. Returns false if it's of no use.
  */
-void uring_cancel(struct io_uring *ring);
+bool uring_cancel(struct io_uring *ring);
 
 /* Of the completion that says how that went. */
 #define URING_CANCEL	UINT64_MAX

@@ -28,22 +28,22 @@ static void again(struct uring_rx *r, uint32_t what)
 	r->again[r->want++] = what;
 }
 
-static struct io_uring_sqe *entry(struct uring_rx *r)
+/* So many requests at once. Returns false if the kernel takes none of those that are there. */
+static bool space(struct uring_rx *r, unsigned int wanted)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
-
-	while (!sqe) {
-		io_uring_submit(&r->ring);
-		sqe = io_uring_get_sqe(&r->ring);
-	}
-	return sqe;
+	if (io_uring_sq_space_left(&r->ring) < wanted)
+		uring_entered(io_uring_submit(&r->ring));
+	return io_uring_sq_space_left(&r->ring) >= wanted;
 }
 
-static void arm_multishot(struct uring *u, uint32_t which)
+static bool arm_multishot(struct uring *u, uint32_t which)
 {
-	struct io_uring_sqe *sqe = entry(&u->rx);
+	struct io_uring_sqe *sqe;
 	int fd = u->sockets.fd[which];
 
+	if (!space(&u->rx, 1))
+		return false;
+	sqe = io_uring_get_sqe(&u->rx.ring);
 	if (u->port.named)
 		io_uring_prep_recvmsg_multishot(sqe, fd, &u->rx.message, 0);
 	else
@@ -52,11 +52,12 @@ static void arm_multishot(struct uring *u, uint32_t which)
 	sqe->buf_group = GROUP;
 	sqe->user_data = which;
 	u->rx.requests++;
+	return true;
 }
 
 static void request_single(struct uring *u, uint32_t which, bool last)
 {
-	struct io_uring_sqe *sqe = entry(&u->rx);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->rx.ring);
 	uint8_t *at = u->rx.memory + which * u->rx.room;
 	struct single *s = &u->rx.single[which];
 	int fd = u->sockets.fd[which / u->rx.chain];
@@ -76,30 +77,27 @@ static void request_single(struct uring *u, uint32_t which, bool last)
 	sqe->user_data = which;
 }
 
-static void arm_chain(struct uring *u, uint32_t socket)
+static bool arm_chain(struct uring *u, uint32_t socket)
 {
 	struct uring_rx *r = &u->rx;
 	unsigned int i;
 
 	/* A submission would end the chain. */
-	if (io_uring_sq_space_left(&r->ring) < r->chain)
-		io_uring_submit(&r->ring);
+	if (!space(r, r->chain))
+		return false;
 	for (i = 0; i < r->chain; i++)
 		request_single(u, socket * r->chain + i, i + 1 == r->chain);
 	r->under_way[socket] = r->chain;
 	r->requests += r->chain;
+	return true;
 }
 
 static void arm(struct uring *u)
 {
 	struct uring_rx *r = &u->rx;
 
-	while (r->want) {
-		if (r->multishot)
-			arm_multishot(u, r->again[--r->want]);
-		else
-			arm_chain(u, r->again[--r->want]);
-	}
+	while (r->want && (r->multishot ? arm_multishot : arm_chain)(u, r->again[r->want - 1]))
+		r->want--;
 }
 
 static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port_take take, void *context)
@@ -207,9 +205,9 @@ void uring_receive(struct port *port, uint64_t until, port_take take, void *cont
 	arm(u);
 	/* Also where completions are there: what the kernel has put off runs in this call alone. */
 	if (left && !io_uring_cq_ready(&u->rx.ring))
-		io_uring_submit_and_wait_timeout(&u->rx.ring, &cqe, 1, &t, NULL);
+		uring_entered(io_uring_submit_and_wait_timeout(&u->rx.ring, &cqe, 1, &t, NULL));
 	else
-		io_uring_submit_and_get_events(&u->rx.ring);
+		uring_entered(io_uring_submit_and_get_events(&u->rx.ring));
 	count(&port->counts.calls, io_uring_cq_ready(&u->rx.ring) > 0);
 	drain(u, take, context);
 }
@@ -239,7 +237,7 @@ static bool provide(struct uring_rx *r)
 static bool has_multishot(struct uring_rx *r)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct io_uring_sqe *sqe = entry(r);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->ring);
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
 	struct io_uring_cqe *cqe = NULL;
 	bool good;
@@ -248,12 +246,12 @@ static bool has_multishot(struct uring_rx *r)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = GROUP;
 	sqe->user_data = 1;
-	io_uring_submit_and_get_events(&r->ring);
+	uring_entered(io_uring_submit_and_get_events(&r->ring));
 	good = io_uring_peek_cqe(&r->ring, &cqe) || cqe->res != -EINVAL;
 	if (cqe) {
 		io_uring_cqe_seen(&r->ring, cqe);
 	} else if (good) {
-		io_uring_prep_cancel64(entry(r), 1, 0);
+		io_uring_prep_cancel64(io_uring_get_sqe(&r->ring), 1, 0);
 		io_uring_submit_and_wait_timeout(&r->ring, &cqe, 2, &t, NULL);
 		while (!io_uring_peek_cqe(&r->ring, &cqe))
 			io_uring_cqe_seen(&r->ring, cqe);
@@ -333,10 +331,8 @@ void uring_rx_end(struct uring *u)
 	uint64_t until = now_ns() + URING_END_NS;
 
 	/* Of a chain that ends the request that runs; then the next one does. */
-	while (u->rx.requests && now_ns() < until) {
-		uring_cancel(&u->rx.ring);
+	while (u->rx.requests && now_ns() < until && uring_cancel(&u->rx.ring))
 		drain(u, ignore, NULL);
-	}
 }
 
 void uring_rx_close(struct uring *u)

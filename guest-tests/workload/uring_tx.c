@@ -78,7 +78,7 @@ static void turn(struct uring *u, unsigned int wanted)
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
 	struct io_uring_cqe *cqe;
 
-	io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL);
+	uring_entered(io_uring_submit_and_wait_timeout(&u->tx.ring, &cqe, wanted, &t, NULL));
 	take_all(u);
 }
 
@@ -225,21 +225,20 @@ static bool has_zero_copy(struct io_uring *ring, unsigned int flags)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	struct __kernel_timespec t = { .tv_nsec = SLICE_NS };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result = -EINVAL;
-	struct io_uring_cqe *cqe;
+	struct io_uring_cqe *cqe = NULL;
+	bool more = true;
 
 	/* It has no peer, which is found out last. */
 	io_uring_prep_send_zc(sqe, fd, "", 1, 0, flags);
-	if (!io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL))
-		return false;
-	do {
-		bool more = cqe->flags & IORING_CQE_F_MORE;
-
+	uring_entered(io_uring_submit_and_wait_timeout(ring, &cqe, 1, &t, NULL));
+	while (cqe && more) {
+		more = cqe->flags & IORING_CQE_F_MORE;
 		if (!(cqe->flags & IORING_CQE_F_NOTIF))
 			result = cqe->res;
 		io_uring_cqe_seen(ring, cqe);
-		if (!more)
+		if (more && io_uring_wait_cqe_timeout(ring, &cqe, &t))
 			break;
-	} while (!io_uring_wait_cqe_timeout(ring, &cqe, &t));
+	}
 	close(fd);
 	return result != -EINVAL && result != -EOPNOTSUPP;
 }
@@ -305,10 +304,8 @@ void uring_tx_end(struct uring *u)
 {
 	uint64_t until = now_ns() + URING_END_NS;
 
-	while (u->tx.requests && now_ns() < until) {
-		uring_cancel(&u->tx.ring);
+	while (u->tx.requests && now_ns() < until && uring_cancel(&u->tx.ring))
 		take_all(u);
-	}
 }
 
 void uring_tx_close(struct uring *u)

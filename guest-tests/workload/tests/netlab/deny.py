@@ -6,7 +6,7 @@ import errno
 import platform
 import struct
 
-_SETUP, _REGISTER = 425, 427
+_SETUP, _ENTER, _REGISTER = 425, 426, 427
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _MODE_FILTER = 38, 22, 2
 _ALLOW, _ERRNO = 0x7fff0000, 0x00050000
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
@@ -30,10 +30,19 @@ def _install(program):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
+def _forbid(number):
+    _install([_code(_LOAD, 0, 0, 0), _code(_EQUAL, 0, 1, number), _code(_RETURN, 0, 0, _ERRNO | errno.EPERM),
+              _code(_RETURN, 0, 0, _ALLOW)])
+
+
 def no_uring():
     """For preexec_fn: io_uring_setup() is forbidden."""
-    _install([_code(_LOAD, 0, 0, 0), _code(_EQUAL, 0, 1, _SETUP), _code(_RETURN, 0, 0, _ERRNO | errno.EPERM),
-              _code(_RETURN, 0, 0, _ALLOW)])
+    _forbid(_SETUP)
+
+
+def no_enter():
+    """For preexec_fn: io_uring_enter() is forbidden, though rings can be set up."""
+    _forbid(_ENTER)
 
 
 def no_register(what, error=errno.EINVAL):
