@@ -222,7 +222,7 @@ static bool map_ring(struct packet *p)
 	struct tpacket_req3 request = { 0 };
 	size_t slots = 1;
 
-	/* Head and tail wrap at 2^32 frames: only a power of two goes on with the next slot there. */
+	/* Head and tail wrap at 2^32: only with a power of two the next slot follows there. */
 	while (slots < o->ring_slots)
 		slots *= 2;
 	longest = longest < o->head + PAYLOAD_CONTROL ? o->head + PAYLOAD_CONTROL : longest;

@@ -177,7 +177,8 @@ void sock_drain_errors(int fd)
 
 bool sock_refused(int error)
 {
-	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH || error == EHOSTDOWN;
+	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
+	       error == EHOSTDOWN;
 }
 
 bool sock_trouble(struct port *port, int fd, int error)
