@@ -6,6 +6,7 @@
 #include "dev.h"
 
 static struct dentry *vd_debugfs_root;
+
 static int vd_queue_show(struct seq_file *m, void *unused)
 {
 	const struct vd_virtqueue *vq = m->private;

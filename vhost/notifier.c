@@ -38,7 +38,6 @@
  * start waits for at most one, fair or not as the lock may be.
  */
 #include <linux/err.h>
-#include <linux/wait_bit.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -46,6 +45,7 @@
 #include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/wait_bit.h>
 
 #include "compat/compat.h"
 #include "notifier.h"
