@@ -80,6 +80,9 @@ def _once_more(t):
     t.equal("what fails there is run again, and doesn't count", _verdict(bad)[:3], (0, 0, 1))
     t.check("that is shown", "held  a.sh: fine" in _verdict(bad)[3], _verdict(bad)[3])
     t.equal("once", _verdict(bad, last=True)[:3], (1, 1, 0))
+    t.equal("what says that it is certain counts, however busy the machine", _verdict(f"# certain: corrupt\n{bad}")[:3],
+            (1, 1, 0))
+    t.equal("of a test that passed that says nothing", _verdict(f"# certain: corrupt\n{good}not ok 2 - bad\n")[:3], (0, 0, 1))
     t.equal("what fails on a machine of its own counts", _verdict(bad, share=0.05)[:3], (1, 1, 0))
     t.equal("a stall alone is the machine's", _verdict(good, stall)[:3], (0, 0, 1))
     t.equal("anything else that the kernel says is not", _verdict(bad, oops)[:3], (0, 2, 0))

@@ -38,6 +38,10 @@ class Trial:
         """The tests of SOURCE that failed."""
         return [test for test in self._said.get(source, ()) if test[1] == "fail"]
 
+    def certain(self, source):
+        """Did a test of SOURCE fail by what no want of time explains? It says so in a line of its own."""
+        return any("certain: " in line for *_, diagnostics in self.failures(source) for line in diagnostics)
+
     def judge(self, source, counts=True):
         """The suite is over: its tests count, or are only shown as what a repetition is for."""
         for name, verdict, note, diagnostics in self._said.pop(source, ()):
@@ -51,7 +55,8 @@ class Boot:
     """One boot that runs several suites: cuts its output at the marks.
 
     A suite that failed while this machine was busy with others (vdlab.held) is to be run
-    once more, unless it is LAST or the kernel complained about more than time.
+    once more, unless it is LAST, a test said that it is certain (of corrupt data, which no haste
+    explains), or the kernel complained about more than time.
     """
 
     def __init__(self, group, report, kernel="", last=False):
@@ -118,6 +123,7 @@ class Boot:
         worst = held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
         failures = self._trial.failures(suite.name)
         doubtful = (failures and not self._last and worst > LIMIT
+                    and not self._trial.certain(suite.name)
                     and all(finding.kind in _WATCHDOGS for finding in found))
         self._trial.judge(suite.name, not doubtful)
         if failures:

@@ -82,9 +82,12 @@ class Run:
             self.text, self.status = f"{error}", None
         self.dirs = {"both": ("rx", "tx")}.get(self.json.get("dir"), (self.json.get("dir"),))
         self.packets = sum(self.json.get(d, {}).get("total_received", 0) for d in self.dirs if d)
+        # What is lost may be late; what was changed was changed.
+        self.changed = self._sum("corrupt", "dup", "reordered", "bad_used")
+        self.stray = self.changed + self._sum("lost")
 
-        self.stray = sum(self.json.get(d, {}).get(what, 0) for d in self.dirs if d
-                         for what in ("lost", "corrupt", "dup", "reordered", "bad_used"))
+    def _sum(self, *names):
+        return sum(self.json.get(d, {}).get(what, 0) for d in self.dirs if d for what in names)
 
     def stat(self, name, which="stats"):
         """A statistic, summed over the directions of the run."""
@@ -98,7 +101,8 @@ class Run:
     def wrong(self):
         """Why the traffic itself isn't right, or an empty string."""
         if self.status != 0 or not self.json.get("ok"):
-            return f"vring: status {self.status}\n{self.text}"
+            certain = f"certain: {self.changed} frames or used elements are wrong\n" if self.changed else ""
+            return f"{certain}vring: status {self.status}\n{self.text}"
         if not self.json.get("stats", {}).get("tx"):
             return "vring reports no statistics of the back end: build it again"
         return ""
