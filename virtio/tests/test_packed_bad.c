@@ -189,6 +189,21 @@ static void chains_of_one_behind_a_long_one(void)
 	rig_close(&r);
 }
 
+/* Nor has a long one those of chains of one before it: the burst's segments would be too few. */
+static void chains_of_one_before_a_long_one(void)
+{
+	rig_packed(&r, 2048, 4);
+	CHECK(rig_add(&r, 0, 0, 1, 1) >= 0);
+	CHECK(rig_add(&r, 1, 0, VD_CHAIN_SEGS - 1, VD_CHAIN_SEGS - 1) >= 0);
+	CHECK(rig_add(&r, 2, 0, 1, 1) >= 0);
+	rig_publish(&r);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 2);
+	CHECK_EQ(r.burst.nsegs, VD_CHAIN_SEGS);
+	rig_return_all(&r);
+	CHECK_EQ(rig_pop(&r, VD_BURST), 1);
+	rig_close(&r);
+}
+
 /* The good ones before it are served, and then its reason is told. */
 static void malformed_chain_ends_the_burst(void)
 {
@@ -500,6 +515,7 @@ static const struct ktap_test tests[] = {
 	TEST(chain_of_too_many_empty_descriptors),
 	TEST(bursts_of_long_chains_are_bounded),
 	TEST(chains_of_one_behind_a_long_one),
+	TEST(chains_of_one_before_a_long_one),
 	TEST(malformed_chain_ends_the_burst),
 	TEST(malformed_head_is_nothing_new),
 	TEST(zero_length_with_a_wild_address),
