@@ -16,6 +16,12 @@ static void vu_close(int *fd)
 	*fd = -1;
 }
 
+static void vu_close_all(struct vu_message *m)
+{
+	while (m->nfds)
+		close(m->fd[--m->nfds]);
+}
+
 /* Takes the message's only descriptor; -1 if there is none. */
 static int vu_take_fd(struct vu_message *m)
 {
@@ -106,28 +112,51 @@ static int vu_map(struct vu_region *r, const struct vu_mem_region *from, int fd)
 	return 0;
 }
 
-/* Rings that run find themselves anew in the new table. */
+/* All of a table or nothing. */
+static int vu_map_all(struct vu_mem *mem, const struct vu_mem_table *t,
+		      const int *fd)
+{
+	u32 i;
+
+	vu_mem_clear(mem);
+	for (i = 0; i < t->count; i++) {
+		if (vu_map(&mem->region[i], &t->region[i], fd[i])) {
+			vu_unmap(mem);
+			return -1;
+		}
+		mem->count++;
+	}
+	return 0;
+}
+
+/*
+ * Rings that run find themselves anew in the new table; one that isn't there
+ * stays stopped, and the table that has it no more is refused, though taken. A
+ * table that can't be had leaves all as it is.
+ */
 static int vu_set_mem_table(struct vu_server *s, struct vu_message *m)
 {
 	const struct vu_mem_table *t = &m->body.mem;
+	struct vu_mem old = s->mem, new;
+	bool ran[VU_QUEUES];
+	int did = VU_DONE;
 	u32 i;
 
-	if (t->count > VU_REGIONS || t->count != m->nfds)
+	if (t->count > VU_REGIONS || t->count != m->nfds ||
+	    m->head.size < offsetof(struct vu_mem_table, region) +
+			   t->count * sizeof(t->region[0]) ||
+	    vu_map_all(&new, t, m->fd))
 		return VU_BAD;
-	vu_unmap(&s->mem);
-	for (i = 0; i < t->count; i++) {
-		if (vu_map(&s->mem.region[i], &t->region[i], m->fd[i]))
-			return VU_BAD;
-		s->mem.count++;
-	}
 	for (i = 0; i < VU_QUEUES; i++) {
-		if (!s->q[i].running)
-			continue;
+		ran[i] = s->q[i].running;
 		vu_queue_stop(&s->q[i]);
-		if (vu_queue_start(s, &s->q[i]))
-			return VU_BAD;
 	}
-	return VU_DONE;
+	s->mem = new;
+	for (i = 0; i < VU_QUEUES; i++)
+		if (ran[i] && vu_queue_start(s, &s->q[i]))
+			did = VU_BAD;
+	vu_unmap(&old);
+	return did;
 }
 
 static int vu_set_vring_num(struct vu_server *s, struct vu_message *m)
@@ -224,26 +253,41 @@ static int vu_get_status(struct vu_server *s, struct vu_message *m)
 	return vu_answer(m, s->status);
 }
 
-static int (*const vu_handler[VU_REQUESTS])(struct vu_server *s,
-					    struct vu_message *m) = {
-	[VU_GET_FEATURES] = vu_get_features,
-	[VU_SET_FEATURES] = vu_set_features,
-	[VU_SET_OWNER] = vu_set_owner,
-	[VU_RESET_OWNER] = vu_set_owner,
-	[VU_SET_MEM_TABLE] = vu_set_mem_table,
-	[VU_SET_VRING_NUM] = vu_set_vring_num,
-	[VU_SET_VRING_ADDR] = vu_set_vring_addr,
-	[VU_SET_VRING_BASE] = vu_set_vring_base,
-	[VU_GET_VRING_BASE] = vu_get_vring_base,
-	[VU_SET_VRING_KICK] = vu_set_vring_kick,
-	[VU_SET_VRING_CALL] = vu_set_vring_call,
-	[VU_SET_VRING_ERR] = vu_set_vring_err,
-	[VU_GET_PROTOCOL_FEATURES] = vu_get_protocol,
-	[VU_SET_PROTOCOL_FEATURES] = vu_set_protocol,
-	[VU_GET_QUEUE_NUM] = vu_get_queue_num,
-	[VU_SET_VRING_ENABLE] = vu_set_vring_enable,
-	[VU_SET_STATUS] = vu_set_status,
-	[VU_GET_STATUS] = vu_get_status,
+/* What answers a request, and of how many bytes its payload is at least. */
+static const struct vu_handler {
+	int (*call)(struct vu_server *s, struct vu_message *m);
+	u32 size;
+} vu_handler[VU_REQUESTS] = {
+	[VU_GET_FEATURES] = { vu_get_features },
+	[VU_SET_FEATURES] = { vu_set_features, sizeof(u64) },
+	[VU_SET_OWNER] = { vu_set_owner },
+	[VU_RESET_OWNER] = { vu_set_owner },
+	[VU_SET_MEM_TABLE] = {
+		vu_set_mem_table, offsetof(struct vu_mem_table, region)
+	},
+	[VU_SET_VRING_NUM] = {
+		vu_set_vring_num, sizeof(struct vu_vring_state)
+	},
+	[VU_SET_VRING_ADDR] = {
+		vu_set_vring_addr, sizeof(struct vu_vring_addr)
+	},
+	[VU_SET_VRING_BASE] = {
+		vu_set_vring_base, sizeof(struct vu_vring_state)
+	},
+	[VU_GET_VRING_BASE] = {
+		vu_get_vring_base, sizeof(struct vu_vring_state)
+	},
+	[VU_SET_VRING_KICK] = { vu_set_vring_kick, sizeof(u64) },
+	[VU_SET_VRING_CALL] = { vu_set_vring_call, sizeof(u64) },
+	[VU_SET_VRING_ERR] = { vu_set_vring_err, sizeof(u64) },
+	[VU_GET_PROTOCOL_FEATURES] = { vu_get_protocol },
+	[VU_SET_PROTOCOL_FEATURES] = { vu_set_protocol, sizeof(u64) },
+	[VU_GET_QUEUE_NUM] = { vu_get_queue_num },
+	[VU_SET_VRING_ENABLE] = {
+		vu_set_vring_enable, sizeof(struct vu_vring_state)
+	},
+	[VU_SET_STATUS] = { vu_set_status, sizeof(u64) },
+	[VU_GET_STATUS] = { vu_get_status },
 };
 
 /**
@@ -255,20 +299,21 @@ static int (*const vu_handler[VU_REQUESTS])(struct vu_server *s,
  */
 int vu_server_message(struct vu_server *s)
 {
-	struct vu_message m;
-	int ret = vu_receive(s->sock, &m), did;
+	struct vu_message m = {};
+	int ret = vu_receive(s->sock, &m), did = VU_BAD;
+	const struct vu_handler *h;
 	bool ack;
 
-	if (ret <= 0)
+	if (ret <= 0) {
+		vu_close_all(&m);
 		return ret;
+	}
 	ack = m.head.flags & VU_NEED_REPLY &&
 	      s->protocol >> VU_PROTOCOL_F_REPLY_ACK & 1;
-	if (m.head.request < VU_REQUESTS && vu_handler[m.head.request])
-		did = vu_handler[m.head.request](s, &m);
-	else
-		did = VU_BAD;
-	while (m.nfds)
-		close(m.fd[--m.nfds]);
+	h = m.head.request < VU_REQUESTS ? &vu_handler[m.head.request] : NULL;
+	if (h && h->call && m.head.size >= h->size)
+		did = h->call(s, &m);
+	vu_close_all(&m);
 	if (did == VU_BAD)
 		fprintf(stderr, "# request %u refused\n", m.head.request);
 	if (did != VU_ANSWER && !ack)

@@ -14,6 +14,14 @@
 	 vd_split_##verb(&(q)->ring, &vd_plain_ops, &(q)->plain,	\
 			 ##__VA_ARGS__))
 
+/* Of a part's address: what its words must not straddle (virtio 1.3, 2.7, 2.8.10). */
+static u32 vu_part_align(const struct vd_ring *r, enum vd_part part)
+{
+	if (part == VD_PART_DESC)
+		return 16;
+	return part == VD_PART_AVAIL && !r->packed ? 2 : 4;
+}
+
 /* A part must lie in one region: the rings are reached by a pointer. */
 static u8 *vu_part(const struct vu_mem *m, u64 uaddr, u32 len)
 {
@@ -78,7 +86,8 @@ int vu_queue_start(struct vu_server *s, struct vu_queue *q)
 	for (p = 0; p < VD_PARTS; p++) {
 		q->plain.part[p] = vu_part(&s->mem, q->uaddr[p],
 					   vu_part_size(&q->ring, p));
-		if (!q->plain.part[p])
+		if (!q->plain.part[p] ||
+		    q->uaddr[p] % vu_part_align(&q->ring, p))
 			return -1;
 	}
 	q->nused = 0;
