@@ -4,7 +4,8 @@
  *
  * One window, which may lie at one of two addresses; a worker that maps and
  * uses it; notifiers that take pages away, nested and overlapping; an ioctl
- * that moves the ring; close. The two stores of the store-buffering pair (A)
+ * that moves the ring; close. The stores of the store-buffering pair (A), of
+ * which the publisher has two, the set's own span and then the table of all,
  * go through a buffer each, and so does what says that a notifier waits: it
  * drains at any time but at the latest at the barrier, so that leaving the
  * barrier out has its effect.
@@ -32,6 +33,7 @@ byte next_page = 2;
 /* struct vd_mm */
 byte in_flight, seq;
 byte spans = 0;			/* the table published: it has this address */
+byte own = 0;			/* the set's own span, looked at without a lock */
 bool spans_freed[2];
 
 /* struct vd_winset; lock and mutex are held by a process or free */
@@ -66,13 +68,16 @@ inline overtake()
 
 /* A store buffer of one entry for each of the two publishers. */
 byte spans_buf = 254;		/* 254: empty */
+byte own_buf = 254;
 byte count_buf[2];		/* increments on their way */
 bool waiters_buf[2];		/* the same, of waiters */
 
 proctype drain_spans()
 {
 end:	do
-	:: atomic { spans_buf != 254 -> spans = spans_buf; spans_buf = 254 }
+	:: atomic { own_buf != 254 -> own = own_buf; own_buf = 254 }
+	/* rcu_replace_pointer(): not before what was stored before it. */
+	:: atomic { spans_buf != 254 && own_buf == 254 -> spans = spans_buf; spans_buf = 254 }
 	od
 }
 
@@ -193,9 +198,15 @@ proctype ioctl()
 #endif
 	ring = 1;
 	/* vd_mm_publish() */
+#ifndef FAULT_SPAN_AFTER_BARRIER
+	own_buf = 1;
+#endif
 	spans_buf = 1;
 #ifndef FAULT_NO_PUBLISH_BARRIER
-	spans_buf == 254;
+	spans_buf == 254 && own_buf == 254;
+#endif
+#ifdef FAULT_SPAN_AFTER_BARRIER
+	own_buf = 1;
 #endif
 	drop(mutex);
 	/* kvfree_rcu() of the old table */
@@ -226,31 +237,28 @@ proctype notifier(byte me; byte a)
 		readers++;
 		table = spans;
 		assert(!spans_freed[table]);
+		/* The table, then in the list of sets the span that it came from. */
 		if
-		:: table == a ->
-			if
-			:: listed ->
-				/* vd_winset_invalidate() */
-				waiters_buf[me] = true;
+		:: table == a && listed && own == a ->
+			/* vd_winset_invalidate() */
+			waiters_buf[me] = true;
 #ifndef FAULT_NO_WAITING_BARRIER
-				!waiters_buf[me];
+			!waiters_buf[me];
 #endif
-				waiting = me == 0 || waiting;
-				take(lock);
-				atomic {
-					/* What is taken back has arrived. */
-					!waiters_buf[me] -> waiters--;
-					waiting = me != 0 && waiting;
-					passed = (waiting -> passed : 0)
-				}
-				assert(!set_freed);
-				if
-				:: valid && win_addr == a -> valid = false
-				:: else
-				fi;
-				drop(lock)
+			waiting = me == 0 || waiting;
+			take(lock);
+			atomic {
+				/* What is taken back has arrived. */
+				!waiters_buf[me] -> waiters--;
+				waiting = me != 0 && waiting;
+				passed = (waiting -> passed : 0)
+			}
+			assert(!set_freed);
+			if
+			:: valid && win_addr == a -> valid = false
 			:: else
-			fi
+			fi;
+			drop(lock)
 		:: else
 		fi;
 		readers--;
