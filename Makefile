@@ -39,7 +39,9 @@ install: modules install-tools
 	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	# Debian's headers lack what modules_install wants for this, so it skips it.
-	[ -n "$(DESTDIR)" ] || depmod $$(modinfo -F vermagic vhost_direct.ko | cut -d' ' -f1)
+	@release=$$(modinfo -F vermagic vhost_direct.ko | cut -d' ' -f1); \
+	[ -n "$(DESTDIR)" ] || { depmod $$release || exit 1; \
+		[ $$release = $$(uname -r) ] || echo "Installed for $$release, not for $$(uname -r), which runs: modprobe finds them after a reboot. For this one: apt-get install linux-headers-$$(uname -r), make clean, make." >&2; }
 
 # The sources for DKMS, which builds them for each kernel that is installed.
 VERSION := $(shell sed -n 's/^VD_VERSION := //p' Kbuild)
