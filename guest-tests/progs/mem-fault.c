@@ -67,6 +67,24 @@ static void munmap_idle(void)
 }
 
 /*
+ * What is gone is written no longer, from the moment the call returned: seen through
+ * @alias, another mapping of the same pages.
+ */
+static void nobody_writes(struct md *d, const uint8_t *alias)
+{
+	static uint8_t was[MD_AREA];
+	unsigned int i;
+
+	memcpy(was, alias, MD_AREA);
+	md_kick(d, MD_TX);
+	usleep(rand() % 300);
+	for (i = 0; i < MD_AREA; i += MD_PAGE)
+		MD_EXPECT(!memcmp(was + i, alias + i, MD_PAGE),
+			  "page %lu of the rings was written though the call that took it had returned",
+			  i / MD_PAGE);
+}
+
+/*
  * In the middle of work: the event falls between the reading of the ring and the
  * writing of what was used, somewhere. @how: NULL unmaps, else sets a protection.
  */
@@ -76,6 +94,7 @@ static void while_busy(const int *prot)
 	unsigned int i, errors = 0, round;
 	void *area;
 	int fd = memfd_area(&area);
+	const uint8_t *alias = md_map(MD_AREA, fd);
 
 	srand(1);
 	md_open(&d, area);
@@ -86,13 +105,11 @@ static void while_busy(const int *prot)
 		usleep(rand() % 200);
 		if (prot) {
 			mprotect(area, MD_AREA, *prot);
-			md_kick(&d, MD_TX);
-			usleep(rand() % 300);
+			nobody_writes(&d, alias);
 			mprotect(area, MD_AREA, RW);
 		} else {
 			munmap(area, MD_AREA);
-			md_kick(&d, MD_TX);
-			usleep(rand() % 300);
+			nobody_writes(&d, alias);
 			map_again(&d, &fd);
 		}
 		for (i = 0; i < MD_RINGS; i++)

@@ -150,6 +150,10 @@ def mapping(t):
     # It has started before the pages are installed, and ends after that.
     life(t, "install in flight", "", "get_user_pages_fast", [CASES, "flight"], at_return=1, usecs=1000,
          comm="vhost-", watch=f"{CORE}vd_mn_start")
+    # A burst that has begun ends before start returns: then nobody writes what is gone.
+    for case in ("munmap-busy", "readonly-busy"):
+        life(t, f"burst to start, {case}", "", f"{CORE}vd_flush_split_contig", [CASES, case], usecs=300,
+             comm="vhost-", watch=f"{CORE}vd_mn_start")
     # Two at a time.
     life(t, "start to end, overlapping", "overlaps", f"{CORE}vd_mn_start", at_return=1, usecs=3000,
          comm="life", watch=f"{CORE}vd_mn_start")
