@@ -174,7 +174,7 @@ static unsigned int attempt(struct uring *u, unsigned int done, int fd, int *err
 	unsigned int i, at = done, end = done;
 
 	*error = EINTR;
-	/* What is prepared and not submitted would stay in the queue, and the next burst with it. */
+	/* What is prepared and not submitted would stay in the queue, with the next burst. */
 	if (giving_up())
 		return done;
 	while (end < t->used && request(u, t->order[end], fd, end + 1 == t->used))
