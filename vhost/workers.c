@@ -145,8 +145,8 @@ static long vd_workers_attach(struct vd_dev *dev, struct vd_virtqueue *vq,
 	smp_store_release(&vq->worker, w);
 	synchronize_rcu();
 	vd_workers_flush_one(dev, old);
-	/* If the old one was dead, what it was asked for since is lost. */
-	if (vq->backend)
+	/* What a dead one was asked for since is lost. */
+	if (vq->backend && !READ_ONCE(old->running))
 		vd_poll_queue(&vq->poll);
 	return 0;
 }

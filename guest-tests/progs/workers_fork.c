@@ -164,8 +164,9 @@ static int owns(void *at)
 
 	o.fd = forking();
 	rig_open(r, &o);
-	rig_tx_good(r, 1);
-	return 0;
+	worker_rest(r->worker);
+	/* All of its threads: it has one more, which serves the device. */
+	_exit(0);
 }
 
 /*
