@@ -178,7 +178,7 @@ int vd_giova_find_head(struct vd_virtqueue *vq)
 /*
  * The owner forbids what the ring needs: it is told, and asked no more. The
  * queue waits for another answer to the address that was met, for the owner
- * may grant that page alone.
+ * may grant that page alone, or take back what it said.
  */
 static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 {
