@@ -87,6 +87,13 @@ def _counting(t, folder):
     _save(runs, "7.2", [("d.sh", "stock: third", "fail"), ("a.sh", "stock: first", "pass")])
     t.equal("what stock's node does counts neither way", _sums(folder)[1][1], "features: 7.2 1/3")
     _names(t, folder, runs)
+    words = ("--kernel", "6.1", "--names")
+    _save(runs, "6.1", [("e.sh", "stock to direct", "pass"), ("e.sh", "direct to stock", "pass")])
+    t.equal("but a test that is asked for as stock's is found", _features(
+        folder, *words, text="feature four\n  test e: stock to direct\n  test e: direct*\n"),
+            (0, "features: all names are those of tests, as far as suites ran\n"))
+    t.check("and a pattern of others isn't it", _features(
+        folder, *words, text="feature four\n  test e: *to direct\n")[0] == 1)
     _save(runs, "7.2-kasan", [("a.sh", "first", "pass")])
     t.equal("a sanitizer's run is not the kernel's", _sums(folder)[1][1], "features: 7.2 1/3")
 
