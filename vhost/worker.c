@@ -81,6 +81,22 @@ static int vd_worker_main(void *data)
 }
 
 /*
+ * get_signal() has taken SIGKILL out of the set, and nobody's second one comes
+ * through. Without it this thread would wait for a page whose server may be the
+ * process that is dying, as that waits for this thread.
+ */
+static void vd_worker_stay_killed(void)
+{
+	/* One's own doesn't go away. */
+	struct sighand_struct *s = rcu_dereference_raw(current->sighand);
+
+	spin_lock_irq(&s->siglock);
+	sigaddset(&current->pending.signal, SIGKILL);
+	set_thread_flag(TIF_SIGPENDING);
+	spin_unlock_irq(&s->siglock);
+}
+
+/*
  * The owner's thread is killed, and this is the last that it does: no more work
  * is taken, and what was taken is done, as others may be waiting for it.
  */
@@ -88,6 +104,7 @@ static void vd_worker_killed(void *data)
 {
 	struct vd_worker *w = data;
 
+	vd_worker_stay_killed();
 	WRITE_ONCE(w->running, false);
 	/* Who has seen it set has queued its work. */
 	synchronize_rcu();

@@ -144,12 +144,14 @@ static void slow(void)
 
 /*
  * What a thread of the owner waits in, uninterruptibly but for its end. @second: for a worker that
- * waits for another one, which waits for a page.
+ * waits for another one, which waits for a page. @forked: the worker is a thread of the owner's,
+ * has more to do, and does it as the last of all.
  */
 struct wait_in {
 	const char *name;
 	long (*call)(struct rig *r);
 	bool second;
+	bool forked;
 };
 
 static long get_base(struct rig *r)
@@ -179,7 +181,8 @@ static const struct wait_in waits[] = {
 	{ "", NULL },
 	{ " and a thread for a queue", get_base },
 	{ " and a thread for the worker", set_kick },
-	{ " and a thread for one that waits for a second", attach, true },
+	{ " and a thread for one that waits for a second", attach, .second = true },
+	{ ", a thread of its own with more to do,", .forked = true },
 };
 
 struct caller {
@@ -232,14 +235,32 @@ static bool begin_wait(struct caller *c)
 	return gets_stuck(&c->tid);
 }
 
-/* A device, pages of its memory that aren't there, and the descriptor by which they come; or -1. */
-static int open_without(struct rig *r, uint8_t **page, unsigned int pages)
+/* The node, whose worker will be a thread of the owner's; 0: this kernel can't. */
+static int open_forking(void)
 {
+	uint8_t mode = VHOST_FORK_OWNER_TASK;
+	int fd = node_open(life_node);
+
+	if (!node_call(fd, VHOST_SET_FORK_FROM_OWNER, &mode))
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/*
+ * A device (@node: open already), pages of its memory that aren't there, and the descriptor by which
+ * they come; or -1.
+ */
+static int open_without(struct rig *r, int node, uint8_t **page, unsigned int pages)
+{
+	const struct rig_opts o = {
+		.node = life_node, .features = RIG_FEATURES, .batch = true, .fd = node,
+	};
 	int fd = away_open();
 
 	if (fd < 0)
 		return -1;
-	life_open(r, false);
+	rig_open(r, &o);
 	*page = mem_take(&r->mem, CHUNK_B, pages * PAGE, PAGE);
 	away_keep(fd, *page, pages * PAGE);
 	return fd;
@@ -279,7 +300,7 @@ static void wait_to_be_killed(int sock, const struct wait_in *in)
 	struct caller c = { .in = in };
 	struct rig r;
 	uint8_t *page;
-	int fd = open_without(&r, &page, 2);
+	int fd = open_without(&r, in->forked ? open_forking() : 0, &page, 2);
 
 	if (fd < 0)
 		_exit(1);
@@ -288,8 +309,10 @@ static void wait_to_be_killed(int sock, const struct wait_in *in)
 	offer(&r, 0, page);
 	c.r = &r;
 	/* Its end, before it has told anything, is the test's. */
-	if (in->call && !readable(fd))
+	if ((in->call || in->forked) && !readable(fd))
 		_exit(1);
+	if (in->forked)
+		ring_kick(&r.q[Q_TX]);
 	if (in->second)
 		ring_kick(&r.q[Q_RX]);
 	if (in->call && !begin_wait(&c))
@@ -399,7 +422,7 @@ static void sibling_killed_in(const struct wait_in *in)
 	int fd;
 
 	t_begin("a process in the owner's memory%s is killed: the device serves on", in->name);
-	fd = open_without(&r, &page, 2);
+	fd = open_without(&r, 0, &page, 2);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
@@ -466,7 +489,7 @@ static void stranger_killed_in(const struct meddling *m)
 	int fd;
 
 	t_begin("a stranger that waits for the owner's worker in %s can be killed", m->name);
-	fd = open_without(&r, &page, 1);
+	fd = open_without(&r, 0, &page, 1);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
@@ -516,7 +539,7 @@ static void leave(int tell)
 {
 	uint8_t *page;
 	struct rig r;
-	int fd = open_without(&r, &page, 1);
+	int fd = open_without(&r, 0, &page, 1);
 
 	if (fd < 0)
 		_exit(1);
@@ -562,7 +585,7 @@ static void close_both(void)
 {
 	uint8_t *page;
 	struct rig r;
-	int node, fd = open_without(&r, &page, 1);
+	int node, fd = open_without(&r, 0, &page, 1);
 
 	if (fd < 0)
 		_exit(NO_USERFAULTFD);
