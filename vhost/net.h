@@ -8,6 +8,7 @@
 #include <linux/net.h>
 #include <linux/uio.h>
 #include <linux/virtio_net.h>
+#include <net/sock.h>
 #include <net/xdp.h>
 
 #include "compat/tunnel.h"
@@ -189,8 +190,14 @@ static inline void vd_net_poll(struct vd_net_queue *q)
 {
 	struct socket *sock = q->vq.backend;
 
-	if (sock)
-		vd_poll_start(&q->sock_poll, sock->file);
+	if (!sock)
+		return;
+	/*
+	 * That the link of a packet socket went down is told once, to whoever
+	 * receives next. Frames may come again, which only a poll would notice.
+	 */
+	while (vd_poll_start(&q->sock_poll, sock->file) && sock_error(sock->sk))
+		;
 }
 
 /**

@@ -219,6 +219,57 @@ static void both_ways(const char *node, uint64_t features, bool batch, const cha
 	t_end();
 }
 
+/* The lower interface goes down and comes up: its packet socket has an error to tell. */
+static void flap(void)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { 0 };
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", lower);
+	MUST(s >= 0 && !ioctl(s, SIOCGIFFLAGS, &ifr), "SIOCGIFFLAGS");
+	ifr.ifr_flags &= ~IFF_UP;
+	MUST(!ioctl(s, SIOCSIFFLAGS, &ifr), "SIOCSIFFLAGS");
+	ifr.ifr_flags |= IFF_UP;
+	MUST(!ioctl(s, SIOCSIFFLAGS, &ifr), "SIOCSIFFLAGS");
+	close(s);
+}
+
+/* With nothing sent or received meanwhile. Stock's queue stands still until the next kick. */
+static void after_flap(const char *node, unsigned int busy_us)
+{
+	struct vhost_vring_state busy = { .index = Q_RX, .num = busy_us };
+	struct tap link;
+	struct rig_opts o = { .node = node, .features = F_V1 | F_OWN_HDR, .link = &link };
+	static struct rig r;
+	uint32_t len = 0;
+	unsigned int i;
+	uint8_t f[SLOT];
+	uint8_t *at;
+
+	t_begin("%s, busy polling for %u us: frames come after the link was down", kind, busy_us);
+	link_open(&link, o.features, false);
+	rig_open(&r, &o);
+	at = mem_take(&r.mem, CHUNK_B, AT_ONCE * SLOT, PAGE);
+	mem_device_writes(&r.mem, at, AT_ONCE * SLOT);
+	CHECK_EQ(node_call(r.node, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, &busy), 0);
+	worker_rest(r.worker);
+	flap();
+	worker_rest(r.worker);
+	for (i = 0; i < AT_ONCE; i++) {
+		desc_set(r.q[Q_RX].desc, i, mem_gpa(&r.mem, at + SLOT * i), SLOT, D_WRITE, 0);
+		ring_offer(&r.q[Q_RX], i);
+	}
+	ring_kick(&r.q[Q_RX]);
+	worker_rest(r.worker);
+	make(f, size_of(1), 1, true);
+	CHECK(tap_feed(&r.tap, f, size_of(1)));
+	i = next_frame(&r, at, &len);
+	if (CHECK(i < AT_ONCE))
+		CHECK(same(at + SLOT * i + r.hdr, size_of(1), 1, true));
+	rig_close(&r);
+	t_end();
+}
+
 /* Frames without a whole Ethernet header, which tap once took as they came. */
 static void short_frames(const char *node)
 {
@@ -283,6 +334,10 @@ int main(int argc, char **argv)
 		both_ways(argv[1], F_V1 | F_OWN_HDR, false, "no header of its own");
 		both_ways(argv[1], F_OWN_HDR, false, "legacy, no header of its own");
 		both_ways(argv[1], 0, false, "PACKET_VNET_HDR");
+		if (strcmp(argv[1], "/dev/vhost-net")) {
+			after_flap(argv[1], 0);
+			after_flap(argv[1], 200);
+		}
 	}
 	return t_done();
 }
