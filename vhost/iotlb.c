@@ -155,18 +155,28 @@ static void vd_iotlb_answered(struct vd_dev *dev, u64 first, u64 last)
 
 /*
  * What is about to be told anew is told no longer; else an owner that answers
- * twice, or grants what it had denied, would be held to its first answer.
+ * twice, or grants what it had denied, would be held to its first answer. Of a
+ * larger translation the rest stays.
  */
-static void vd_iotlb_supersede(struct vhost_iotlb *iotlb, u64 first, u64 last)
+static int vd_iotlb_supersede(struct vhost_iotlb *iotlb, u64 first, u64 last)
 {
-	struct vhost_iotlb_map *map, *next;
+	struct vhost_iotlb_map *map, old;
+	int err = 0;
 
-	for (map = vhost_iotlb_itree_first(iotlb, first, last); map;
-	     map = next) {
-		next = vhost_iotlb_itree_next(map, first, last);
-		if (map->start >= first && map->last <= last)
-			vhost_iotlb_map_free(iotlb, map);
+	/* The first each time: what is added may retire the next. */
+	while (!err &&
+	       (map = vhost_iotlb_itree_first(iotlb, first, last))) {
+		old = *map;
+		vhost_iotlb_map_free(iotlb, map);
+		if (old.start < first)
+			err = vhost_iotlb_add_range(iotlb, old.start, first - 1,
+						    old.addr, old.perm);
+		if (!err && old.last > last)
+			err = vhost_iotlb_add_range(iotlb, last + 1, old.last,
+						    old.addr + (last + 1 - old.start),
+						    old.perm);
 	}
+	return err;
 }
 
 static int vd_iotlb_update(struct vd_dev *dev,
@@ -181,9 +191,10 @@ static int vd_iotlb_update(struct vd_dev *dev,
 	    ((m->perm & VHOST_ACCESS_RW) &&
 	     !access_ok((void __user *)(unsigned long)m->uaddr, m->size)))
 		return -EFAULT;
-	vd_iotlb_supersede(dev->iotlb, m->iova, last);
-	err = vhost_iotlb_add_range(dev->iotlb, m->iova, last, m->uaddr,
-				    m->perm & VHOST_ACCESS_RW);
+	err = vd_iotlb_supersede(dev->iotlb, m->iova, last);
+	if (!err)
+		err = vhost_iotlb_add_range(dev->iotlb, m->iova, last, m->uaddr,
+					    m->perm & VHOST_ACCESS_RW);
 	if (!err)
 		vd_iotlb_answered(dev, m->iova, last);
 	return err;
