@@ -104,7 +104,6 @@ void io_tell_ring(struct io *io, unsigned int i);
 void io_receive(struct io *io, unsigned int frames);
 void io_send(struct io *io, unsigned int frames);
 
-void iotlb_traffic(uint64_t features, const char *kind);
 /* @v2_alone: no messages of the first kind, which a 32-bit program has otherwise. */
 void iotlb_messages(bool stock, bool v2_alone);
 void iotlb_places(void);
