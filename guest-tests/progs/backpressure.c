@@ -42,15 +42,11 @@ static bool possible(void)
 /* Its ring is short, and what it sends goes through the queue discipline, which has room. */
 static void tap_short(struct tap *t)
 {
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), big = 4 << 20, no = 0;
-	struct ifreq ifr = { .ifr_qlen = RING };
+	int big = 4 << 20, no = 0;
 	char words[128];
 
-	MUST(s >= 0, "socket");
 	tap_open_with(t, 12, IFF_BACKPRESSURE);
-	memcpy(ifr.ifr_name, t->name, sizeof(t->name));
-	MUST(!ioctl(s, SIOCSIFTXQLEN, &ifr), "SIOCSIFTXQLEN");
-	close(s);
+	tap_room(t, RING);
 	/* The default one would be as short as the ring. */
 	snprintf(words, sizeof(words), "tc qdisc replace dev %s root pfifo limit 1000", t->name);
 	MUST(!system(words), "%s", words);
@@ -58,19 +54,6 @@ static void tap_short(struct tap *t)
 	     "PACKET_QDISC_BYPASS");
 	MUST(!setsockopt(t->peer, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big)),
 	     "SO_SNDBUFFORCE");
-}
-
-static unsigned long dropped(const struct tap *t)
-{
-	unsigned long n = 0;
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_dropped", t->name);
-	f = fopen(path, "r");
-	MUST(f && fscanf(f, "%lu", &n) == 1, "%s", path);
-	fclose(f);
-	return n;
 }
 
 /* Frames @first to @first + @n - 1 come, in order, each into its buffer. */
@@ -118,7 +101,7 @@ static void held_back(const char *node, unsigned int step, const char *how)
 		for (i = 0; i < FRAMES && !t_errors(); i += step)
 			arrive(&r, at, r.seq - FRAMES + 1 + i, step);
 	}
-	CHECK_EQ(dropped(&r.tap), 0);
+	CHECK_EQ(tap_dropped(&r.tap), 0);
 	rig_close(&r);
 	t_end();
 }

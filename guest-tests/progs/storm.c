@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,12 +36,14 @@ static unsigned int storm_ms = 3000, close_count = CLOSES;
 /**
  * struct storm - what the threads share
  * @alias: rings and buffers, as two mappings of the same memory
+ * @other: a tap beside the device's own
  * @calls: made by all threads
  * @refused: of these, by any error
  */
 struct storm {
 	struct rig r;
 	uint8_t *alias[2];
+	struct tap other;
 	volatile bool stop;
 	uint64_t calls;
 	uint64_t refused;
@@ -221,6 +224,22 @@ static void *set_table(void *arg)
 	return NULL;
 }
 
+/* Offers the next frames, from the buffer at @gpa; returns the first's number. */
+static uint32_t offer_some(struct rig *r, uint64_t gpa)
+{
+	struct ring *q = &r->q[Q_TX];
+	uint32_t first = r->seq + 1, len;
+	unsigned int i;
+
+	for (i = 0; i < PUMP; i++) {
+		len = rig_frame(r, r->buf + 512 * i, RIG_FRAME);
+		desc_set(q->desc, i, gpa + 512 * i, len, 0, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+	return first;
+}
+
 /* Frames all the while: none lost, none wrong, none twice. */
 static void pump(struct storm *s)
 {
@@ -228,16 +247,10 @@ static void pump(struct storm *s)
 	struct ring *q = &r->q[Q_TX];
 	uint64_t until = now_ns() + storm_ms * NS_PER_MS;
 	unsigned int sent = 0, i;
-	uint32_t first, len;
+	uint32_t first;
 
 	while (now_ns() < until && t_errors() < 8) {
-		first = r->seq + 1;
-		for (i = 0; i < PUMP; i++) {
-			len = rig_frame(r, r->buf + 512 * i, RIG_FRAME);
-			desc_set(q->desc, i, GPA_A + (r->buf + 512 * i - s->alias[0]), len, 0, 0);
-			ring_offer(q, i);
-		}
-		ring_kick(q);
+		first = offer_some(r, GPA_A + (r->buf - s->alias[0]));
 		for (i = 0; i < PUMP; i++) {
 			CHECK_EQ(ring_reap(q, NULL, WAIT_MS), i);
 			rig_arrives(r, first + i, RIG_FRAME);
@@ -248,6 +261,81 @@ static void pump(struct storm *s)
 	CHECK_EQ(event_wait(q->err, 0), 0);
 	t_diag("%u frames", sent);
 	CHECK(sent > PUMP);
+}
+
+static void *swap_taps(void *arg)
+{
+	struct storm *s = arg;
+	unsigned int n;
+
+	for (n = 0; !s->stop; n++) {
+		int ret = node_backend(s->r.node, Q_TX, n & 1 ? s->r.tap.fd : s->other.fd);
+
+		if (ret)
+			CHECK_EQ(ret, 0);
+		count(s, ret);
+	}
+	return NULL;
+}
+
+/* CHECKs that the frames from @first on come, each at one of two taps; counts those of each. */
+static void take_each(struct storm *s, uint32_t first, unsigned int *got)
+{
+	const struct tap *taps[] = { &s->r.tap, &s->other };
+	struct pollfd p[] = { { taps[0]->peer, POLLIN }, { taps[1]->peer, POLLIN } };
+	bool seen[PUMP] = { 0 };
+	unsigned int n, i, at;
+	uint8_t f[2048];
+	ssize_t len;
+
+	for (n = 0; n < PUMP && poll(p, 2, WAIT_MS) > 0; n++) {
+		at = !p[0].revents;
+		len = recv(taps[at]->peer, f, sizeof(f), MSG_DONTWAIT);
+		for (i = 0; i < PUMP; i++)
+			if (len == RIG_FRAME && frame_is(f, RIG_FRAME, first + i))
+				break;
+		if (!CHECK(i < PUMP && !seen[i]))
+			return;
+		seen[i] = true;
+		got[at]++;
+	}
+	CHECK_EQ(n, PUMP);
+}
+
+static void pump_two(struct storm *s)
+{
+	struct rig *r = &s->r;
+	uint64_t until = now_ns() + storm_ms * NS_PER_MS;
+	unsigned int got[2] = { 0 }, i;
+	uint8_t f[RIG_FRAME];
+	uint32_t first;
+
+	while (now_ns() < until && t_errors() < 8) {
+		first = offer_some(r, mem_gpa(&r->mem, r->buf));
+		for (i = 0; i < PUMP; i++)
+			CHECK_EQ(ring_reap(&r->q[Q_TX], NULL, WAIT_MS), i);
+		take_each(s, first, got);
+	}
+	rig_silent(r);
+	CHECK_EQ(tap_take(&s->other, f, sizeof(f), 0), 0);
+	t_diag("%u frames at one tap, %u at the other", got[0], got[1]);
+	CHECK(got[0] > PUMP && got[1] > PUMP);
+}
+
+/* What was sent while a tap was the queue's, is its. */
+static void storm_taps(void)
+{
+	static struct storm s;
+	void *(*const threads[])(void *) = { swap_taps };
+
+	t_begin("SET_BACKEND to and fro between two taps while frames are sent");
+	open_usual(&s.r);
+	tap_open(&s.other, s.r.hdr, true);
+	run_threads(&s, threads, ARRAY_SIZE(threads), pump_two);
+	CHECK_EQ(node_backend(s.r.node, Q_TX, s.r.tap.fd), 0);
+	tap_close(&s.other);
+	rig_close(&s.r);
+	t_end();
 }
 
 /* The transmit ring and the buffers move to memory that is mapped twice. */
@@ -407,13 +495,14 @@ int main(int argc, char **argv)
 	void *(*const all[])(void *) = { set_addr, set_num, set_table };
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: storm NODE [SECONDS]\n");
+		fprintf(stderr, "usage: storm NODE [SECONDS [backend]]\n");
 		return 2;
 	}
 	node_path = argv[1];
 	if (argc > 2)
 		storm_ms = atoi(argv[2]) * 1000;
 	storm_backend();
+	storm_taps();
 	if (argc > 3) {
 		close_count = CLOSES_FEW;
 		storm_close();

@@ -115,6 +115,30 @@ void tap_close(struct tap *t)
 	close(t->fd);
 }
 
+void tap_room(const struct tap *t, unsigned int frames)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { .ifr_qlen = frames };
+
+	MUST(s >= 0, "socket");
+	memcpy(ifr.ifr_name, t->name, sizeof(t->name));
+	MUST(!ioctl(s, SIOCSIFTXQLEN, &ifr), "SIOCSIFTXQLEN");
+	close(s);
+}
+
+unsigned long tap_dropped(const struct tap *t)
+{
+	unsigned long n = 0;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_dropped", t->name);
+	f = fopen(path, "r");
+	MUST(f && fscanf(f, "%lu", &n) == 1, "%s", path);
+	fclose(f);
+	return n;
+}
+
 bool tap_feed(struct tap *t, const void *frame, size_t len)
 {
 	return send(t->peer, frame, len, 0) == (ssize_t)len;

@@ -28,6 +28,9 @@ void tap_close(struct tap *t);
 int tap_bare(int flags);
 /* A packet socket that is the network on an interface; doesn't hear itself. */
 int tap_peer(int ifindex);
+/* How many frames wait for the guest, before more are dropped. */
+void tap_room(const struct tap *t, unsigned int frames);
+unsigned long tap_dropped(const struct tap *t);
 /* Puts a frame into the tap, to be received by the guest. */
 bool tap_feed(struct tap *t, const void *frame, size_t len);
 /* Takes a frame that the guest sent; 0 if none came in time. */

@@ -24,6 +24,8 @@
 #define ROOM		128	/* of a short frame in the rig's buffer */
 #define MANY		200u	/* in four bursts */
 #define AHEAD		10u
+#define BATCH		64u	/* taken from the tap at once */
+#define ROOM_OF_TAP	256u
 #define RX_SIZE		2048u
 #define LONGEST		(1u << 16)
 /* A queue's share, as stock has it; eight of the longest are one. */
@@ -173,6 +175,38 @@ static void by_other(struct rig *r, uint8_t *at)
 	tap_close(&other);
 }
 
+/*
+ * The tap has room for 256. Of 200 frames the queue takes a batch, without a buffer for any; then 130
+ * more find room but for ten.
+ */
+static void ahead_full(const char *node)
+{
+	const struct rig_opts o = { .node = node, .features = RIG_FEATURES, .batch = true };
+	unsigned int i;
+	struct rig r;
+	uint8_t f[RIG_FRAME];
+
+	t_begin("%u of %u frames are taken ahead of their buffers", BATCH, MANY);
+	rig_open(&r, &o);
+	CHECK_EQ(node_backend(r.node, Q_RX, -1), 0);
+	tap_room(&r.tap, ROOM_OF_TAP);
+	for (i = 0; i < MANY; i++) {
+		frame_make(f, sizeof(f), ++r.seq);
+		tap_feed(&r.tap, f, sizeof(f));
+	}
+	CHECK_EQ(tap_dropped(&r.tap), 0);
+	CHECK_EQ(node_backend(r.node, Q_RX, r.tap.fd), 0);
+	worker_rest(r.worker);
+	/* What is dropped is told to who sends it. */
+	for (i = 0; i < ROOM_OF_TAP - MANY + BATCH + 10; i++) {
+		frame_make(f, sizeof(f), ++r.seq);
+		tap_feed(&r.tap, f, sizeof(f));
+	}
+	CHECK_EQ(tap_dropped(&r.tap), 10);
+	rig_close(&r);
+	t_end();
+}
+
 /* A batch is taken out of the tap before it is known whether there are buffers for it. */
 static void test_ahead(const char *node)
 {
@@ -200,6 +234,7 @@ static void test_ahead(const char *node)
 		rig_close(&r);
 		t_end();
 	}
+	ahead_full(node);
 }
 
 /* Does the device want a kick for the next chain? */
