@@ -86,6 +86,10 @@ def _counting(t, folder):
     t.equal("each kernel by itself", _sums(folder)[1], ["features: 6.1 0/2", "features: 7.2 1/3"])
     _save(runs, "7.2", [("d.sh", "stock: third", "fail"), ("a.sh", "stock: first", "pass")])
     t.equal("what stock's node does counts neither way", _sums(folder)[1][1], "features: 7.2 1/3")
+    _save(runs, "6.1", [("a.sh", "first of all", "pass"), ("a.sh", "kernel log is clean", "fail")])
+    status, text = _features(folder, "--kernel", "6.1")
+    t.check("nothing passed where the kernel complained, whatever the test says",
+            "features: 6.1 0/2" in text and "one: a: the kernel's log wasn't clean" in text, text)
     _names(t, folder, runs)
     words = ("--kernel", "6.1", "--names")
     _save(runs, "6.1", [("e.sh", "stock to direct", "pass"), ("e.sh", "direct to stock", "pass")])
