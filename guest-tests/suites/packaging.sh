@@ -25,7 +25,7 @@ few_modules() (
 	few=/run/packaging-modules
 	mkdir -p "$few/extra"
 	cp "$here"/modules.order "$here"/modules.builtin* "$few"
-	modprobe --show-depends --all tun tap vhost_net | sed -n 's/^insmod //p' | sort -u | while read -r path _; do
+	modprobe --show-depends --all tun tap vhost_net macvtap dummy | sed -n 's/^insmod //p' | sort -u | while read -r path _; do
 		mkdir -p "$few/$(dirname "${path#"$here"/}")"
 		cp "$path" "$few/${path#"$here"/}"
 	done
@@ -59,6 +59,23 @@ qemu_with_vhostfd() {
 	qemu-system-x86_64 -machine q35,accel=tcg -m 64 -S -display none -daemonize -pidfile "$pidfile" \
 		-netdev tap,id=n0,ifname=tap0,script=no,downscript=no,vhost=on,vhostfd=4 \
 		-device virtio-net-pci,netdev=n0,romfile=
+}
+
+# Two pairs of queues: as README has it for a QEMU without our patches.
+qemu_with_vhostfds() {
+	qemu-system-x86_64 -machine q35,accel=tcg -m 64 -S -display none -daemonize -pidfile "$pidfile" \
+		-netdev tap,id=n0,fds=6:7,vhost=on,vhostfds=4:5 \
+		-device virtio-net-pci,netdev=n0,mq=on,mac="$(cat /sys/class/net/vd-mv/address)",romfile=
+}
+
+macvtap() {
+	ip link add vd-low type dummy && ip link set vd-low up &&
+		ip link add link vd-low name vd-mv type macvtap mode bridge && ip link set vd-mv up &&
+		[ -c "/dev/tap$(cat /sys/class/net/vd-mv/ifindex)" ]
+}
+
+two_devices() {
+	[ "$(find /sys/kernel/debug/vhost_direct -mindepth 1 -maxdepth 1 -name "$(cat "$pidfile")-*" | wc -l)" = 2 ]
 }
 
 worker_of_qemu() {
@@ -102,6 +119,14 @@ exec 4<&-
 check "its worker is named after QEMU" worker_of_qemu
 check "debugfs shows QEMU's device" device_of_qemu
 check "QEMU ends" end_qemu
+check "a macvtap" macvtap
+tap=/dev/tap$(cat /sys/class/net/vd-mv/ifindex)
+exec 4<>/dev/vhost-direct-net 5<>/dev/vhost-direct-net 6<>"$tap" 7<>"$tap"
+check "QEMU takes two open files of the node as vhostfds, and two of a macvtap" qemu_with_vhostfds
+exec 4<&- 5<&- 6<&- 7<&-
+check "debugfs shows two devices" two_devices
+check "that QEMU ends" end_qemu
+ip link del vd-low
 check "modprobe -r takes both away" modprobe -r vhost_direct_net
 check "the core is gone" sh -c '! grep -q "^vhost_direct " /proc/modules'
 check "stock's module beside ours" modprobe -a vhost_net vhost_direct_net

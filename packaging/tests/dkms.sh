@@ -83,8 +83,8 @@ same_sources() {
 by_hand() {
 	check "make install-dkms" make -C /root/vhost-direct -s install-dkms
 	check "it puts there what the package has" same_sources
-	check "dkms add" dkms add vhost-direct/"$version"
-	check "it is added" status_is "vhost-direct/$version: added"
+	check "dkms install adds, builds, installs" dkms install vhost-direct/"$version" -k "$release"
+	check "it is in place" in_place "$version"
 	check "dkms remove" dkms remove vhost-direct/"$version" --all
 	rm -r /usr/src/vhost-direct-"$version"
 	check "nothing is left of it" nothing_left
