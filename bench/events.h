@@ -66,7 +66,6 @@ void vr_told_print(const struct vr_told *t);
 
 #define VR_PM_PFN		((1ULL << 55) - 1)
 #define VR_PM_SOFT_DIRTY	(1ULL << 55)
-#define VR_PM_SWAP		(1ULL << 62)
 #define VR_PM_PRESENT		(1ULL << 63)
 
 /*
