@@ -11,7 +11,8 @@
 
 #define NSEC 1000000000ULL
 /* How long frames may take from the used ring to the far side's socket. */
-#define REST_NS (2 * NSEC)
+/* Of the patience asked for, what a frame under way gets at the end: by default 2 s. */
+#define REST_SHARE 5
 
 bool vr_over(const struct vr_run *r)
 {
@@ -116,9 +117,10 @@ static bool resting(const struct vr_run *r)
 /* Lets everything under way arrive. What doesn't in time is reported as lost. */
 static void come_to_rest(struct vr_run *r)
 {
+	const uint64_t limit = r->o->timeout * NSEC / REST_SHARE;
 	uint64_t quiet = vr_now();
 
-	while (!resting(r) && vr_now() - quiet < REST_NS) {
+	while (!resting(r) && vr_now() - quiet < limit) {
 		if (step(r, false))
 			quiet = vr_now();
 		else
