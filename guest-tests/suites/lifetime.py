@@ -189,7 +189,12 @@ def unload_waits_for_all(t):
         hog.wait()
     ended = gone.wait(30)
     os.sched_setaffinity(0, range(os.cpu_count()))
-    write("/proc/sys/kernel/sched_rt_runtime_us", "950000")
+    try:
+        write("/proc/sys/kernel/sched_rt_runtime_us", "950000")
+    except OSError as error:
+        # Once there were fair servers without a runtime 6.12 reckons wrongly what they take. No
+        # other suite has this machine.
+        t.diag(f"real-time work stays without a limit: {error}")
     if freed == 2:
         t.skip(name, "both were freed at once")
     else:

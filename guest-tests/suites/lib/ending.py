@@ -77,8 +77,7 @@ class End:
     def _under_load(self, driver, said):
         """Why the driver doesn't get there; else its counters, and what the kernel told around them."""
         def ready():
-            said.seek(0)
-            return driver.poll() is not None or (loaded(driver.pid, self.user) and "\n" in said.read())
+            return driver.poll() is not None or (loaded(driver.pid, self.user) and "\n" in _all(said))
         if not wait(ready, 30) or driver.poll() is not None:
             driver.kill()
             return f"no traffic to end: {moved(driver.pid)} {driver.stderr.read()}", None, None
@@ -103,8 +102,12 @@ class End:
                 self.why = self.why or _end(self.how, driver, group) or gone(driver.pid)
                 self.why = self.why or self._quiet(before, Told.read(), around)
             if not self.why:
-                said.seek(0)
-                self.why = self._account(said.read())
+                self.why = self._account(_all(said))
+
+
+def _all(said):
+    """What is in a file that another writes to: where it is in there is both's, so that stays."""
+    return os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0).decode()
 
 
 def _kills(group):
