@@ -38,8 +38,11 @@ def _result(run):
     """What vring would print."""
     name = run["backend"]
     if run["kind"] == "storm":
-        return {"ok": True, "storm": {"slices": [[at % 2, 90 if at % 2 else 100, 10 ** 8, at % 2, 0]
-                                                 for at in range(8)]}}
+        where, rate = run["cell"].split()
+        made, hits = int(rate) // 10, where == "hit" and name == "direct"
+        return {"ok": True, "storm": {"slices": [
+            [on, 90 if on else 100, 10 ** 8, made * on, made * on * hits]
+            for on in [0, 1] * 4]}}
     if "--mode rtt" in " ".join(run["args"]):
         each = {"pps": 10.0}
         return {"ok": True, "tx": each, "rx": each,
