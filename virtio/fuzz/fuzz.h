@@ -5,7 +5,8 @@
  * each access is checked against it (user/watch_ops.h), so that AddressSanitizer
  * sees what the engine does to its own memory, and the watch what it does to
  * the guest's. Whatever the memory says, after each call the state must be the
- * one that the engine's answers led to, counted without wraps.
+ * one that the engine's answers led to, counted without wraps. What it says of
+ * tables, and whether there is more, is compared with reference.h.
  *
  * An input is a struct fuzz_head, its calls, the descriptors, the avail and the
  * used part, and then tables. What is missing is zero.
@@ -32,18 +33,30 @@ enum fuzz_call {
 	FUZZ_PUSH,	/* arg of those held, or all */
 	FUZZ_SIGNAL,
 	FUZZ_NOTIFY,
-	FUZZ_NO_NOTIFY,
+	FUZZ_NO_NOTIFY,	/* or what arg % 4 says: enum fuzz_look */
 	FUZZ_REWIND,	/* arg of those popped since the last push */
 	FUZZ_WRITE,	/* the driver writes eight bytes, or publishes arg - 15 */
 	FUZZ_FAIL	/* of the next call, access arg */
+};
+
+/* Questions that leave the driver alone. */
+enum fuzz_look {
+	FUZZ_MOVED = 1,	/* is there more? */
+	FUZZ_LOOK_ON	/* how much; packed */
 };
 
 #define FUZZ_MAKE(call, arg)	((u8)((call) | (arg) << 3))
 #define FUZZ_CALLS		64u
 #define FUZZ_TABLES		32768u
 #define FUZZ_HELD		8192u
-/* No part of a ring of 64 is larger. */
-#define FUZZ_PART		1024u
+/* Of a packed ring; more than a burst. A split one has 64 at most. */
+#define FUZZ_SLOTS		96u
+/* No part of such a ring is larger. */
+#define FUZZ_PART		(16 * FUZZ_SLOTS)
+
+/* Bits of struct fuzz_head.kind. */
+#define FUZZ_PACKED		(1u << 0)	/* for the race: it has both */
+#define FUZZ_OUT_ONLY		(1u << 1)
 
 struct fuzz_head {
 	u8 num;
@@ -52,7 +65,7 @@ struct fuzz_head {
 	u16 last_used;
 	u16 signalled;
 	u8 ncalls;
-	u8 reserved;
+	u8 kind;
 };
 
 /**
@@ -129,10 +142,18 @@ static inline int fuzz_read(void *ctx, u64 gpa, void *dst, u32 len)
 	return 0;
 }
 
+/* Does nobody write to memory meanwhile? Then it says what must be. */
+static inline bool fuzz_alone(const struct fuzz *f)
+{
+	return !f->memory[0];
+}
+
+#include "reference.h"
+
 static inline void fuzz_set_state(struct fuzz *f, bool packed,
 				  const struct fuzz_head *h)
 {
-	u32 num = packed ? 1u + h->num % 64 : 1u << h->num % 7;
+	u32 num = packed ? 1u + h->num % FUZZ_SLOTS : 1u << h->num % 7;
 	u32 mod = packed ? num : 65536;
 
 	f->ring = (struct vd_ring){
@@ -152,6 +173,7 @@ static inline void fuzz_set_state(struct fuzz *f, bool packed,
 		.indirect = h->features & FUZZ_INDIRECT,
 		.notify_on_empty = h->features & FUZZ_ON_EMPTY,
 		.le = h->features & FUZZ_LE,
+		.out_only = h->kind & FUZZ_OUT_ONLY,
 	};
 	/* Far from zero, so that rewinding stays above it. */
 	f->avail = (1ull << 32) * num * 2 + f->ring.last_avail +
@@ -245,26 +267,48 @@ static inline void fuzz_check_state(const struct fuzz *f)
 	FUZZ_CHECK(r->avail_idx < r->num && r->signalled_used < r->num);
 }
 
-static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
+/* The chain @c, of f->burst, with its table; f->seg has the segments then. */
+static inline void fuzz_expand(struct fuzz *f, struct vd_chain *c)
 {
+	static struct ref_chain want;
 	struct vd_table_io io = { fuzz_read, f };
 	struct vd_chain before = *c;
 	int err;
+	u32 i;
 
+	f->table = f->burst.seg[c->first + c->nr_out + c->nr_in];
+	if (fuzz_alone(f))
+		ref_expand(f, c, &want);
+	err = vd_chain_expand(&f->ring, c, f->burst.seg, f->seg, &io);
+	FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
+	FUZZ_CHECK(!fuzz_alone(f) || err == -(int)want.reason);
+	FUZZ_CHECK(!err || !memcmp(&before, c, sizeof(before)));
+	if (err)
+		return;
+	FUZZ_CHECK(!c->indirect && !c->first);
+	FUZZ_CHECK(c->nr_out >= before.nr_out && c->nr_in >= before.nr_in);
+	FUZZ_CHECK(c->nr_out + c->nr_in <= (int)VD_CHAIN_SEGS);
+	/* The device writes to nothing that such a table names. */
+	FUZZ_CHECK(!f->ring.packed || !f->ring.out_only ||
+		   c->nr_in == before.nr_in);
+	fuzz_check_chain(c, f->seg);
+	if (!fuzz_alone(f))
+		return;
+	FUZZ_CHECK(c->nr_out == want.out && c->nr_in == want.n - want.out);
+	for (i = 0; i < want.n; i++)
+		FUZZ_CHECK(f->seg[i].addr == want.seg[i].addr &&
+			   f->seg[i].len == want.seg[i].len);
+}
+
+static inline void fuzz_hold(struct fuzz *f, struct vd_chain *c)
+{
 	FUZZ_CHECK(c->slots && c->slots <= f->ring.num);
 	FUZZ_CHECK(f->ring.packed || c->head < f->ring.num);
 	FUZZ_CHECK(0u + c->first + c->nr_out + c->nr_in + c->indirect <=
 		   f->burst.nsegs);
 	fuzz_check_chain(c, f->burst.seg + c->first);
-	if (c->indirect) {
-		f->table = f->burst.seg[c->first + c->nr_out + c->nr_in];
-		err = vd_chain_expand(&f->ring, c, f->burst.seg, f->seg, &io);
-		FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
-		FUZZ_CHECK(!err || !memcmp(&before, c, sizeof(before)));
-		FUZZ_CHECK(c->nr_out + c->nr_in <= (int)VD_CHAIN_SEGS);
-		if (!err)
-			fuzz_check_chain(c, f->seg);
-	}
+	if (c->indirect)
+		fuzz_expand(f, c);
 	/* All that can be popped by one input. */
 	FUZZ_CHECK(f->nheld < FUZZ_HELD);
 	f->elem[f->nheld] = vd_used_elem(&f->ring, c->head,
@@ -373,10 +417,46 @@ static inline void fuzz_write(struct fuzz *f, u32 arg)
 			what[2 + i];
 }
 
+static inline int fuzz_moved(struct fuzz *f)
+{
+	int want = fuzz_alone(f) ? ref_moved(f) : 0;
+	int ret = f->ring.packed ?
+		vd_packed_moved(&f->ring, &vd_watch_ops, &f->watch) :
+		vd_split_moved(&f->ring, &vd_watch_ops, &f->watch);
+
+	FUZZ_CHECK(ret == 0 || ret == 1 || ret == -VD_FAULT);
+	FUZZ_CHECK(!fuzz_alone(f) || ret == want);
+	return ret;
+}
+
+/* What is remembered of the look is what it said, of slots of one round. */
+static inline void fuzz_look_on(struct fuzz *f)
+{
+	int want = fuzz_alone(f) ? ref_look_on(f) : 0, ret;
+	u32 most = ref_look_on_most(&f->ring), seen = ref_seen(&f->ring);
+
+	ret = vd_packed_look_on(&f->ring, &vd_watch_ops, &f->watch);
+	FUZZ_CHECK(ret == -VD_FAULT || (ret >= 0 && ret <= (int)most));
+	FUZZ_CHECK(!fuzz_alone(f) || ret == want);
+	FUZZ_CHECK(f->watch.accesses <= most && !f->watch.twice);
+	if (ret > 0)
+		seen += ret;
+	FUZZ_CHECK(ref_seen(&f->ring) == seen % (2 * f->ring.num));
+}
+
+static inline void fuzz_look(struct fuzz *f, u32 arg)
+{
+	if (arg % 4 == FUZZ_MOVED)
+		fuzz_moved(f);
+	else if (f->ring.packed)
+		fuzz_look_on(f);
+}
+
 static inline void fuzz_quiet(struct fuzz *f, enum fuzz_call call)
 {
 	const struct vd_watch *w = &f->watch;
-	int ret;
+	bool alone = fuzz_alone(f) && f->watch.fail_at == WATCH_NEVER;
+	int ret, moved = 0;
 
 	switch (call) {
 	case FUZZ_SIGNAL:
@@ -386,11 +466,15 @@ static inline void fuzz_quiet(struct fuzz *f, enum fuzz_call call)
 		FUZZ_CHECK(ret == 0 || ret == 1);
 		break;
 	case FUZZ_NOTIFY:
+		if (alone)
+			moved = fuzz_moved(f);
 		ret = f->ring.packed ?
 			vd_packed_notify(&f->ring, &vd_watch_ops, w) :
 			vd_split_notify(&f->ring, &vd_watch_ops, w);
 		FUZZ_CHECK(ret == 0 || ret == 1 || ret == -VD_FAULT ||
 			   ret == -VD_BAD_AVAIL_JUMP);
+		/* It looks where a poll has looked before. */
+		FUZZ_CHECK(!alone || moved == !!ret);
 		break;
 	default:
 		ret = f->ring.packed ?
@@ -421,7 +505,10 @@ static inline void fuzz_call(struct fuzz *f, u8 call)
 		f->watch.fail_at = arg;
 		return;
 	default:
-		fuzz_quiet(f, call & 7);
+		if ((call & 7) == FUZZ_NO_NOTIFY && arg % 4)
+			fuzz_look(f, arg);
+		else
+			fuzz_quiet(f, call & 7);
 	}
 	fuzz_check_state(f);
 	watch_reset(&f->watch);

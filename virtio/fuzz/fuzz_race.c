@@ -105,8 +105,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
 
 	if (len < sizeof(struct fuzz_head))
 		return 0;
-	/* The last byte of the head tells the kind of ring. */
-	packed = data[sizeof(struct fuzz_head) - 1] & 1;
+	packed = data[offsetof(struct fuzz_head, kind)] & FUZZ_PACKED;
 	remember(packed, data, len);
 	fuzz_run(&f, packed, data, len);
 	return 0;

@@ -10,17 +10,26 @@
 #include "../mock_raw.h"
 #include "fuzz.h"
 
-#define GPA	0x100000000ull
+/*
+ * The parts of a ring have a page each, behind a gap; so the tables begin in the
+ * first page of what an input has of memory for them.
+ */
+#define GPA	(0x100000000ull - 0x3000)
+#define TABLES	1024u
 
 static const char *dir;
 static u32 count;
 
 /* What a device does, in some orders. */
-static const u8 serve[][12] = {
+static const u8 serve[][16] = {
 	{ FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_PUSH, 0),
 	  FUZZ_MAKE(FUZZ_SIGNAL, 0), FUZZ_MAKE(FUZZ_POP, 31),
-	  FUZZ_MAKE(FUZZ_NOTIFY, 0) },
+	  FUZZ_MAKE(FUZZ_NOTIFY, 0), FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED),
+	  FUZZ_MAKE(FUZZ_WRITE, 17), FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED) },
 	{ FUZZ_MAKE(FUZZ_NO_NOTIFY, 0), FUZZ_MAKE(FUZZ_POP, 1),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED),
 	  FUZZ_MAKE(FUZZ_REWIND, 1), FUZZ_MAKE(FUZZ_NOTIFY, 0),
 	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_PUSH, 2),
 	  FUZZ_MAKE(FUZZ_SIGNAL, 0), FUZZ_MAKE(FUZZ_PUSH, 0),
@@ -28,13 +37,24 @@ static const u8 serve[][12] = {
 	{ FUZZ_MAKE(FUZZ_FAIL, 3), FUZZ_MAKE(FUZZ_POP, 31),
 	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_FAIL, 0),
 	  FUZZ_MAKE(FUZZ_PUSH, 0), FUZZ_MAKE(FUZZ_PUSH, 0),
-	  FUZZ_MAKE(FUZZ_WRITE, 0), FUZZ_MAKE(FUZZ_POP, 31) },
+	  FUZZ_MAKE(FUZZ_WRITE, 0), FUZZ_MAKE(FUZZ_POP, 31),
+	  FUZZ_MAKE(FUZZ_FAIL, 0), FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED),
+	  FUZZ_MAKE(FUZZ_FAIL, 1),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON) },
 	{ FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_WRITE, 17),
 	  FUZZ_MAKE(FUZZ_NOTIFY, 0), FUZZ_MAKE(FUZZ_REWIND, 1),
 	  FUZZ_MAKE(FUZZ_POP, 2), FUZZ_MAKE(FUZZ_PUSH, 0),
 	  FUZZ_MAKE(FUZZ_WRITE, 16), FUZZ_MAKE(FUZZ_POP, 3),
 	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_REWIND, 31),
 	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_SIGNAL, 0) },
+	/* A device that left chains, and must have seen all before it sleeps. */
+	{ FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON), FUZZ_MAKE(FUZZ_NOTIFY, 0),
+	  FUZZ_MAKE(FUZZ_POP, 31), FUZZ_MAKE(FUZZ_POP, 2),
+	  FUZZ_MAKE(FUZZ_PUSH, 0), FUZZ_MAKE(FUZZ_REWIND, 1),
+	  FUZZ_MAKE(FUZZ_WRITE, 31), FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON),
+	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED), FUZZ_MAKE(FUZZ_POP, 31) },
 };
 
 static FILE *create(const char *target)
@@ -75,9 +95,23 @@ static u8 features_of(const struct mock_layout *lay)
 	       (lay->packed && wrap ? FUZZ_AVAIL_WRAP | FUZZ_USED_WRAP : 0);
 }
 
+/* Memory for tables, up to the end of those at @tables, or as far as it goes. */
+static void put_tables(FILE *file, const struct mock_layout *lay,
+		       const struct mock_arena *mem, u64 tables)
+{
+	static const u8 none[4096];
+	u32 skip = tables % FUZZ_TABLES;
+
+	if (!lay->tables)
+		return;
+	put(file, none, min_t(u32, skip, sizeof(none)));
+	put(file, mock_at(mem, tables, 16ull * lay->num * lay->tables),
+	    min_t(u32, TABLES, 16 * lay->num * lay->tables));
+}
+
 /* The ring as it is now, for its own target and for the race. */
 static void put_ring(const struct mock_layout *lay, const struct vd_plain *ring,
-		     const void *tables, size_t ntables, u32 how)
+		     const struct mock_arena *mem, u64 tables, u32 how)
 {
 	struct fuzz_head h = {
 		.num = lay->packed ? lay->num - 1 :
@@ -86,7 +120,8 @@ static void put_ring(const struct mock_layout *lay, const struct vd_plain *ring,
 		.last_avail = lay->packed ? lay->start & ~MOCK_WRAP :
 					    lay->start,
 		.ncalls = sizeof(serve[0]),
-		.reserved = lay->packed,
+		.kind = (lay->packed ? FUZZ_PACKED : 0) |
+			(how % 4 == 3 ? FUZZ_OUT_ONLY : 0),
 	};
 	u32 i, p;
 
@@ -102,7 +137,7 @@ static void put_ring(const struct mock_layout *lay, const struct vd_plain *ring,
 			put(file, ring->part[p], lay->packed ?
 			    vd_packed_part_size(p, lay->num) :
 			    vd_split_part_size(p, lay->num, lay->event_idx));
-		put(file, tables, ntables);
+		put_tables(file, lay, mem, tables);
 		fclose(file);
 	}
 }
@@ -151,8 +186,7 @@ static void seed_split(const struct mock_layout *lay, u32 how, u32 bad)
 		mock_raw_desc(&d, 0, d.tables, wrong[bad].len,
 			      wrong[bad].flags, wrong[bad].next);
 	mock_publish(&d);
-	put_ring(lay, &d.ring, lay->tables ? mock_at(&mem, d.tables, 128) :
-		 NULL, lay->tables ? 128 : 0, how);
+	put_ring(lay, &d.ring, &mem, d.tables, how);
 	mock_split_exit(&d);
 	mock_arena_exit(&mem);
 }
@@ -170,21 +204,24 @@ static void seed_packed(const struct mock_layout *lay, u32 how, u32 bad)
 		mock_packed_raw_desc(&d, lay->start & ~MOCK_WRAP,
 				     !(lay->start & MOCK_WRAP), d.tables,
 				     wrong[bad].len, 77, wrong[bad].flags);
-	put_ring(lay, &d.ring, lay->tables ? mock_at(&mem, d.tables, 128) :
-		 NULL, lay->tables ? 128 : 0, how);
+	put_ring(lay, &d.ring, &mem, d.tables, how);
 	mock_packed_exit(&d);
 	mock_arena_exit(&mem);
 }
 
-/* Tables: linked in a row, in a loop, out of order, nested, too long. */
+/*
+ * Tables: linked in a row, in a loop, out of order, nested, too long; a packed
+ * ring's, whose flags are last, and one of a device that only reads.
+ */
 static void seed_tables(void)
 {
 	static const u32 len[] = { 1, 2, 32, 33, 100 };
 	u32 i, j, how;
 
 	for (i = 0; i < 5; i++)
-		for (how = 0; how < 6; how++) {
-			u8 head[16] = { FUZZ_LE | (how == 5 ? FUZZ_IN_ORDER : 0),
+		for (how = 0; how < 7; how++) {
+			u8 head[16] = { FUZZ_LE | (how > 4 ? FUZZ_IN_ORDER : 0) |
+					(how == 6 ? FUZZ_EVENT_IDX : 0),
 					how % 3, how % 2, 0 };
 			u32 bytes = 16 * (how == 4 ? 1100 : len[i]);
 			FILE *file = create("indirect");
@@ -199,6 +236,8 @@ static void seed_tables(void)
 				       (j > 2 || how % 2 ? MOCK_F_WRITE : 0) |
 				       (end && how == 2 ? MOCK_F_INDIRECT : 0);
 				d[7] = end ? how == 3 ? 9999 : 0 : j + 1;
+				if (how > 4)
+					d[7] = d[6];
 				put(file, d, sizeof(d));
 			}
 			fclose(file);
@@ -228,5 +267,13 @@ int main(int argc, char **argv)
 		seed_packed(&lay, i % 4, i - 8);
 	}
 	seed_tables();
+	for (i = 0; i < 2; i++) {
+		lay = (struct mock_layout){
+			.num = FUZZ_SLOTS, .tables = i ? 4 : 0, .packed = true,
+			.start = 40 * i | (i ? 0 : MOCK_WRAP), .salt = i,
+			.le = true, .event_idx = i,
+		};
+		seed_packed(&lay, 4, WRONG);
+	}
 	return 0;
 }
