@@ -55,6 +55,12 @@ static const u8 serve[][16] = {
 	  FUZZ_MAKE(FUZZ_PUSH, 0), FUZZ_MAKE(FUZZ_REWIND, 1),
 	  FUZZ_MAKE(FUZZ_WRITE, 31), FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_LOOK_ON),
 	  FUZZ_MAKE(FUZZ_NO_NOTIFY, FUZZ_MOVED), FUZZ_MAKE(FUZZ_POP, 31) },
+	/* A driver that publishes more than it was given back. */
+	{ FUZZ_MAKE(FUZZ_POP, 0), FUZZ_MAKE(FUZZ_WRITE, 16),
+	  FUZZ_MAKE(FUZZ_POP, 0), FUZZ_MAKE(FUZZ_WRITE, 16),
+	  FUZZ_MAKE(FUZZ_POP, 0), FUZZ_MAKE(FUZZ_WRITE, 16),
+	  FUZZ_MAKE(FUZZ_NOTIFY, 0), FUZZ_MAKE(FUZZ_REWIND, 31),
+	  FUZZ_MAKE(FUZZ_POP, 31) },
 };
 
 static FILE *create(const char *target)
@@ -275,5 +281,7 @@ int main(int argc, char **argv)
 		};
 		seed_packed(&lay, 4, WRONG);
 	}
+	lay = (struct mock_layout){ .num = 1, .le = true };
+	seed_split(&lay, 5, WRONG);
 	return 0;
 }
