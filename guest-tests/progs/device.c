@@ -6,6 +6,7 @@
  *	device leaks NODE      the same calls many thousand times: as KTAP
  *	device loops NODE      the last part, a fifth of it, which stock's node passes: as KTAP
  *	device cycles NODE     the first part of that, $VD_CYCLES times: as KTAP
+ *	device children NODE   $VD_CHILDREN processes that own one, for a moment: as KTAP
  *	device regions NODE    how many a memory table may have, which stock's node passes: as KTAP
  *	device open NODE       hold it open until killed
  *	device own NODE        hold it open and owned until killed
@@ -38,6 +39,7 @@
 #define GROUP		CGROUPS "/vd-charged"
 #define CYCLES		2000	/* or $VD_CYCLES */
 #define CHILDREN	8
+#define WAVE		50
 #define OWN_CYCLES	200
 #define LOOPS		20000
 /* What may come and go by itself over a few thousand calls. */
@@ -283,7 +285,7 @@ static void regions(void)
 	t_end();
 }
 
-static void one_cycle(int tap, bool reset)
+static int set_up(int tap)
 {
 	static uint8_t ring[2][4 * PAGE] __attribute__((aligned(4096)));
 	int fd = opened_with_memory(), i, e[3];
@@ -301,8 +303,17 @@ static void one_cycle(int tap, bool reset)
 		CHECK_EQ(node_backend(fd, i, tap), 0);
 	}
 	CHECK_EQ(node_call(fd, VHOST_SET_LOG_FD, &e[0]), 0);
+	/* The worker looks at the rings, which are empty: so it maps them. */
+	event_post(e[0]);
 	for (i = 0; i < 3; i++)
 		close(e[i]);
+	return fd;
+}
+
+static void one_cycle(int tap, bool reset)
+{
+	int fd = set_up(tap);
+
 	if (reset)
 		CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
 	close(fd);
@@ -365,6 +376,40 @@ static void cycles(void)
 	t_end();
 }
 
+/* What is made once a process shows by their number only. */
+static void children(void)
+{
+	const char *wanted = getenv("VD_CHILDREN");
+	const unsigned int count = wanted ? atoi(wanted) : CYCLES;
+	int tap = tap_bare(0x5002 /* tap, no packet info, virtio header */);
+	unsigned int i, j;
+	int status;
+
+	t_begin("%u processes, %u at a time, own a device and end", count, WAVE);
+	fflush(stdout);
+	for (i = 0; i < count; i += WAVE) {
+		for (j = 0; j < WAVE; j++) {
+			pid_t pid = fork();
+
+			MUST(pid >= 0, "fork");
+			if (pid)
+				continue;
+			/* Each other leaves it to its own end, which comes after its memory's. */
+			if (j & 1)
+				set_up(tap);
+			else
+				one_cycle(tap, false);
+			_exit(t_errors() > 0);
+		}
+		for (j = 0; j < WAVE; j++) {
+			CHECK(wait(&status) > 0);
+			CHECK_EQ(status, 0);
+		}
+	}
+	close(tap);
+	t_end();
+}
+
 static void traffic(void)
 {
 	const struct rig_opts o = { path, RIG_FEATURES, 0, true };
@@ -393,7 +438,8 @@ static void hold(bool own)
 int main(int argc, char **argv)
 {
 	if (argc != 3) {
-		fprintf(stderr, "usage: device check|leaks|loops|cycles|regions|open|own|traffic NODE\n");
+		fprintf(stderr, "usage: device check|leaks|loops|cycles|children|regions|"
+			"open|own|traffic NODE\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -408,6 +454,8 @@ int main(int argc, char **argv)
 		loops(LOOPS);
 	} else if (!strcmp(argv[1], "loops")) {
 		loops(LOOPS / 5);
+	} else if (!strcmp(argv[1], "children")) {
+		children();
 	} else if (!strcmp(argv[1], "regions")) {
 		regions();
 	} else if (strcmp(argv[1], "cycles")) {
