@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory events of reclaim, and the census: how many pages of the rings, and of all
- * memory, lie on the swap device while a back end has them mapped.
+ * memory, lie on the swap device while a back end has them mapped, and whether somebody
+ * holds those that don't.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "events.h"
+
+/* For a page that the device looks at, or reclaim, just then. */
+#define HELD_TRIES	20
+/* Samples without one more page of the rings out, until reclaim has had its fill. */
+#define REST_STILL	10
 
 static struct vr_census census;
 
@@ -38,9 +46,15 @@ static unsigned long pinned_kb(void)
 	return pinned + locked;
 }
 
-static void count_pages(const struct vr_run *r)
+static size_t ring_pages(const struct vr_run *r)
 {
-	size_t i, pages = r->mem.used / PAGE, rings = (r->mem.ring_bytes + PAGE - 1) / PAGE;
+	return (r->mem.ring_bytes + PAGE - 1) / PAGE;
+}
+
+/* Returns how many pages of the rings are out. */
+static uint64_t count_pages(const struct vr_run *r)
+{
+	size_t i, pages = r->mem.used / PAGE, rings = ring_pages(r);
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t *word = malloc(pages * 8), ring_out = 0, out = 0;
 
@@ -63,6 +77,76 @@ static void count_pages(const struct vr_run *r)
 	if (ring_out > census.ring_out_most)
 		census.ring_out_most = ring_out;
 	census.pinned_kb += pinned_kb();
+	return ring_out;
+}
+
+/*
+ * Sends pages to nodes; without any, asks where they are: in @is a node, or less than 0
+ * for a page that isn't in memory. Returns how many stayed, or -1 and errno.
+ */
+static long move(void **page, const int *to, int *is, size_t n)
+{
+	return syscall(SYS_move_pages, 0, n, page, to, is, to ? MPOL_MF_MOVE : 0);
+}
+
+/* Whether it stays where it is, though there is room where it is sent. */
+static bool stays(void *page, int to)
+{
+	unsigned int tries, room = 0;
+	int is;
+
+	for (tries = 0; tries < HELD_TRIES; tries++) {
+		usleep(tries * 1000);
+		room += move(&page, &to, &is, 1) >= 0;
+		if (move(&page, NULL, &is, 1) || is < 0 || is == to)
+			return false;
+	}
+	return room > HELD_TRIES / 2;
+}
+
+/*
+ * All pages of the rings that are in memory, to the other node. One of which somebody
+ * holds a reference stays; what is pinned, by whatever name, is held.
+ */
+static int count_held(struct vr_run *r)
+{
+	size_t n = ring_pages(r), i;
+	uint64_t hits = vr_stats_sum(r, "inval_hit");
+	void *page[n];
+	int is[n], to[n], now[n];
+
+	for (i = 0; i < n; i++)
+		page[i] = r->mem.base + i * PAGE;
+	if (move(page, NULL, is, n))
+		return -1;
+	for (i = 0; i < n; i++)
+		to[i] = is[i] == 0;
+	/* Together, which most take; a page that stays ends it. */
+	if (move(page, to, now, n) < 0 && errno != ENOMEM)
+		return -1;
+	if (move(page, NULL, now, n))
+		return -1;
+	for (i = 0; i < n; i++) {
+		if (is[i] < 0)
+			continue;
+		census.held_asked++;
+		census.held += now[i] >= 0 && now[i] != to[i] && stays(page[i], to[i]);
+	}
+	census.held_samples++;
+	census.held_hits += vr_stats_sum(r, "inval_hit") - hits;
+	return 0;
+}
+
+static int ev_held(struct vr_run *r, struct vr_range w)
+{
+	(void)w;
+	return count_held(r);
+}
+
+/* Once more for certain, whatever the events' turns were. */
+static void held_end(struct vr_run *r)
+{
+	count_held(r);
 }
 
 static int ev_census(struct vr_run *r, struct vr_range w)
@@ -90,18 +174,21 @@ static int ev_pageall(struct vr_run *r, struct vr_range w)
 }
 
 /*
- * Idle until reclaim has found the rings, or --rest-ms are over: what is never used
- * goes to the swap device though a back end has it mapped.
+ * Idle until reclaim has found the rings and takes no more of them, or --rest-ms are
+ * over: what is never used goes to the swap device though a back end has it mapped.
  */
 static int ev_rest(struct vr_run *r, struct vr_range w)
 {
-	uint64_t end = vr_now() + r->o->rest_ms * 1000000ULL, before = census.ring_out_sum;
+	uint64_t end = vr_now() + r->o->rest_ms * 1000000ULL, out, most = 0;
+	unsigned int still = 0;
 
 	(void)w;
 	do {
 		usleep(100000);
-		count_pages(r);
-	} while (census.ring_out_sum == before && vr_now() < end && !vr_over(r));
+		out = count_pages(r);
+		still = out > most ? 0 : still + 1;
+		most = out > most ? out : most;
+	} while ((!most || still < REST_STILL) && vr_now() < end && !vr_over(r));
 	return 0;
 }
 
@@ -164,6 +251,7 @@ struct vr_event vr_swap_events[] = {
 	{ .name = "pageall", .quiet = true, .fn = ev_pageall, .help = "MADV_PAGEOUT of all memory, and a census" },
 	{ .name = "cgroup", .fn = ev_cgroup, .help = "half of the control group's memory reclaimed" },
 	{ .name = "census", .fn = ev_census, .help = "pages that are swapped out counted, no event" },
+	{ .name = "held", .fn = ev_held, .end = held_end, .help = "rings' pages to the other node: who stays?" },
 	{ .name = "rest", .quiet = true, .fn = ev_rest, .help = "idle until rings are swapped out, at most --rest-ms; a census" },
 	{ 0 }
 };

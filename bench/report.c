@@ -237,6 +237,10 @@ static void census(void)
 	number("ring_out_most", c->ring_out_most);
 	number("ring_out_sum", c->ring_out_sum);
 	number("pinned_kb", c->pinned_kb);
+	number("held_samples", c->held_samples);
+	number("held_asked", c->held_asked);
+	number("held", c->held);
+	number("held_hits", c->held_hits);
 	putchar('}');
 }
 

@@ -385,10 +385,14 @@ void vr_events_quiet(struct vr_run *r);
 void vr_events_stop(void);
 const struct vr_event *vr_events_get(unsigned int i);
 
-/* events_swap.c: pages found on the swap device; @pinned_kb is of all samples together */
+/*
+ * events_swap.c: pages found on the swap device; @pinned_kb is of all samples together. Of the
+ * rings' pages those that were asked to move, those that didn't, and how many windows went for it.
+ */
 struct vr_census {
 	uint64_t samples, pages, ring_pages, out_sum, out_most, ring_out_sum, ring_out_most;
 	uint64_t pinned_kb;
+	uint64_t held_samples, held_asked, held, held_hits;
 };
 
 const struct vr_census *vr_census_get(void);
