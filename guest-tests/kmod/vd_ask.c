@@ -4,9 +4,10 @@
  * DAMON ask, which Debian's 6.1 doesn't have, and in the same way: by what calls all mmu
  * notifiers of an mm.
  *
- * The address of a page, written to /sys/module/vd_ask/parameters/test or clear, is asked for
- * in the writer's own memory: "test" whether it was used, "clear" so that it counts
- * as unused from then on. What is read from there is the last answer, 0 or 1.
+ * The address of a page, written to /sys/module/vd_ask/parameters/test, clear or flush, is
+ * asked for in the writer's own memory: "test" whether it was used, "clear" so that it counts
+ * as unused from then on, "flush" the same as reclaim asks. What is read from there is the last
+ * answer, 0 or 1.
  *
  * x86-64 only, as vd_inject.
  */
@@ -21,6 +22,8 @@
 vd_young_t vd_ask_test(struct mm_struct *mm, unsigned long address);
 vd_young_t vd_ask_clear(struct mm_struct *mm, unsigned long start,
 			unsigned long end);
+vd_young_t vd_ask_flush(struct mm_struct *mm, unsigned long start,
+			unsigned long end);
 
 /*
  * The kernel's functions aren't exported. A probe finds each, and another has these here go
@@ -34,6 +37,13 @@ vd_young_t vd_ask_test(struct mm_struct *mm, unsigned long address)
 
 __attribute__((__noipa__))
 vd_young_t vd_ask_clear(struct mm_struct *mm, unsigned long start,
+			unsigned long end)
+{
+	return false;
+}
+
+__attribute__((__noipa__))
+vd_young_t vd_ask_flush(struct mm_struct *mm, unsigned long start,
 			unsigned long end)
 {
 	return false;
@@ -72,6 +82,13 @@ static struct vd_way clear = {
 	.to.symbol_name = "__mmu_notifier_clear_young",
 };
 
+static struct vd_way flush = {
+	.from.symbol_name = "vd_ask:vd_ask_flush",
+	.from.pre_handler = vd_go,
+	.from.post_handler = vd_after,
+	.to.symbol_name = "__mmu_notifier_clear_flush_young",
+};
+
 static int vd_ask_set(const char *val, const struct kernel_param *kp)
 {
 	struct mm_struct *mm = current->mm;
@@ -83,8 +100,10 @@ static int vd_ask_set(const char *val, const struct kernel_param *kp)
 		return err ?: -ENOENT;
 	if (kp->arg == &test)
 		test.answer = vd_ask_test(mm, at);
-	else
+	else if (kp->arg == &clear)
 		clear.answer = vd_ask_clear(mm, at, at + PAGE_SIZE);
+	else
+		flush.answer = vd_ask_flush(mm, at, at + PAGE_SIZE);
 	return 0;
 }
 
@@ -100,6 +119,9 @@ static const struct kernel_param_ops vd_ask_ops = {
 
 module_param_cb(test, &vd_ask_ops, &test, 0644);
 module_param_cb(clear, &vd_ask_ops, &clear, 0644);
+module_param_cb(flush, &vd_ask_ops, &flush, 0644);
+
+static struct vd_way *const ways[] = { &test, &clear, &flush };
 
 static int __init vd_way_find(struct vd_way *way)
 {
@@ -113,23 +135,27 @@ static int __init vd_way_find(struct vd_way *way)
 
 static int __init vd_ask_init(void)
 {
-	int err;
+	unsigned int n;
+	int err = 0;
 
 	if (!IS_ENABLED(CONFIG_X86_64))
 		return -EINVAL;
-	err = vd_way_find(&test);
-	if (err)
-		return err;
-	err = vd_way_find(&clear);
-	if (err)
-		unregister_kprobe(&test.from);
+	for (n = 0; n < ARRAY_SIZE(ways) && !err; n++)
+		err = vd_way_find(ways[n]);
+	if (!err)
+		return 0;
+	/* The last is the one that failed. */
+	while (--n)
+		unregister_kprobe(&ways[n - 1]->from);
 	return err;
 }
 
 static void __exit vd_ask_exit(void)
 {
-	unregister_kprobe(&clear.from);
-	unregister_kprobe(&test.from);
+	unsigned int n;
+
+	for (n = 0; n < ARRAY_SIZE(ways); n++)
+		unregister_kprobe(&ways[n]->from);
 }
 
 module_init(vd_ask_init);

@@ -9,6 +9,8 @@
  * What happened is in /sys/module/vd_inject/parameters: "hits" calls by the
  * tasks meant, "done" injections, "met" calls of the function @watch while a
  * task was held up in @func: proof that a race window was open and used.
+ * "held" is the number of the call that is held up now, 0: none; what finds the
+ * same number before and after was over by the end of that call.
  *
  * x86-64 only, for the sake of the function that returns at once.
  */
@@ -69,7 +71,7 @@ static char *watch;
 module_param(watch, charp, 0444);
 MODULE_PARM_DESC(watch, "function whose calls during a delay count as met");
 
-static atomic_t hits, done, inside, met;
+static atomic_t hits, done, inside, met, held;
 
 static int vd_count_get(char *buffer, const struct kernel_param *kp)
 {
@@ -81,41 +83,49 @@ static const struct kernel_param_ops vd_count_ops = { .get = vd_count_get };
 module_param_cb(hits, &vd_count_ops, &hits, 0444);
 module_param_cb(done, &vd_count_ops, &done, 0444);
 module_param_cb(met, &vd_count_ops, &met, 0444);
+module_param_cb(held, &vd_count_ops, &held, 0444);
 
 static bool vd_is_meant(void)
 {
 	return !strncmp(current->comm, comm, strlen(comm));
 }
 
-/* This call's turn? Counted without a lock: each number goes to one call. */
-static bool vd_turn(void)
+/*
+ * The number of this call, 0: it isn't one's turn. Counted without a lock: each number goes to
+ * one call.
+ */
+static int vd_turn(void)
 {
 	int n;
 
 	if (!vd_is_meant())
-		return false;
+		return 0;
 	n = atomic_inc_return(&hits) - first;
 	if (n <= 0 || (times >= 0 && n > times))
-		return false;
+		return 0;
 	atomic_inc(&done);
-	return true;
+	return n;
 }
 
 /* A probe's handler can't sleep. */
-static void vd_hold(void)
+static void vd_hold(int n)
 {
 	atomic_inc(&inside);
+	atomic_set(&held, n);
 	mdelay(usecs / 1000);
 	udelay(usecs % 1000);
+	atomic_set(&held, 0);
 	atomic_dec(&inside);
 }
 
 static int vd_called(struct kprobe *p, struct pt_regs *regs)
 {
-	if (!vd_turn())
+	int n = vd_turn();
+
+	if (!n)
 		return 0;
 	if (usecs)
-		vd_hold();
+		vd_hold(n);
 	if (!fail)
 		return 0;
 	/* Nothing of the function has run: its return address is on top. */
@@ -132,8 +142,10 @@ static void vd_after(struct kprobe *p, struct pt_regs *regs,
 
 static int vd_returned(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	if (vd_turn() && usecs)
-		vd_hold();
+	int n = vd_turn();
+
+	if (n && usecs)
+		vd_hold(n);
 	return 0;
 }
 
