@@ -147,9 +147,26 @@ static void open_tap(struct md *d)
 	setsockopt(d->peer, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one));
 }
 
+static size_t in_pages(size_t bytes)
+{
+	return (bytes + MD_PAGE - 1) / MD_PAGE;
+}
+
+/* Descriptors need most room; the others have as much. */
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part)
 {
-	return d->area + (ring * MD_PARTS + part) * MD_PAGE;
+	return d->area + (ring * MD_PARTS + part) * in_pages(16 * d->num) * MD_PAGE;
+}
+
+unsigned int md_part_pages(const struct md *d, unsigned int part)
+{
+	const size_t bytes[MD_PARTS] = {
+		d->desc_off + 16 * d->num,
+		d->avail_off + 6 + 2 * d->num,
+		d->used_off + 6 + 8 * d->num,
+	};
+
+	return in_pages(bytes[part]);
 }
 
 /* Where the rings are from now on; the device is to be told by md_addr(). */
@@ -172,9 +189,9 @@ static void fill_descs(struct md *d, unsigned int ring)
 	struct md_ring *r = &d->ring[ring];
 	unsigned int i;
 
-	for (i = 0; i < MD_NUM; i++) {
+	for (i = 0; i < d->num; i++) {
 		struct vring_desc desc = {
-			.addr = MD_GPA + (ring * MD_NUM + i) * MD_BUF,
+			.addr = MD_GPA + (ring * d->num + i) * MD_BUF,
 			.len = ring == MD_RX ? MD_BUF : MD_HDR + MD_FRAME,
 			.flags = ring == MD_RX ? VRING_DESC_F_WRITE : 0,
 		};
@@ -203,7 +220,7 @@ void md_addr(struct md *d)
 
 static void start_ring(struct md *d, unsigned int i)
 {
-	struct vhost_vring_state num = { .index = i, .num = MD_NUM };
+	struct vhost_vring_state num = { .index = i, .num = d->num };
 	struct vhost_vring_state base = { .index = i };
 	struct vhost_vring_file f = { .index = i };
 
@@ -218,11 +235,11 @@ static void start_ring(struct md *d, unsigned int i)
 static void set_memory(struct md *d)
 {
 	struct vhost_memory *m = calloc(1, sizeof(*m) + sizeof(m->regions[0]));
-	const size_t bytes = MD_RINGS * MD_NUM * MD_BUF;
+	const size_t bytes = MD_RINGS * d->num * MD_BUF;
 
 	d->bufs = md_map(bytes, -1);
 	d->ring[MD_RX].bufs = d->bufs;
-	d->ring[MD_TX].bufs = d->bufs + MD_NUM * MD_BUF;
+	d->ring[MD_TX].bufs = d->bufs + d->num * MD_BUF;
 	m->nregions = 1;
 	m->regions[0].guest_phys_addr = MD_GPA;
 	m->regions[0].userspace_addr = (uintptr_t)d->bufs;
@@ -241,6 +258,7 @@ void md_open(struct md *d, void *area)
 	const char *dev = getenv("VD_DEV");
 	unsigned int i;
 
+	d->num = d->num ?: MD_NUM;
 	open_tap(d);
 	d->vhost = open(dev ? dev : "/dev/vhost-direct-net", O_RDWR);
 	MD_EXPECT(d->vhost >= 0, "vhost node: %m");

@@ -17,6 +17,9 @@
 #define MD_PARTS	3	/* descriptors, avail, used: a page each */
 #define MD_RINGS	2
 #define MD_AREA		(MD_PARTS * MD_RINGS * MD_PAGE)
+/* Large rings: four pages of descriptors, a used ring of three if it begins amid a page. */
+#define MD_LARGE	1024
+#define MD_LARGE_AREA	(MD_PARTS * MD_RINGS * 16 * MD_LARGE)
 
 enum { MD_RX, MD_TX };
 enum { MD_DESC, MD_AVAIL, MD_USED };
@@ -32,10 +35,13 @@ struct md_ring {
 };
 
 /*
- * @area: MD_AREA bytes for the rings, laid out part by part, RX first. A part that
- * begins late in its page runs on into the next; the offsets have to leave room there.
+ * @num: entries of each ring; 0: MD_NUM
+ * @area: MD_AREA bytes for the rings (MD_LARGE_AREA for MD_LARGE entries), laid out part by
+ *	part, RX first. A part that begins late in its page runs on into the next; the
+ *	offsets have to leave room there.
  */
 struct md {
+	unsigned int num;
 	int vhost, tap, ifindex, peer;
 	uint8_t *area;
 	size_t desc_off;	/* of the descriptors in their page */
@@ -58,6 +64,8 @@ void md_open(struct md *d, void *area);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
+/* How many pages it lies in. */
+unsigned int md_part_pages(const struct md *d, unsigned int part);
 
 /* Each takes what it is told to, without waiting for the device. */
 void md_send(struct md *d, unsigned int n);
@@ -69,6 +77,8 @@ void md_kick(struct md *d, unsigned int ring);
 void md_settle(struct md *d);
 /* @rounds of both directions. */
 void md_traffic(struct md *d, unsigned int rounds);
+/* Each entry of both rings once. */
+void md_lap(struct md *d);
 /* Traffic until all of it takes the windows, which must not take long. */
 void md_traffic_direct(struct md *d);
 /* Whether the device raised VRING_ERR within @ms, which is then taken back. */

@@ -20,20 +20,72 @@
 
 #include "mem-dev.h"
 
-/* MADV_FREE, then writes by the device through its windows alone. Whether it was so. */
-static bool only_device_writes(struct md *d, uint8_t *used[MD_RINGS])
+/*
+ * Used rings of three pages, each of which the device writes to and has to mark: the first
+ * has the index, the others elements alone.
+ */
+#define LARGE { .num = MD_LARGE, .used_off = MD_PAGE / 2 }
+
+static size_t used_bytes(const struct md *d)
 {
-	uint64_t user;
+	return md_part_pages(d, MD_USED) * MD_PAGE;
+}
+
+/* Elements as no device writes them: an old page is told from one that was written since. */
+static void spoil(struct md *d)
+{
+	unsigned int i, n;
+
+	for (i = 0; i < MD_RINGS; i++)
+		for (n = 0; n < d->num; n++)
+			d->ring[i].used->ring[n].id = ~0u;
+}
+
+static void reclaim_used(struct md *d)
+{
 	unsigned int i;
 
-	for (i = 0; i < MD_RINGS; i++) {
-		used[i] = md_part(d, i, MD_USED);
-		MD_EXPECT(!madvise(used[i], MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-	}
 	md_drain();
-	user = md_stats(d, "bursts_user");
-	md_traffic(d, 2);
+	for (i = 0; i < MD_RINGS; i++)
+		md_pageout(md_part(d, i, MD_USED), used_bytes(d));
+}
+
+/* Is all there that the device wrote? */
+static void kept(const struct md *d)
+{
+	unsigned int i, n;
+
+	for (i = 0; i < MD_RINGS; i++) {
+		const struct md_ring *r = &d->ring[i];
+
+		MD_EXPECT(r->used->idx == r->reaped,
+			  "ring %u: what the device wrote is gone: index %u, was %u", i,
+			  r->used->idx, r->reaped);
+		for (n = 0; n < d->num; n++)
+			MD_EXPECT(r->used->ring[n].id == n,
+				  "ring %u: what the device wrote is gone: element %u has id %x",
+				  i, n, r->used->ring[n].id);
+	}
+}
+
+/* Writes to each page of the used rings by the device through its windows alone: was it so? */
+static bool only_device_writes(struct md *d)
+{
+	uint64_t user = md_stats(d, "bursts_user");
+
+	md_lap(d);
 	return md_stats(d, "bursts_user") == user;
+}
+
+static void free_used(struct md *d)
+{
+	unsigned int i;
+
+	spoil(d);
+	for (i = 0; i < MD_RINGS; i++)
+		MD_EXPECT(!madvise(md_part(d, i, MD_USED), used_bytes(d), MADV_FREE),
+			  "MADV_FREE: %m");
+	md_drain();
 }
 
 /*
@@ -43,31 +95,25 @@ static bool only_device_writes(struct md *d, uint8_t *used[MD_RINGS])
  */
 static void madv_free(void)
 {
-	struct md d = { 0 };
-	uint8_t *used[MD_RINGS], *control = md_map(MD_PAGE, -1);
-	unsigned int round, i, dropped = 0;
+	uint8_t *control = md_map(MD_PAGE, -1);
+	unsigned int round, dropped = 0;
+	struct md d = LARGE;
 
-	md_open(&d, md_map(MD_AREA, -1));
-	md_traffic_direct(&d);
-	for (round = 0; round < 20; round++) {
+	md_open(&d, md_map(MD_LARGE_AREA, -1));
+	for (round = 0; round < 15; round++) {
+		md_traffic_direct(&d);
 		memset(control, 1, MD_PAGE);
 		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
+		free_used(&d);
 		/* A write by user access would leave its mark and prove nothing. */
-		dropped += only_device_writes(&d, used);
-		md_drain();
+		dropped += only_device_writes(&d);
+		reclaim_used(&d);
 		md_pageout(control, MD_PAGE);
-		for (i = 0; i < MD_RINGS; i++)
-			md_pageout(used[i], MD_PAGE);
 		if (control[0])
 			md_skip("reclaim left alone a page that it was free to drop");
-		for (i = 0; i < MD_RINGS; i++)
-			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
-				  "ring %u: what the device wrote is gone: index %u, was %u", i,
-				  d.ring[i].used->idx, d.ring[i].reaped);
-		md_traffic(&d, 1);
-		usleep(20000);
+		kept(&d);
 	}
-	MD_EXPECT(dropped >= 5, "only %u of 20 rounds were all direct", dropped);
+	MD_EXPECT(dropped >= 5, "only %u of 15 rounds were all direct", dropped);
 	md_traffic_direct(&d);
 }
 
@@ -77,47 +123,48 @@ static void madv_free(void)
  */
 static void teardown(void)
 {
-	uint8_t *used[MD_RINGS], *control = md_map(MD_PAGE, -1);
-	unsigned int round, i, direct = 0;
+	uint8_t *control = md_map(MD_PAGE, -1);
+	unsigned int round, direct = 0;
 
 	for (round = 0; round < 10; round++) {
-		struct md d = { 0 };
+		struct md d = LARGE;
 
-		md_open(&d, md_map(MD_AREA, -1));
+		md_open(&d, md_map(MD_LARGE_AREA, -1));
 		md_traffic_direct(&d);
 		memset(control, 1, MD_PAGE);
 		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-		direct += only_device_writes(&d, used);
+		free_used(&d);
+		direct += only_device_writes(&d);
 		MD_EXPECT(!close(d.vhost), "close: %m");
-		md_drain();
+		reclaim_used(&d);
 		md_pageout(control, MD_PAGE);
 		if (control[0])
 			md_skip("reclaim left alone a page that it was free to drop");
-		for (i = 0; i < MD_RINGS; i++) {
-			md_pageout(used[i], MD_PAGE);
-			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
-				  "ring %u: after teardown index %u, was %u", i,
-				  d.ring[i].used->idx, d.ring[i].reaped);
-		}
+		kept(&d);
 		close(d.tap);
 		close(d.peer);
-		MD_EXPECT(!munmap(d.area, MD_AREA), "munmap: %m");
+		MD_EXPECT(!munmap(d.area, MD_LARGE_AREA), "munmap: %m");
 	}
 	MD_EXPECT(direct >= 3, "only %u of 10 rounds were all direct", direct);
 }
 
-/* The page has a copy on the swap device, and its owner only read it since. */
-static bool swapped_in_for_reading(uint8_t *at)
+/* Each page has a copy on the swap device, and its owner only read it since. */
+static bool swapped_in_for_reading(const struct md *d)
 {
-	volatile uint8_t sink;
+	unsigned int i, in = 0;
+	size_t at;
 
-	md_drain();
-	md_pageout(at, MD_PAGE);
-	if (!(md_pagemap(at) & MD_PM_SWAP))
-		return false;
-	sink = *at;
-	(void)sink;
-	return md_pagemap(at) & MD_PM_PRESENT;
+	for (i = 0; i < MD_RINGS; i++) {
+		for (at = 0; at < used_bytes(d); at += MD_PAGE) {
+			const volatile uint8_t *page = md_part(d, i, MD_USED) + at;
+
+			if (!(md_pagemap((const void *)page) & MD_PM_SWAP))
+				continue;
+			(void)*page;
+			in += !!(md_pagemap((const void *)page) & MD_PM_PRESENT);
+		}
+	}
+	return in == MD_RINGS * md_part_pages(d, MD_USED);
 }
 
 /*
@@ -127,29 +174,23 @@ static bool swapped_in_for_reading(uint8_t *at)
  */
 static void swap_read(void)
 {
-	unsigned int round, i, direct = 0, in;
-	struct md d = { 0 };
-	uint64_t user;
+	unsigned int round, direct = 0;
+	struct md d = LARGE;
+	bool in;
 
-	md_open(&d, md_map(MD_AREA, -1));
-	for (round = 0; round < 30; round++) {
+	md_open(&d, md_map(MD_LARGE_AREA, -1));
+	for (round = 0; round < 20; round++) {
 		md_traffic_direct(&d);
-		for (i = 0, in = 0; i < MD_RINGS; i++)
-			in += swapped_in_for_reading(md_part(&d, i, MD_USED));
-		user = md_stats(&d, "bursts_user");
-		md_traffic(&d, 2);
-		direct += in == MD_RINGS && md_stats(&d, "bursts_user") == user;
-		md_drain();
-		for (i = 0; i < MD_RINGS; i++) {
-			md_pageout(md_part(&d, i, MD_USED), MD_PAGE);
-			MD_EXPECT(d.ring[i].used->idx == d.ring[i].reaped,
-				  "ring %u: the swap device has index %u, the device wrote %u", i,
-				  d.ring[i].used->idx, d.ring[i].reaped);
-		}
+		spoil(&d);
+		reclaim_used(&d);
+		in = swapped_in_for_reading(&d);
+		direct += only_device_writes(&d) && in;
+		reclaim_used(&d);
+		kept(&d);
 	}
 	if (!direct)
-		md_skip("in 30 rounds no page was swapped in and then written by the device alone");
-	printf("%u of 30 rounds\n", direct);
+		md_skip("in 20 rounds no page was swapped in and then written by the device alone");
+	printf("%u of 20 rounds\n", direct);
 	md_traffic_direct(&d);
 }
 

@@ -27,9 +27,11 @@ void md_kick(struct md *d, unsigned int ring)
 	MD_EXPECT(write(d->ring[ring].kick, &one, sizeof(one)) == sizeof(one), "kick: %m");
 }
 
-static unsigned int room(const struct md_ring *r)
+static unsigned int room(const struct md *d, unsigned int ring)
 {
-	return MD_NUM - (uint16_t)(r->added - r->reaped);
+	const struct md_ring *r = &d->ring[ring];
+
+	return d->num - (uint16_t)(r->added - r->reaped);
 }
 
 static void publish(struct md *d, unsigned int ring, unsigned int n)
@@ -46,9 +48,9 @@ void md_send(struct md *d, unsigned int n)
 	struct md_ring *r = &d->ring[MD_TX];
 	unsigned int i;
 
-	MD_EXPECT(n <= room(r), "test: no room for %u frames", n);
+	MD_EXPECT(n <= room(d, MD_TX), "test: no room for %u frames", n);
 	for (i = 0; i < n; i++) {
-		uint8_t *buf = r->bufs + (uint16_t)(r->added + i) % MD_NUM * MD_BUF;
+		uint8_t *buf = r->bufs + (uint16_t)(r->added + i) % d->num * MD_BUF;
 
 		memset(buf, 0, MD_HDR);
 		md_frame(buf + MD_HDR, MD_TX, d->sent + i);
@@ -59,7 +61,7 @@ void md_send(struct md *d, unsigned int n)
 
 void md_feed(struct md *d, unsigned int n)
 {
-	publish(d, MD_RX, room(&d->ring[MD_RX]));
+	publish(d, MD_RX, room(d, MD_RX));
 	md_feed_tap(d, n);
 }
 
@@ -84,8 +86,8 @@ static bool reap(struct md *d, unsigned int ring)
 	MD_EXPECT((uint16_t)(used - r->reaped) <= (uint16_t)(r->added - r->reaped),
 		  "ring %u: used index %u, %u reaped of %u added", ring, used, r->reaped, r->added);
 	for (; r->reaped != used; r->reaped++) {
-		const struct vring_used_elem *e = &r->used->ring[r->reaped % MD_NUM];
-		unsigned int id = r->reaped % MD_NUM;
+		const struct vring_used_elem *e = &r->used->ring[r->reaped % d->num];
+		unsigned int id = r->reaped % d->num;
 		const uint8_t *buf = r->bufs + id * MD_BUF;
 
 		MD_EXPECT(e->id == id, "ring %u: element %u has id %u", ring, r->reaped, e->id);
@@ -145,6 +147,18 @@ void md_traffic(struct md *d, unsigned int rounds)
 	while (rounds--) {
 		md_feed(d, 40);
 		md_send(d, 50);
+		md_settle(d);
+	}
+}
+
+void md_lap(struct md *d)
+{
+	const unsigned int step = MD_NUM / 2;
+	unsigned int n;
+
+	for (n = 0; n < d->num; n += step) {
+		md_feed(d, step);
+		md_send(d, step);
 		md_settle(d);
 	}
 }
