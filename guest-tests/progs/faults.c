@@ -26,6 +26,7 @@
 
 #include "../../vhost/uapi/vhost_direct.h"
 #include "faults.h"
+#include "movable.h"
 #include "rig.h"
 #include "test.h"
 
@@ -333,6 +334,27 @@ static void rx_recovers(uint8_t *into)
 		t_diag("%u frames arrived, none of them the last", late);
 }
 
+void nobody_holds(void *part, size_t len)
+{
+	uintptr_t first = (uintptr_t)part / PAGE, last = ((uintptr_t)part + len - 1) / PAGE;
+	int held = mv_held((void *)(first * PAGE), last - first + 1);
+
+	if (held < 0)
+		t_diag("move_pages to another node: %s (numa=2?)", strerror(errno));
+	CHECK_EQ(held, 0);
+}
+
+static void nobody_holds_rings(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		nobody_holds(r.q[i].desc, 16 * r.q[i].num);
+		nobody_holds(r.q[i].avail, 6 + 2 * r.q[i].num);
+		nobody_holds(r.q[i].used, 6 + 8 * r.q[i].num);
+	}
+}
+
 /* Another place for the ring, which holds what the first does. */
 static void place_twin(struct ring *twin, struct ring *q)
 {
@@ -438,6 +460,7 @@ static void inflight(bool batch, bool mapped)
 	t_diag("%u places, %u frames fed again", n - 1, fed_again);
 	close(nth);
 	rx_recovers(into);
+	nobody_holds_rings();
 	rig_close(&r);
 	CHECK(worker_gone(getpid()));
 	t_end();
@@ -484,6 +507,7 @@ static void map(void)
 	user = node_stat(r.node, Q_TX, "bursts_user");
 	rig_tx_good(&r, 0);
 	CHECK_EQ(node_stat(r.node, Q_TX, "bursts_user"), user);
+	nobody_holds_rings();
 	rig_close(&r);
 	t_end();
 }

@@ -4,6 +4,7 @@
 #define GT_FAULTS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -34,6 +35,9 @@ bool plausible(int ret);
  * buffers don't come.
  */
 int vq_comes_back(struct vq *q, uint32_t n, void (*again)(void *), void *arg);
+
+/* CHECKs that nobody keeps a reference to the pages of a part of a ring. */
+void nobody_holds(void *part, size_t len);
 
 void faults_iotlb(void);
 void faults_iotlb_map(void);

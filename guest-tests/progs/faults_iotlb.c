@@ -337,6 +337,11 @@ void faults_iotlb_map(void)
 	user = node_stat(io.node, Q_TX, "bursts_user");
 	io_send(&io, 1);
 	CHECK_EQ(node_stat(io.node, Q_TX, "bursts_user"), user);
+	for (i = 0; i < 2; i++) {
+		nobody_holds(io.q[i].desc, VQ_DESC_BYTES);
+		nobody_holds(io.q[i].avail, VQ_AVAIL_BYTES);
+		nobody_holds(io.q[i].used, VQ_USED_BYTES);
+	}
 	io_close(&io);
 	CHECK(worker_gone(getpid()));
 	t_end();

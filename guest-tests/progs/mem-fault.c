@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mem-dev.h"
+#include "movable.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -22,6 +23,17 @@ static int memfd_area(void **area)
 	MD_EXPECT(fd >= 0 && !ftruncate(fd, MD_AREA), "memfd: %m");
 	*area = md_map(MD_AREA, fd);
 	return fd;
+}
+
+/* The device looked for pages and gave up: it keeps no reference to those that it found. */
+static void nobody_holds(void *at, size_t bytes)
+{
+	int held = mv_held(at, bytes / MD_PAGE);
+
+	if (held < 0)
+		md_skip("move_pages to another node: %m (numa=2?)");
+	MD_EXPECT(!held, "somebody holds pages of the rings: %d of %lu can't be moved", held,
+		  bytes / MD_PAGE);
 }
 
 /* Both queues run into the missing rings, then find them again. */
@@ -160,6 +172,7 @@ static void readonly_used(void)
 	for (i = 0; i < MD_RINGS; i++)
 		mprotect(md_part(&d, i, MD_USED), MD_PAGE, PROT_READ);
 	stopped_and_resumed(&d, protect_again, NULL);
+	nobody_holds(d.area, MD_AREA);
 }
 
 static void noaccess_all(void)
@@ -170,6 +183,7 @@ static void noaccess_all(void)
 	md_traffic_direct(&d);
 	mprotect(d.area, MD_AREA, PROT_NONE);
 	stopped_and_resumed(&d, protect_again, NULL);
+	nobody_holds(d.area, MD_AREA);
 }
 
 /* After a memory error the owner puts new pages there, with what it knows they held. */
@@ -228,16 +242,63 @@ static void hwpoison(void)
 	}
 }
 
-#define FLIGHT (16ul << 20)
+/* Large rings whose descriptors, or used elements, end in a page that is out of reach. */
+static void found_in_part_of(unsigned int part)
+{
+	struct md d = { .num = MD_LARGE };
+	uint64_t failed[MD_RINGS];
+	uint8_t *last[MD_RINGS];
+	unsigned int i;
+
+	md_open(&d, md_map(MD_LARGE_AREA, -1));
+	for (i = 0; i < MD_RINGS; i++) {
+		last[i] = md_part(&d, i, part) + (md_part_pages(&d, part) - 1) * MD_PAGE;
+		MD_EXPECT(!mprotect(last[i], MD_PAGE, PROT_NONE), "mprotect: %m");
+		failed[i] = md_stat(&d, i, "map_failures");
+	}
+	/* It doesn't come as far as that page. */
+	md_traffic(&d, 3);
+	for (i = 0; i < MD_RINGS; i++) {
+		MD_EXPECT(md_stat(&d, i, "map_failures") > failed[i], "ring %u: no page was missed",
+			  i);
+		MD_EXPECT(!mprotect(last[i], MD_PAGE, RW), "mprotect: %m");
+	}
+	md_traffic_direct(&d);
+	nobody_holds(d.area, MD_LARGE_AREA);
+	md_traffic_direct(&d);
+}
+
+static void found_in_part(void)
+{
+	found_in_part_of(MD_DESC);
+	found_in_part_of(MD_USED);
+}
+
+#define FLIGHT		(16ul << 20)
+#define FLYING		(FLIGHT + MD_AREA)
+
+/* All of it goes elsewhere, page by page: tables of pages as a whole would be too quick. */
+static uint8_t *move_aside(uint8_t *all)
+{
+	uint8_t *to = mmap(NULL, FLYING + MD_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MD_EXPECT(to != MAP_FAILED, "mmap: %m");
+	if (!(((uintptr_t)to ^ (uintptr_t)all) & ((2 << 20) - 1)))
+		to += MD_PAGE;
+	MD_EXPECT(mremap(all, FLYING, FLYING, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to,
+		  "mremap: %m");
+	return to;
+}
 
 /*
  * The rings are the last pages of much memory that goes at once: between the
  * start of that event and the moment when the rings go there is time enough for
- * a device that was looking for their pages to find them, still.
+ * a device that was looking for their pages to find them, still. Every other time
+ * the pages stay, elsewhere, where it can be seen who has them.
  */
 static void flight(void)
 {
-	uint8_t *all = md_map(FLIGHT + MD_AREA, -1), *area = all + FLIGHT;
+	uint8_t *all = md_map(FLYING, -1), *area = all + FLIGHT, *aside;
 	static uint8_t was[MD_AREA];
 	struct md d = { 0 };
 	unsigned int round, i;
@@ -250,14 +311,19 @@ static void flight(void)
 		MD_EXPECT(!mprotect(area, MD_AREA, PROT_READ) && !mprotect(area, MD_AREA, RW), "%m");
 		md_kick(&d, MD_TX);
 		usleep(rand() % 4000);
-		MD_EXPECT(!munmap(all, FLIGHT + MD_AREA), "munmap: %m");
-		MD_EXPECT(mmap(all, FLIGHT + MD_AREA, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		aside = round % 2 ? move_aside(all) : all;
+		MD_EXPECT(round % 2 || !munmap(all, FLYING), "munmap: %m");
+		MD_EXPECT(mmap(all, FLYING, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 			       0) == all, "mmap: %m");
-		madvise(all, FLIGHT + MD_AREA, MADV_NOHUGEPAGE);
+		madvise(all, FLYING, MADV_NOHUGEPAGE);
 		memset(all, 1, FLIGHT);
 		memcpy(area, was, MD_AREA);
 		for (i = 0; i < MD_RINGS; i++)
 			md_kick(&d, i);
+		if (aside == all)
+			continue;
+		nobody_holds(aside + FLIGHT, MD_AREA);
+		MD_EXPECT(!munmap(aside, FLYING), "munmap: %m");
 	}
 	md_traffic_direct(&d);
 }
@@ -356,6 +422,7 @@ const struct md_case md_fault_cases[] = {
 	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
 	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
 	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "found-in-part", found_in_part, "descriptors or used ring whose last page is PROT_NONE" },
 	{ "flight", flight, "much memory goes at once, the rings last, while the device looks for them" },
 	{ "hwpoison", hwpoison, "memory errors in all pages of the rings, kicked, new pages" },
 	{ "every-page", every_page, "read-only for a moment, page by page, rings over several pages" },
