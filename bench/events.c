@@ -135,12 +135,17 @@ void vr_events_check(const char *list)
 	}
 }
 
+static bool is_rings(unsigned int turn)
+{
+	return turn % 2 == 0;
+}
+
 static struct vr_range pick(unsigned int turn)
 {
 	size_t rings = (run->mem.ring_bytes + PAGE - 1) & ~(PAGE - 1);
 	size_t bufs = (run->mem.used - rings) & ~(PAGE - 1), at;
 
-	if (turn % 2 == 0 || !bufs)
+	if (is_rings(turn) || !bufs)
 		return (struct vr_range){ run->mem.base, rings };
 	at = (rand() % (bufs / PAGE)) * PAGE;
 	return (struct vr_range){ run->mem.base + rings + at,
@@ -156,9 +161,11 @@ static void fire(struct vr_event *e, unsigned int turn)
 	t0 = vr_now();
 	if (!e->fn(run, pick(turn))) {
 		e->done++;
+		e->rings_done += is_rings(turn);
 		vr_told_add(&e->told);
 	} else {
 		e->failed++;
+		e->rings_failed += is_rings(turn);
 		e->why = errno;
 	}
 	t0 = vr_now() - t0;

@@ -31,17 +31,18 @@ struct vr_told {
  * It strikes now the rings, now some place among the buffers. @fn returns 0, or -1
  * and errno if the event could not happen. What must not be, the device's write gone,
  * say, it reports by vr_fail(). @begin is called before the traffic starts, @end after
- * it stopped.
+ * it stopped. @sided: it does strike what it is given; the times that this was
+ * the rings are counted by themselves, too.
  */
 struct vr_event {
 	const char *name;
-	bool quiet;
+	bool quiet, sided;
 	int (*fn)(struct vr_run *r, struct vr_range w);
 	const char *help;
 	void (*begin)(struct vr_run *r);
 	void (*end)(struct vr_run *r);
 	bool on;
-	uint64_t done, failed, longest_ns;
+	uint64_t done, failed, rings_done, rings_failed, longest_ns;
 	int why;
 	struct vr_told told;
 };

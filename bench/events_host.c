@@ -386,17 +386,21 @@ static int ev_balloon(struct vr_run *r, struct vr_range w)
 
 struct vr_event vr_host_events[] = {
 	{ .name = "compact", .fn = ev_compact, .help = "compaction of all memory" },
-	{ .name = "collapse", .fn = ev_collapse, .help = "MADV_COLLAPSE into a huge page (--mem thp)" },
+	{ .name = "collapse", .sided = true, .fn = ev_collapse,
+	  .help = "MADV_COLLAPSE into a huge page (--mem thp)" },
 	{ .name = "thpsplit", .fn = ev_thpsplit, .help = "the rings' huge page split and collapsed again" },
 	{ .name = "khugepaged", .fn = ev_khugepaged, .begin = khugepaged_sleeps, .end = khugepaged_sleeps,
 	  .help = "the rings' huge page split; khugepaged alone collapses it (it sleeps afterwards)" },
 	{ .name = "numa", .fn = ev_numa, .help = "waits for a scan of NUMA balancing, which must be on" },
-	{ .name = "writeback", .fn = ev_writeback, .help = "msync, sync_file_range and fsync (--mem memfd, file)" },
+	{ .name = "writeback", .sided = true, .fn = ev_writeback,
+	  .help = "msync, sync_file_range and fsync (--mem memfd, file)" },
 	{ .name = "dropcaches", .fn = ev_dropcaches, .help = "drop_caches" },
 	{ .name = "resize", .fn = ev_resize, .help = "the file longer, with a hole, and shorter again" },
-	{ .name = "softoffline", .fn = ev_softoffline, .help = "MADV_SOFT_OFFLINE of a page (it is gone until reboot)" },
+	{ .name = "softoffline", .sided = true, .fn = ev_softoffline,
+	  .help = "MADV_SOFT_OFFLINE of a page (it is gone until reboot)" },
 	{ .name = "balloon", .fn = ev_balloon, .help = "pages beside the buffers taken away and touched again" },
 	{ .name = "verify", .quiet = true, .fn = ev_verify, .help = "fsync; the disk compared with memory (--mem file)" },
-	{ .name = "hwpoison", .quiet = true, .fn = ev_hwpoison, .help = "MADV_HWPOISON of a page, then a new one (the old is gone)" },
+	{ .name = "hwpoison", .sided = true, .quiet = true, .fn = ev_hwpoison,
+	  .help = "MADV_HWPOISON of a page, then a new one (the old is gone)" },
 	{ 0 }
 };

@@ -247,7 +247,8 @@ static int ev_cgroup(struct vr_run *r, struct vr_range w)
 }
 
 struct vr_event vr_swap_events[] = {
-	{ .name = "pageout", .fn = ev_pageout, .help = "MADV_PAGEOUT (anonymous memory needs swap)" },
+	{ .name = "pageout", .sided = true, .fn = ev_pageout,
+	  .help = "MADV_PAGEOUT (anonymous memory needs swap)" },
 	{ .name = "pageall", .quiet = true, .fn = ev_pageall, .help = "MADV_PAGEOUT of all memory, and a census" },
 	{ .name = "cgroup", .fn = ev_cgroup, .help = "half of the control group's memory reclaimed" },
 	{ .name = "census", .fn = ev_census, .help = "pages that are swapped out counted, no event" },

@@ -375,7 +375,7 @@ static int ev_uffdmiss(struct vr_run *r, struct vr_range w)
 
 struct vr_event vr_track_events[] = {
 	{ .name = "fork", .fn = ev_fork, .help = "a child for 3 ms, which looks at its copy of the rings" },
-	{ .name = "ksm", .fn = ev_ksm, .begin = ksm_begin, .end = ksm_end,
+	{ .name = "ksm", .sided = true, .fn = ev_ksm, .begin = ksm_begin, .end = ksm_end,
 	  .help = "MADV_MERGEABLE, then not (ksmd runs meanwhile)" },
 	{ .name = "clearsoft", .fn = ev_clearsoft, .help = "soft-dirty bits cleared at any time" },
 	{ .name = "softdirty", .quiet = true, .fn = ev_softdirty,

@@ -82,17 +82,17 @@ static int open_backing(const struct vr_opts *o, size_t size)
 	return fd;
 }
 
-/* What the kernel says of huge pages in the mapping that holds @at. */
-static unsigned long huge_kb(const void *at)
+/* What the kernel says of huge pages now, in all mappings that the memory was cut into. */
+unsigned long vr_mem_huge_kb(const struct vr_mem *m)
 {
-	unsigned long start, end, kb, sum = 0;
+	unsigned long start, end, kb, sum = 0, at = (unsigned long)m->base;
 	bool inside = false;
 	char line[256];
 	FILE *f = fopen("/proc/self/smaps", "r");
 
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
-			inside = (unsigned long)at >= start && (unsigned long)at < end;
+			inside = start < at + m->size && end > at;
 		else if (inside && (sscanf(line, "AnonHugePages: %lu", &kb) == 1 ||
 				    sscanf(line, "Private_Hugetlb: %lu", &kb) == 1))
 			sum += kb;
@@ -130,7 +130,7 @@ void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o)
 	vr_mem_advise(m->base, m->size, o);
 	/* All of it, but for the rest of a page that takes seconds to write. */
 	memset(m->base, 0, o->mem == VR_MEM_HUGE1G ? bytes : m->size);
-	m->huge_kb = huge_kb(m->base);
+	m->huge_kb = vr_mem_huge_kb(m);
 	if (o->mem == VR_MEM_THP && m->huge_kb < m->size / 1024)
 		fprintf(stderr, "vring: only %lu of %zu KiB are on huge pages\n", m->huge_kb,
 			m->size / 1024);

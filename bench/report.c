@@ -96,6 +96,7 @@ static void configuration(const struct vr_run *r)
 	text("mem", vr_mem_names[o->mem]);
 	number("mem_kb", r->mem.size / 1024);
 	number("huge_kb", r->mem.huge_kb);
+	number("huge_kb_end", vr_mem_huge_kb(&r->mem));
 	number("offset", o->offset);
 	number("queues", o->queues);
 	truth("separate", o->separate);
@@ -183,7 +184,8 @@ void vr_account(const struct vr_run *r)
 
 	add_tx(r, &tx);
 	add_rx(r, &rx);
-	printf("{\"tx\":{\"seen\":%" PRIu64, tx.seen);
+	printf("{\"mem_kb\":%zu,\"huge_kb\":%lu", r->mem.size / 1024, r->mem.huge_kb);
+	printf(",\"tx\":{\"seen\":%" PRIu64, tx.seen);
 	totals(&tx);
 	printf("},\"rx\":{\"seen\":%" PRIu64, rx.seen);
 	totals(&rx);
@@ -215,6 +217,9 @@ static void events(void)
 	for (i = 0; (e = vr_events_get(i)); i++) {
 		printf("%s\"%s\":{\"done\":%" PRIu64 ",\"failed\":%" PRIu64, i ? "," : "", e->name,
 		       e->done, e->failed);
+		if (e->sided)
+			printf(",\"rings\":[%" PRIu64 ",%" PRIu64 "]", e->rings_done,
+			       e->rings_failed);
 		number("longest_ms", e->longest_ns / 1000000);
 		text("why", e->why ? strerror(e->why) : NULL);
 		vr_told_print(&e->told);

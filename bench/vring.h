@@ -93,7 +93,7 @@ struct vr_mem {
 	size_t used;
 	uint64_t gpa;
 	int fd;
-	unsigned long huge_kb;	/* how much of it huge pages really back */
+	unsigned long huge_kb;	/* how much of it huge pages backed in the beginning */
 };
 
 /* Which sequence numbers were seen; the window tells a late frame from a twin. */
@@ -211,6 +211,7 @@ extern const char *const vr_wait_names[], *const vr_storm_names[];
 
 /* mem.c */
 void vr_mem_alloc(struct vr_mem *m, size_t bytes, const struct vr_opts *o);
+unsigned long vr_mem_huge_kb(const struct vr_mem *m);
 size_t vr_mem_page(const struct vr_opts *o);
 int vr_mem_flags(const struct vr_opts *o, int fd);
 void vr_mem_advise(void *at, size_t len, const struct vr_opts *o);

@@ -61,6 +61,9 @@ void *md_map(size_t bytes, int fd);
 void *md_kind_area(void);
 void md_kind_traffic(struct md *d);
 void md_open(struct md *d, void *area);
+/* How much memory that is, in KiB, and how much of what @at lies in huge pages back. */
+unsigned long md_kind_kb(void);
+unsigned long md_huge_kb(const void *at);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);

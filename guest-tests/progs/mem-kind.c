@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/mman.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -72,4 +73,29 @@ void md_kind_traffic(struct md *d)
 		md_traffic(d, 8);
 	else
 		md_traffic_direct(d);
+}
+
+unsigned long md_kind_kb(void)
+{
+	const char *kind = getenv("MEM_KIND");
+
+	return (kind && !strcmp(kind, "thp") ? HUGE : MD_AREA) / 1024;
+}
+
+unsigned long md_huge_kb(const void *at)
+{
+	unsigned long start, end, kb = 0;
+	bool inside = false;
+	char line[256];
+	FILE *f = fopen("/proc/self/smaps", "r");
+
+	MD_EXPECT(f, "/proc/self/smaps: %m");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			inside = start <= (unsigned long)at && end > (unsigned long)at;
+		else if (inside && sscanf(line, "AnonHugePages: %lu", &kb) == 1)
+			break;
+	}
+	fclose(f);
+	return kb;
 }

@@ -35,8 +35,10 @@ static void exec_child(void)
 	md_open(&d, md_kind_area());
 	md_kind_traffic(&d);
 	/* All of these have arrived: for who counts. */
-	printf("before exec: packets=%lu inval_hit=%lu inval_missed=%lu\n", (unsigned long)(d.sent + d.fed),
-	       (unsigned long)md_stats(&d, "inval_hit"), (unsigned long)md_stats(&d, "inval_missed"));
+	printf("before exec: packets=%lu inval_hit=%lu inval_missed=%lu",
+	       (unsigned long)(d.sent + d.fed), (unsigned long)md_stats(&d, "inval_hit"),
+	       (unsigned long)md_stats(&d, "inval_missed"));
+	printf(" mem_kb=%lu huge_kb=%lu\n", md_kind_kb(), md_huge_kb(d.area));
 	fflush(stdout);
 	/* Work is under way while the memory changes hands. */
 	md_feed(&d, 60);
