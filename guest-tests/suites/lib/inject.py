@@ -112,6 +112,18 @@ class Told(_Loaded):
         with open("/sys/module/vd_told/parameters/told", encoding="ascii") as file:
             return {kind: int(over) for kind, over, _ in map(str.split, file)}
 
+    @staticmethod
+    def returned():
+        """As read()["sets"], but of callbacks that have returned: those were counted."""
+        with open("/sys/module/vd_told/parameters/told", encoding="ascii") as file:
+            return int(file.readline().split()[2])
+
+    @staticmethod
+    def inside():
+        """How many callbacks have not returned."""
+        with open("/sys/module/vd_told/parameters/inside", encoding="ascii") as file:
+            return int(file.read())
+
 
 class Ask(_Loaded):
     """mem-cases can ask, as page_idle and DAMON do, whether pages were used: by the module vd_ask."""
