@@ -2,11 +2,13 @@
 """One cell of the memory-event matrix: its traffic, its verdict, its results."""
 
 import contextlib
+import glob
 import os
 import sys
 import time
 
 import ending
+import verdict
 from inject import Told
 from vdtest import Run, SLOW, sh, write
 
@@ -20,20 +22,6 @@ _BALANCING = "/sys/kernel/debug/sched/numa_balancing"
 MEM = {"4k": "4k", "thp": "thp", "2m": "hugetlb", "1g": "hugetlb1g", "memfd": "memfd",
        "ext4": f"file --mem-path {EXT4}/ring"}
 _KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged"
-# As which kinds of callback the kernel tells an event; hugetlb pages may have another than small ones.
-TOLD = {"munmap": "unmap", "mremap": "unmap clear", "readonly": "protect", "noaccess": "protect",
-        "split": "protect", "dontneed": "clear", "free": "clear", "pageout": "clear",
-        "cgroup": "clear", "fork": "clean clear", "ksm": "clear", "ksmtwin": "clear",
-        "thpsplit": "clear", "khugepaged": "clear", "compacted": "clear", "movepages": "clear",
-        "numa": "protect", "punch": "clear unmap", "truncate": "clear unmap", "writeback": "clean",
-        "verify": "clean", "hugeother": "unmap", "uffdmiss": "clear unmap", "uffdwp": "protect",
-        "softdirty": "softdirty", "clearsoft": "softdirty", "age": "", "cold": "clear",
-        "balloon": "clear", "unrelated": "unmap", "neighbour": "protect", "softoffline": "clear",
-        "hwpoison": "clear unmap"}
-# Before these the kernel asks whether the pages were used lately.
-ASKED = ("cgroup",)
-# These may find nothing to do: pages that are clean already, a scan of somebody else's memory.
-SOMETIMES = ("writeback", "verify", "numa")
 # What "many at once" does: all that a kind of memory knows and no other disturbs.
 _LIVE = "neighbour,unrelated,clearsoft,age,hugeother,compact"
 _QUIET = "readonly,noaccess,mremap,dontneed,munmap"
@@ -42,8 +30,6 @@ _MIXED = {"4k": "pageout,cold,movepages,split,ksm,", "thp": "pageout,cold,movepa
           "ext4": "pageout,movepages,split,punch,truncate,writeback,verify,resize,"}
 # These lose pages for good: once, and last, for the others may need them.
 _SPENDS = ("softoffline", "hwpoison")
-# Checks in these look back at what the event before did: there must be several.
-_LOOK_BACK = {"free": 3, "ksmtwin": 2, "uffdwp": 2, "softdirty": 2}
 
 
 def set_up(t):
@@ -80,17 +66,38 @@ def khugepaged_at_hand():
             write(f"{_KHUGEPAGED}/{name}", value)
 
 
-def _khugepaged_stuck():
-    """Why it could not do what it was woken for, or an empty string. It is asleep again if it could."""
-    if os.uname().release.startswith("6.1."):
-        return ""
-    pid = sh("pgrep -x khugepaged").stdout.strip()
+def _find(name):
+    """The folder of a kernel thread. pgrep would wait for memory that khugepaged has locked."""
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                if file.read().strip() == name:
+                    return os.path.dirname(path)
+        except OSError:
+            pass
+    raise RuntimeError(f"there is no {name}")
+
+
+def _khugepaged():
+    """Looks at it, as verdict.stuck() judges them."""
+    folder, looks = _find("khugepaged"), []
     for _ in range(10):
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            if file.read().rpartition(")")[2].split()[0] not in "RD":
-                return ""
+        with open(f"{folder}/stat", encoding="ascii") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+        with open(f"{folder}/stack", encoding="ascii") as file:
+            looks.append((state, " ".join(file.read().split()), Told.inside()))
         time.sleep(0.1)
-    return "khugepaged was at one page for 20 s and is still: seen on emulated processors (docs/next.md)"
+    return looks
+
+
+def _no_thp():
+    """Why no huge pages are to be had here, or an empty string."""
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            said = file.read().strip()
+    except OSError as error:
+        said = f"[never]: {error}"
+    return f"this machine has no transparent huge pages: {said}" if "[never]" in said else ""
 
 
 class Log:
@@ -131,7 +138,9 @@ class Cell:
         self._ends = self._expect == "x"
         self._shared, self._slow = "s" in word[1:], "!" in word
         self.why, self.ran = "", False
-        self.packets = self.lost = self.hits = self.misses = self.done = 0
+        # Whether its driver can't be killed: then this machine is good for nothing more.
+        self.stuck = False
+        self.packets = self.lost = self.hits = self.misses = self.done = self.tries = 0
         self._seen = {}
         self.last = events in _SPENDS
 
@@ -143,7 +152,8 @@ class Cell:
         return {"row": self.row, "column": self.column, "expected": self._expect,
                 "verdict": self._verdict(),
                 "packets": self.packets, "lost_or_corrupt": self.lost, "events": self.done,
-                "hits": self.hits, "misses": self.misses, "told": self._seen, "why": self.why or self.skip}
+                "hits": self.hits, "misses": self.misses, "tries": self.tries,
+                "told": self._seen, "why": self.why or self.skip}
 
     def short(self):
         """For the table."""
@@ -177,74 +187,12 @@ class Cell:
         return (f"--dir both --warmup 0 --timeout {60 * SLOW} {shape} --size {size} --mem {mem} "
                 f"--seconds {seconds * longer * SLOW} {'--shared' if self._shared else ''} {events}")
 
-    def _too_little(self, run, turn):
-        """Why more time might show more, or an empty string."""
-        done = run.json.get("events", {})
-        # A short turn of many hasn't the time for each.
-        few = [name for name, event in done.items() if event["done"] < _LOOK_BACK.get(name, 1)]
-        if few and (turn or not self._mixed):
-            return f"events that did not happen: {[(name, done[name]) for name in few]}"
-        refused = [name for name, event in done.items() if event["failed"] > event["done"]]
-        if refused:
-            return f"events that were refused: {[(name, done[name]) for name in refused]}"
-        name = "inval_missed" if self._user else "inval_hit"
-        moved = run.each(name)
-        if self._expect == "H" and min(moved) < 1 or self._expect == "h" and sum(moved) < 1:
-            return f"not counted where it should be: {name} {moved}"
-        return self._told(run, done)
-
-    def _told(self, run, events):
-        """Why the kernel did not tell, or the modules not count, as they should; or an empty string."""
-        early, late = run.json.get("told_before"), run.json.get("told_after")
-        if early is None:
-            return "vring was not told of callbacks"
-        counted = run.stat("inval_hit") + run.stat("inval_missed")
-        low, high = early.get("sets", [0])[0], late.get("sets", [0])[0]
-        if not low <= counted <= high:
-            return f"the kernel told of {low}..{high} invalidations of rings, {counted} were counted"
-        if self._expect == "n" and high:
-            return f"the kernel should leave the rings alone, and told of {late}"
-        for name, event in events.items():
-            why = "" if self._mixed else self._told_of(name, event)
-            if why:
-                return f"{name}: {why}"
-        return ""
-
-    def _told_of(self, name, event):
-        kinds = [event["told"].get(kind, [0, 0]) for kind in TOLD[name].split()]
-        over, beside = (sum(kind[side] for kind in kinds) for side in (0, 1))
-        if self._expect in "Hh" and not over:
-            return "no callback over the rings"
-        if self._expect in "Hh" and name in ASKED and not event["told"].get("young", [0])[0]:
-            return "whether the rings were used lately was not asked"
-        each = 1 if name in SOMETIMES else event["done"]
-        if self._expect == "H" and over + beside < each:
-            return f"of {event['done']} times {over} were told over the rings, {beside} beside them"
-        if self._expect == "b" and beside < each:
-            return f"of {event['done']} times {beside} were told"
-        return ""
-
-    def _judge(self, run):
-        """Why the windows did not do what the table says, or an empty string."""
-        hits, maps = run.each("inval_hit"), run.each("maps")
-        if self._user or self._expect == "r":
-            return run.off_path("user" if self._user else "refused")
-        if self._expect in "bn" and sum(hits):
-            return f"an event that concerns no ring took windows away: inval_hit {hits}"
-        if any(h and m < 2 for h, m in zip(hits, maps)):
-            return f"windows were not mapped again: inval_hit {hits}, maps {maps}"
-        tail = run.each("bursts_direct", "stats_tail")
-        # ksmd or a writeback may come late: single bursts, not a window that stays away.
-        if min(tail) < 1 or run.stat("bursts_user", "stats_tail") > 12 + sum(tail) // 20:
-            return (f"after the events not all is direct again: {tail} bursts, "
-                    f"{run.each('bursts_user', 'stats_tail')} by user access")
-        return ""
-
     def _once(self, turn, longer):
         """One run of the driver; why it doesn't pass, and whether more time might help."""
         write("/proc/sys/vm/nr_hugepages", "24")
         write("/proc/sys/kernel/numa_balancing", "1" if self.events == "numa" else "0")
         Told.forget()
+        self.tries += 1
         try:
             run = Run(self._args(turn, longer), limit=240, group=GROUP)
         finally:
@@ -255,12 +203,10 @@ class Cell:
         self.misses += run.stat("inval_missed")
         self.done += sum(event["done"] for event in run.json.get("events", {}).values())
         self._seen = {key: run.json.get(key) for key in ("events", "told_before", "told_after")}
-        why = run.wrong()
-        if why:
-            return f"{why}\n{run.json.get('events')}\n{run.about()}", False
-        little = self._too_little(run, turn)
-        why = little or self._judge(run)
-        return why and f"{why}\n{run.json.get('events')}\n{run.about()}", bool(why)
+        self.stuck = run.stuck
+        spec = verdict.Spec(self.column, self._expect, self._user, self._mixed, short=not turn)
+        why, again = verdict.judge(spec, run)
+        return why and f"{why}\n{run.json.get('events')}\n{run.about()}", again
 
     def _end(self):
         """Its owner ends; what it received until just before counts. Returns why that's not right."""
@@ -280,21 +226,28 @@ class Cell:
                   f"--mem {MEM[self.column]}", limit=120, group=GROUP)
         self.packets += run.packets
         self.lost += run.stray
-        why = run.wrong() or run.off_path("user" if self._user else "direct")
+        why = (run.wrong() or run.off_path("user" if self._user else "direct")
+               or verdict.huge(self.column, run.json))
         return why and f"the next owner: {why}\n{run.about()}"
 
     def run(self, log, turn):
         """The cell's TURN (0 is the first); what it says is kept in the cell."""
         if self.skip or turn and (self._ends or self._slow or self.why or not self.events):
             return
+        if self.column == "thp" and _no_thp():
+            self.skip = _no_thp()
+            return
         if self._ends:
             why = self._end() or self._next_owner()
         else:
             why, again = self._once(turn, 1)
-            stuck = why and self.events == "khugepaged" and not self.lost and _khugepaged_stuck()
-            if stuck:
-                self.skip = stuck
-                return
+            if why and self.events == "khugepaged" and not self.lost:
+                later = not os.uname().release.startswith("6.1.")
+                ours, others = verdict.stuck(_khugepaged(), later)
+                if others and not why.startswith("certain: "):
+                    self.skip = others
+                    return
+                why, again = (f"{ours}\n{why}", False) if ours else (why, again)
             # On a machine that is busy with other things a short time may see too little.
             if again:
                 why, again = self._once(turn, 2 if self._slow else 6)

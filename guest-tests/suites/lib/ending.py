@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 
+import verdict
 from inject import Told
 from owner import counted, gone, loaded, moved, wait
 from vdtest import CASES, ENDLESS, NODE, SLOW, VRING, in_group, sh, write
@@ -38,7 +39,7 @@ class End:
         if wrong or ("sets" in more and len(more) == 1):
             return f"as its owner ended the kernel told of the rings: {more}"
         if not counted_before[0] <= self.hits + self.misses <= counted_before[1]:
-            return (f"the kernel told of {counted_before} invalidations of rings, "
+            return (f"certain: the kernel told of {counted_before} invalidations of rings, "
                     f"{self.hits} hits and {self.misses} misses were counted")
         return ""
 
@@ -50,9 +51,10 @@ class End:
         last = json.loads(lines[-1])
         self.packets = sum(last[way]["total_received"] for way in ("tx", "rx"))
         self.lost = sum(last[way][what] for way in ("tx", "rx") for what in _LOST)
+        changed = self.lost - sum(last[way]["lost"] for way in ("tx", "rx"))
         if self.lost or min(last[way]["seen"] for way in ("tx", "rx")) < 1:
-            return f"before its end not all was right: {lines[-1]}"
-        return ""
+            return f"{'certain: ' if changed else ''}before its end not all was right: {lines[-1]}"
+        return verdict.huge(self.mem, last)
 
     def exec(self):
         """Its memory changes hands, some times over."""
@@ -65,13 +67,17 @@ class End:
         except subprocess.TimeoutExpired as error:
             self.why = f"mem-cases exec: {error}"
             return
-        said = re.findall(r"packets=(\d+) inval_hit=(\d+) inval_missed=(\d+)", done.stdout)
-        self.packets, self.hits, self.misses = (sum(map(int, column)) for column in zip(*said)) if said else (0, 0, 0)
+        said = [tuple(map(int, numbers)) for numbers in re.findall(
+            r"packets=(\d+) inval_hit=(\d+) inval_missed=(\d+) mem_kb=(\d+) huge_kb=(\d+)",
+            done.stdout)]
+        self.packets, self.hits, self.misses = (sum(owner[i] for owner in said) for i in range(3))
         after = Told.read()
         # Nothing may take a window of theirs but what the memory's disk does.
         self.why = "" if done.returncode == 0 else f"mem-cases exec: {done.returncode}: {done.stdout}"
         if not self.why and not self.packets:
             self.why = f"no packet arrived: {done.stdout}"
+        for *_, mem_kb, huge_kb in said:
+            self.why = self.why or verdict.huge(kind, {"mem_kb": mem_kb, "huge_kb": huge_kb})
         self.why = self.why or self._quiet(none, after, (0, after["sets"]))
 
     def _under_load(self, driver, said):
@@ -81,13 +87,13 @@ class End:
         if not wait(ready, 30) or driver.poll() is not None:
             driver.kill()
             return f"no traffic to end: {moved(driver.pid)} {driver.stderr.read()}", None, None
-        low = Told.read()
+        low = Told.returned()
         self.hits = sum(counted(driver.pid, "inval_hit").values())
         self.misses = sum(counted(driver.pid, "inval_missed").values())
         high = Told.read()
         direct = sum(moved(driver.pid)[1].values())
         why = f"{direct} bursts by windows, which this memory has not" if self.user and direct else ""
-        return why, (low["sets"], high["sets"]), high
+        return why, (low, high["sets"]), high
 
     def driver(self, group):
         """A driver with traffic in both directions."""

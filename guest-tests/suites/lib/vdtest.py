@@ -7,6 +7,7 @@ windows) or user (by user access). Its own statistics tell.
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,8 @@ SLOW = int(os.environ.get("VD_SLOW_FACTOR", "1"))
 ENDLESS = ("--seconds", str(600 * SLOW), "--timeout", str(40 * SLOW))
 # What may take the other way in a direct run: a page's first copy-on-write, say.
 _STRAY, _STRAY_SHARE = 8, 0.01
+# What these events say of the device's writes has nothing to do with time.
+_CERTAIN = re.compile("(free|fork|ksmtwin|softdirty|uffdwp|verify): ")
 
 
 def sh(command, **kwargs):
@@ -66,20 +69,39 @@ def in_group(group):
     return (lambda: write(f"{group}/cgroup.procs", "0")) if group else None
 
 
+def drive(command, limit, group=None):
+    """Run a driver: what it printed, its errors, its status, whether it can't be killed.
+
+    One that waits in the kernel for what never comes can't: who waited for its end had no verdict.
+    """
+    # pylint: disable=consider-using-with
+    driver = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, preexec_fn=in_group(group))
+    try:
+        out, text = driver.communicate(timeout=limit)
+        return out, text, driver.returncode, False
+    except subprocess.TimeoutExpired as error:
+        driver.kill()
+        try:
+            driver.communicate(timeout=20 * SLOW)
+        except subprocess.TimeoutExpired:
+            return "", f"{error}; it can't be killed", None, True
+        return "", f"{error}", None, False
+    finally:
+        driver.kill()
+
+
 class Run:
     """One run of vring: its JSON in .json, what it printed for people in .text."""
 
     def __init__(self, args, node=NODE, limit=60, group=None):
         command = [VRING, "--dev", node, "--check", *args.split()]
-        self.json = {}
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  check=False, timeout=limit * SLOW, preexec_fn=in_group(group))
-            self.text, self.status = done.stderr, done.returncode
-            if done.stdout:
-                self.json = json.loads(done.stdout)
-        except subprocess.TimeoutExpired as error:
-            self.text, self.status = f"{error}", None
+        out, self.text, self.status, self.stuck = drive(command, limit * SLOW, group)
+        self.read(json.loads(out) if out else {})
+
+    def read(self, said):
+        """What the driver SAID."""
+        self.json = said
         self.dirs = {"both": ("rx", "tx")}.get(self.json.get("dir"), (self.json.get("dir"),))
         self.packets = sum(self.json.get(d, {}).get("total_received", 0) for d in self.dirs if d)
         # What is lost may be late; what was changed was changed.
@@ -101,7 +123,10 @@ class Run:
     def wrong(self):
         """Why the traffic itself isn't right, or an empty string."""
         if self.status != 0 or not self.json.get("ok"):
-            certain = f"certain: {self.changed} frames or used elements are wrong\n" if self.changed else ""
+            certain = (f"certain: {self.changed} frames or used elements are wrong\n"
+                       if self.changed else "")
+            if _CERTAIN.match(self.json.get("failure") or ""):
+                certain += f"certain: {self.json['failure']}\n"
             return f"{certain}vring: status {self.status}\n{self.text}"
         if not self.json.get("stats", {}).get("tx"):
             return "vring reports no statistics of the back end: build it again"
