@@ -109,6 +109,16 @@ void *md_map(size_t bytes, int fd)
 	return p;
 }
 
+/* MD_AREA bytes of shared memory, mapped at *@area; returns its file. */
+int md_memfd(void **area)
+{
+	int fd = memfd_create("mem-cases", MFD_CLOEXEC);
+
+	MD_EXPECT(fd >= 0 && !ftruncate(fd, MD_AREA), "memfd: %m");
+	*area = md_map(MD_AREA, fd);
+	return fd;
+}
+
 static void link_up(const char *name)
 {
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -57,13 +57,14 @@ void md_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)
 #define MD_EXPECT(good, ...) do { if (!(good)) md_fail(__VA_ARGS__); } while (0)
 
 void *md_map(size_t bytes, int fd);
+int md_memfd(void **area);
 /* MD_AREA bytes of the kind that $MEM_KIND names; traffic through windows if it has any. */
 void *md_kind_area(void);
 void md_kind_traffic(struct md *d);
-void md_open(struct md *d, void *area);
 /* How much memory that is, in KiB, and how much of what @at lies in huge pages back. */
 unsigned long md_kind_kb(void);
 unsigned long md_huge_kb(const void *at);
+void md_open(struct md *d, void *area);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
@@ -108,6 +109,7 @@ struct md_case {
 };
 
 extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
-			    md_life_cases[], md_probe_cases[], md_young_cases[];
+			    md_life_cases[], md_probe_cases[], md_young_cases[],
+			    md_busy_cases[];
 
 #endif

@@ -16,15 +16,6 @@
 
 #define RW (PROT_READ | PROT_WRITE)
 
-static int memfd_area(void **area)
-{
-	int fd = memfd_create("mem-cases", MFD_CLOEXEC);
-
-	MD_EXPECT(fd >= 0 && !ftruncate(fd, MD_AREA), "memfd: %m");
-	*area = md_map(MD_AREA, fd);
-	return fd;
-}
-
 /* The device looked for pages and gave up: it keeps no reference to those that it found. */
 static void nobody_holds(void *at, size_t bytes)
 {
@@ -68,7 +59,7 @@ static void munmap_idle(void)
 	struct md d = { 0 };
 	uint64_t hits;
 	void *area;
-	int fd = memfd_area(&area);
+	int fd = md_memfd(&area);
 
 	md_open(&d, area);
 	md_traffic_direct(&d);
@@ -76,83 +67,6 @@ static void munmap_idle(void)
 	MD_EXPECT(!munmap(area, MD_AREA), "munmap: %m");
 	MD_EXPECT(md_stats(&d, "inval_hit") == hits + MD_RINGS, "munmap did not hit both rings");
 	stopped_and_resumed(&d, map_again, &fd);
-}
-
-/*
- * What is gone is written no longer, from the moment the call returned: seen through
- * @alias, another mapping of the same pages.
- */
-static void nobody_writes(struct md *d, const uint8_t *alias)
-{
-	static uint8_t was[MD_AREA];
-	unsigned int i;
-
-	memcpy(was, alias, MD_AREA);
-	md_kick(d, MD_TX);
-	usleep(rand() % 300);
-	for (i = 0; i < MD_AREA; i += MD_PAGE)
-		MD_EXPECT(!memcmp(was + i, alias + i, MD_PAGE),
-			  "page %lu of the rings was written though the call that took it had returned",
-			  i / MD_PAGE);
-}
-
-/*
- * In the middle of work: the event falls between the reading of the ring and the
- * writing of what was used, somewhere. @how: NULL unmaps, else sets a protection.
- */
-static void while_busy(const int *prot)
-{
-	struct md d = { 0 };
-	unsigned int i, errors = 0, round;
-	void *area;
-	int fd = memfd_area(&area);
-	const uint8_t *alias = md_map(MD_AREA, fd);
-
-	srand(1);
-	md_open(&d, area);
-	md_traffic_direct(&d);
-	for (round = 0; round < 150; round++) {
-		md_feed(&d, 40);
-		md_send(&d, 60);
-		usleep(rand() % 200);
-		if (prot) {
-			mprotect(area, MD_AREA, *prot);
-			nobody_writes(&d, alias);
-			mprotect(area, MD_AREA, RW);
-		} else {
-			munmap(area, MD_AREA);
-			nobody_writes(&d, alias);
-			map_again(&d, &fd);
-		}
-		for (i = 0; i < MD_RINGS; i++)
-			md_kick(&d, i);
-		md_settle(&d);
-		for (i = 0; i < MD_RINGS; i++)
-			errors += md_error(&d, i, 0);
-	}
-	MD_EXPECT(errors, "in 150 rounds the device never met the missing ring: nothing was tested");
-	MD_EXPECT(md_stats(&d, "inval_hit"), "no invalidation hit a window");
-	printf("%u errors raised\n", errors);
-	md_traffic_direct(&d);
-}
-
-static void munmap_busy(void)
-{
-	while_busy(NULL);
-}
-
-static void readonly_busy(void)
-{
-	const int prot = PROT_READ;
-
-	while_busy(&prot);
-}
-
-static void noaccess_busy(void)
-{
-	const int prot = PROT_NONE;
-
-	while_busy(&prot);
 }
 
 static void protect_again(struct md *d, void *arg)
@@ -380,7 +294,7 @@ static void dontneed_shared(void)
 	unsigned int i;
 	void *area;
 
-	memfd_area(&area);
+	md_memfd(&area);
 	md_open(&d, area);
 	md_traffic_direct(&d);
 	hits = md_stats(&d, "inval_hit");
@@ -417,11 +331,8 @@ static void dontneed_unrelated(void)
 
 const struct md_case md_fault_cases[] = {
 	{ "munmap", munmap_idle, "rings unmapped, kicked, mapped again" },
-	{ "munmap-busy", munmap_busy, "the same in the middle of work" },
 	{ "readonly-used", readonly_used, "used rings read-only, kicked, writable again" },
-	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
 	{ "noaccess", noaccess_all, "PROT_NONE on the rings, kicked, allowed again" },
-	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
 	{ "found-in-part", found_in_part, "descriptors or used ring whose last page is PROT_NONE" },
 	{ "flight", flight, "much memory goes at once, the rings last, while the device looks for them" },
 	{ "hwpoison", hwpoison, "memory errors in all pages of the rings, kicked, new pages" },

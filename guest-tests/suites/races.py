@@ -150,16 +150,22 @@ def mapping(t):
     # It has started before the pages are installed, and ends after that.
     life(t, "install in flight", "", "get_user_pages_fast", [CASES, "flight"], at_return=1, usecs=1000,
          comm="vhost-", watch=f"{CORE}vd_mn_start")
-    # A burst that has begun ends before start returns: then nobody writes what is gone.
-    for case in ("munmap-busy", "readonly-busy"):
-        life(t, f"burst to start, {case}", "", f"{CORE}vd_flush_split_contig", [CASES, case], usecs=300,
-             comm="vhost-", watch=f"{CORE}vd_mn_start")
     # Two at a time.
     life(t, "start to end, overlapping", "overlaps", f"{CORE}vd_mn_start", at_return=1, usecs=3000,
          comm="life", watch=f"{CORE}vd_mn_start")
     # A callback has found the spans and comes late to the lock.
     race(t, "spans to lock", f"{CORE}vd_winset_invalidate", "split,movepages --event-us 2000",
          usecs=2000, watch=f"{CORE}vd_winset_map")
+
+
+def bursts(t):
+    """A burst that has begun ends before start returns: then nobody writes what is gone."""
+    # Longer where it takes long from there until the call returns, or a child runs.
+    for case, usecs in (("munmap-busy", 300), ("readonly-busy", 300), ("noaccess-busy", 300),
+                        ("mremap-busy", 2000), ("dontneed-busy", 300), ("punch-busy", 2000),
+                        ("migrate", 300), ("fork-busy", 2000)):
+        life(t, f"burst to start, {case}", "", f"{CORE}vd_flush_split_contig", [CASES, case],
+             usecs=usecs, comm="vhost-", watch=f"{CORE}vd_mn_start")
 
 
 def waiting(t, name, func):
@@ -205,6 +211,7 @@ def main():
         load()
         write("/proc/sys/kernel/numa_balancing", "0")
         mapping(t)
+        bursts(t)
         waiting(t, "waiting for a pop", f"{CORE}vd_pop_split_contig")
         waiting(t, "waiting for a push", f"{CORE}vd_flush_split_contig")
         moving(t)

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rings' pages go in the middle of work: somewhere between the reading of a ring and
+ * the writing of what was used. From the moment when the call that took them returned
+ * nobody may write them. Who holds up bursts (suite races) makes sure that one is
+ * under way then.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mem-dev.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+
+/*
+ * @alias: where the same pages can be seen besides. A mapping won't do for pages that are freed:
+ * those are kept by a pipe, @held, of which @copies take what they hold.
+ */
+struct busy {
+	struct md d;
+	uint8_t *area, *away;
+	const uint8_t *alias;
+	int fd, uffd, held[2], copies[2];
+	uint8_t was[MD_AREA];
+	pid_t child;
+};
+
+/* @hold is called before the work; @look says what the pages hold that were taken. */
+struct busy_event {
+	void (*hold)(struct busy *b);
+	void (*take)(struct busy *b);
+	void (*look)(struct busy *b, uint8_t *to);
+	void (*give)(struct busy *b);
+};
+
+static void nobody_writes(struct busy *b, void (*look)(struct busy *b, uint8_t *to))
+{
+	static uint8_t is[MD_AREA];
+	unsigned int i;
+
+	look(b, b->was);
+	md_kick(&b->d, MD_TX);
+	usleep(rand() % 300);
+	look(b, is);
+	for (i = 0; i < MD_AREA; i += MD_PAGE)
+		MD_EXPECT(!memcmp(b->was + i, is + i, MD_PAGE),
+			  "page %lu was written though the call that took it had returned",
+			  i / MD_PAGE);
+}
+
+/* Returns how many errors the device raised. */
+static unsigned int while_busy(struct busy *b, const struct busy_event *e, unsigned int rounds)
+{
+	unsigned int i, errors = 0;
+
+	srand(1);
+	md_open(&b->d, b->area);
+	md_traffic_direct(&b->d);
+	while (rounds--) {
+		if (e->hold)
+			e->hold(b);
+		md_feed(&b->d, 40);
+		md_send(&b->d, 60);
+		usleep(rand() % 200);
+		e->take(b);
+		if (e->look)
+			nobody_writes(b, e->look);
+		if (e->give)
+			e->give(b);
+		for (i = 0; i < MD_RINGS; i++)
+			md_kick(&b->d, i);
+		md_settle(&b->d);
+		for (i = 0; i < MD_RINGS; i++)
+			errors += md_error(&b->d, i, 0);
+	}
+	MD_EXPECT(md_stats(&b->d, "inval_hit"), "no invalidation hit a window");
+	printf("%u errors raised\n", errors);
+	md_traffic_direct(&b->d);
+	return errors;
+}
+
+/* The device has to meet rings that aren't there, and say so. */
+static void while_missing(struct busy *b, const struct busy_event *e, unsigned int rounds)
+{
+	unsigned int errors = while_busy(b, e, rounds);
+
+	MD_EXPECT(errors, "the device never met the missing ring: nothing was tested");
+}
+
+static void look_at_alias(struct busy *b, uint8_t *to)
+{
+	memcpy(to, b->alias, MD_AREA);
+}
+
+static void shared(struct busy *b)
+{
+	void *area;
+
+	b->fd = md_memfd(&area);
+	b->area = area;
+	b->alias = md_map(MD_AREA, b->fd);
+}
+
+static void unmap(struct busy *b)
+{
+	MD_EXPECT(!munmap(b->area, MD_AREA), "munmap: %m");
+}
+
+static void map(struct busy *b)
+{
+	void *p = mmap(b->area, MD_AREA, RW, MAP_SHARED | MAP_FIXED, b->fd, 0);
+
+	MD_EXPECT(p == b->area, "mmap: %m");
+}
+
+static void munmap_busy(void)
+{
+	const struct busy_event e = { .take = unmap, .look = look_at_alias, .give = map };
+	struct busy b = { 0 };
+
+	shared(&b);
+	while_missing(&b, &e, 150);
+}
+
+static void make_readonly(struct busy *b)
+{
+	MD_EXPECT(!mprotect(b->area, MD_AREA, PROT_READ), "mprotect: %m");
+}
+
+static void forbid(struct busy *b)
+{
+	MD_EXPECT(!mprotect(b->area, MD_AREA, PROT_NONE), "mprotect: %m");
+}
+
+static void allow(struct busy *b)
+{
+	MD_EXPECT(!mprotect(b->area, MD_AREA, RW), "mprotect: %m");
+}
+
+static void readonly_busy(void)
+{
+	const struct busy_event e = { .take = make_readonly, .look = look_at_alias, .give = allow };
+	struct busy b = { 0 };
+
+	shared(&b);
+	while_missing(&b, &e, 150);
+}
+
+static void noaccess_busy(void)
+{
+	const struct busy_event e = { .take = forbid, .look = look_at_alias, .give = allow };
+	struct busy b = { 0 };
+
+	shared(&b);
+	while_missing(&b, &e, 150);
+}
+
+static void move(uint8_t *from, uint8_t *to)
+{
+	void *p = mremap(from, MD_AREA, MD_AREA, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	MD_EXPECT(p == to, "mremap: %m");
+}
+
+static void move_away(struct busy *b)
+{
+	move(b->area, b->away);
+}
+
+static void move_back(struct busy *b)
+{
+	move(b->away, b->area);
+}
+
+/* The pages stay what they are: elsewhere, where the device was not told that it may write. */
+static void mremap_busy(void)
+{
+	const struct busy_event e = { .take = move_away, .look = look_at_alias, .give = move_back };
+	struct busy b = { .area = md_map(MD_AREA, -1), .away = md_map(MD_AREA, -1) };
+
+	b.alias = b.away;
+	while_missing(&b, &e, 60);
+}
+
+/* The pages stay, whatever becomes of their mapping. */
+static void hold_pages(struct busy *b)
+{
+	struct iovec iov = { b->area, MD_AREA };
+
+	MD_EXPECT(vmsplice(b->held[1], &iov, 1, 0) == (ssize_t)MD_AREA, "vmsplice: %m");
+}
+
+static void look_at_held(struct busy *b, uint8_t *to)
+{
+	MD_EXPECT(tee(b->held[0], b->copies[1], MD_AREA, 0) == (ssize_t)MD_AREA, "tee: %m");
+	MD_EXPECT(read(b->copies[0], to, MD_AREA) == (ssize_t)MD_AREA, "a pipe: %m");
+}
+
+/* New pages with what the old ones held; who wants them waits until then. */
+static void renew_held(struct busy *b)
+{
+	struct uffdio_copy c = {
+		.dst = (uintptr_t)b->area,
+		.src = (uintptr_t)b->was,
+		.len = MD_AREA,
+	};
+	static uint8_t sink[MD_AREA];
+
+	MD_EXPECT(!ioctl(b->uffd, UFFDIO_COPY, &c) && c.copy == (int64_t)MD_AREA, "UFFDIO_COPY: %m");
+	MD_EXPECT(read(b->held[0], sink, MD_AREA) == (ssize_t)MD_AREA, "a pipe: %m");
+}
+
+static void open_held(struct busy *b)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+
+	MD_EXPECT(!pipe2(b->held, O_CLOEXEC) && !pipe2(b->copies, O_CLOEXEC), "pipe: %m");
+	b->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (b->uffd < 0)
+		md_skip("userfaultfd: %m");
+	reg.range.start = (uintptr_t)b->area;
+	reg.range.len = MD_AREA;
+	MD_EXPECT(!ioctl(b->uffd, UFFDIO_API, &api) && !ioctl(b->uffd, UFFDIO_REGISTER, &reg),
+		  "userfaultfd: %m");
+}
+
+static void drop(struct busy *b)
+{
+	MD_EXPECT(!madvise(b->area, MD_AREA, MADV_DONTNEED), "MADV_DONTNEED: %m");
+}
+
+static void punch(struct busy *b)
+{
+	MD_EXPECT(!fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MD_AREA),
+		  "fallocate: %m");
+}
+
+static void dontneed_busy(void)
+{
+	const struct busy_event e = { hold_pages, drop, look_at_held, renew_held };
+	struct busy b = { .area = md_map(MD_AREA, -1) };
+
+	open_held(&b);
+	while_busy(&b, &e, 60);
+}
+
+static void punch_busy(void)
+{
+	const struct busy_event e = { hold_pages, punch, look_at_held, renew_held };
+	struct busy b = { 0 };
+
+	shared(&b);
+	/* Another mapping would have the kernel unmap two: the event shall be the rings'. */
+	munmap((void *)b.alias, MD_AREA);
+	open_held(&b);
+	while_busy(&b, &e, 60);
+}
+
+/*
+ * What the device writes after the fork is the owner's: the child looks whether it gets any,
+ * for longer than a burst is held up.
+ */
+static void give_birth(struct busy *b)
+{
+	b->child = fork();
+	MD_EXPECT(b->child >= 0, "fork: %m");
+	if (b->child)
+		return;
+	memcpy(b->was, b->area, MD_AREA);
+	usleep(4000);
+	_exit(!!memcmp(b->was, b->area, MD_AREA));
+}
+
+static void see_off(struct busy *b)
+{
+	int status;
+
+	MD_EXPECT(waitpid(b->child, &status, 0) == b->child && WIFEXITED(status), "waitpid: %m");
+	MD_EXPECT(!WEXITSTATUS(status), "the device wrote to the memory that the child has");
+}
+
+static void fork_busy(void)
+{
+	const struct busy_event e = { .take = give_birth, .give = see_off };
+	struct busy b = { .area = md_map(MD_AREA, -1) };
+
+	while_busy(&b, &e, 60);
+}
+
+const struct md_case md_busy_cases[] = {
+	{ "munmap-busy", munmap_busy, "rings unmapped in the middle of work, mapped again" },
+	{ "readonly-busy", readonly_busy, "rings read-only in the middle of work" },
+	{ "noaccess-busy", noaccess_busy, "PROT_NONE in the middle of work" },
+	{ "mremap-busy", mremap_busy, "rings moved away and back in the middle of work" },
+	{ "dontneed-busy", dontneed_busy,
+	  "MADV_DONTNEED in the middle of work, new pages by userfaultfd" },
+	{ "punch-busy", punch_busy, "a hole in the rings' file in the middle of work, the same" },
+	{ "fork-busy", fork_busy, "fork in the middle of work; the child's copy stays as it is" },
+	{ 0 }
+};
