@@ -3,7 +3,7 @@
 """Devices opened, set up and closed, again and again: nothing is left, of memory, files,
 subscriptions, threads or address spaces. With VD_FULL=1 in run-tests' environment 10^5 times.
 
-What is left once a process doesn't show where few processes do it all: so there is a thousand of
+What is left once a process doesn't show where few processes do it all: so there are thousands of
 short ones besides, of which a small part that is left fails."""
 # vm: timeout=2400
 
@@ -21,7 +21,7 @@ FULL = os.environ.get("VD_FULL") == "1"
 CYCLES = 100_000 if FULL else 400
 # What it does beside them: some before, so that caches are there, and 200 one by one.
 LEAST = CYCLES + 400
-CHILDREN = (20_000 if FULL else 1_000) // (4 if SLOW > 1 else 1)
+CHILDREN = (20_000 if FULL else 2_000) // (4 if SLOW > 1 else 1)
 # Of them, and of what else runs here. Half of CHILDREN would be one of two that stays.
 CPUS_KEEP = 64
 WHAT = {"mm_struct": "address space", "task_struct": "thread"}
