@@ -34,6 +34,8 @@
 #define AT_RX		0x20000ul
 #define RX_SIZE		5000u
 #define RX_BUFS		64u
+/* Beyond the guest's pages. */
+#define AT_FAR		0x10000000ull
 
 /**
  * struct io - device, memory, IOMMU
@@ -106,6 +108,7 @@ void io_send(struct io *io, unsigned int frames);
 
 /* @v2_alone: no messages of the first kind, which a 32-bit program has otherwise. */
 void iotlb_messages(bool stock, bool v2_alone);
+void iotlb_anew(void);
 void iotlb_places(void);
 void iotlb_log(uint64_t features, const char *kind);
 

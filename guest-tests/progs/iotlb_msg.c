@@ -241,69 +241,6 @@ static void put_back(void)
 	t_end();
 }
 
-/* A place of the device's memory that nothing else is at, for a used ring. */
-#define AT_FREE	0xe000ul
-
-/* What lets a queue go on. */
-enum permit { ALLOWED, ALLOWED_OF_TWO, UNKNOWN, MOVED, PERMITS };
-
-static const char *const permits[PERMITS] = {
-	[ALLOWED] = "that page is allowed",
-	[ALLOWED_OF_TWO] = "that page is allowed, of two that one translation forbade",
-	[UNKNOWN] = "that page is unknown",
-	[MOVED] = "its used ring is elsewhere",
-};
-
-static void permit(struct io *io, enum permit how, uint64_t page)
-{
-	struct vq_told told = io_told(Q_TX);
-	struct vq *q = &io->q[Q_TX];
-
-	if (how == MOVED) {
-		memcpy(io->view + AT_FREE, q->used, VQ_USED_BYTES);
-		q->used = io->view + AT_FREE;
-		told.used = AT_FREE;
-		CHECK_EQ(vq_told(q, io->node, &told), 0);
-		return;
-	}
-	io->perm[page] = VHOST_ACCESS_RW;
-	if (how == UNKNOWN)
-		CHECK_EQ(io_message(io, VHOST_IOTLB_INVALIDATE, page * PAGE, PAGE, 0, 0), 0);
-	else
-		CHECK_EQ(io_answer(io, page * PAGE), 0);
-}
-
-/*
- * A page of the ring is forbidden, not its first: granting it alone lets the queue go on, and so
- * does taking the translation back, after which it asks for another, and so does another place.
- */
-static void forbidden(enum permit how)
-{
-	uint64_t page = (AT_RING + AT_USED) / PAGE + 1;
-	uint8_t frame[2048];
-	struct io io;
-
-	t_begin("a ring of which one page is forbidden goes on once %s, without a kick", permits[how]);
-	io_open(&io, F_V1 | F_MRG, true);
-	io.perm[page] = VHOST_ACCESS_RO;
-	if (how == ALLOWED_OF_TWO)
-		CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, page * PAGE, 2 * PAGE,
-				    (uintptr_t)io_file(&io, io.page[page]), VHOST_ACCESS_RO), 0);
-	io_iommu(&io, true);
-	memset(io.view + AT_TX, 0, HDR);
-	frame_make(io.view + AT_TX + HDR, 300, 7);
-	vq_offer(&io.q[Q_TX], AT_TX, HDR + 300, 0);
-	vq_kick(&io.q[Q_TX]);
-	CHECK(event_wait(io.q[Q_TX].err, WAIT_MS) > 0);
-	io_rest(&io);
-	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), 30), 0);
-	permit(&io, how, page);
-	CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), WAIT_MS), 300);
-	CHECK(frame_is(frame, 300, 7));
-	io_close(&io);
-	t_end();
-}
-
 static void nothing(int signal)
 {
 }
@@ -508,9 +445,7 @@ static void unknown(void)
 	t_end();
 }
 
-/* Beyond the guest's pages: numbered pages, all of them the same one. */
-#define AT_FAR	0x10000000ull
-
+/* Numbered pages, all of them the same one. */
 static int tell_far(struct io *io, unsigned int n)
 {
 	return io_message(io, VHOST_IOTLB_UPDATE, AT_FAR + (uint64_t)n * PAGE, PAGE,
@@ -581,46 +516,8 @@ static void oldest(bool stock)
 	t_end();
 }
 
-/* Of four pages in one translation one is told anew, @which: the others stay what they were. */
-static void carved(unsigned int which)
-{
-	const struct vq_told told = io_told(Q_TX);
-	uint8_t frame[2048], *at;
-	struct vhost_iotlb_msg m;
-	unsigned int i;
-	struct io io;
-
-	t_begin("page %u of 4 in one translation is told anew, the others stay", which);
-	io_device(&io, F_V1 | F_MRG, true);
-	io.worker = worker_find(getpid());
-	CHECK_EQ(tell_near(&io), 0);
-	CHECK_EQ(vq_setup(&io.q[Q_TX], io.node, &told), 0);
-	CHECK_EQ(node_backend(io.node, Q_TX, io.tap.fd), 0);
-	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, 4 * PAGE, (uintptr_t)io.view + AT_RX,
-			    VHOST_ACCESS_RW), 0);
-	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR + which * PAGE, PAGE,
-			    (uintptr_t)io.view + AT_RX + 4 * PAGE, VHOST_ACCESS_RW), 0);
-	/* Where the told page was, too: a frame that must not come. */
-	for (i = 0; i < 5; i++) {
-		at = io.view + AT_RX + i * PAGE;
-		memset(at, 0, HDR);
-		frame_make(at + HDR, 300, 10 + i);
-	}
-	for (i = 0; i < 4; i++) {
-		vq_offer(&io.q[Q_TX], AT_FAR + i * PAGE, HDR + 300, 0);
-		vq_kick(&io.q[Q_TX]);
-		CHECK_EQ(tap_take(&io.tap, frame, sizeof(frame), WAIT_MS), 300);
-		CHECK(frame_is(frame, 300, i == which ? 14 : 10 + i));
-	}
-	CHECK(io_read(&io, &m));
-	io_close(&io);
-	t_end();
-}
-
 void iotlb_messages(bool stock, bool v2_alone)
 {
-	unsigned int i;
-
 	if (!v2_alone)
 		padding(false);
 	padding(true);
@@ -633,12 +530,8 @@ void iotlb_messages(bool stock, bool v2_alone)
 		put_back();
 	blocking(stock);
 	denied();
-	if (!stock) {
-		for (i = 0; i < PERMITS; i++)
-			forbidden(i);
-		for (i = 0; i < 4; i++)
-			carved(i);
-	}
+	if (!stock)
+		iotlb_anew();
 	hostile(stock);
 	without();
 	unknown();

@@ -248,8 +248,8 @@ static int open_forking(void)
 }
 
 /*
- * A device (@node: open already), pages of its memory that aren't there, and the descriptor by which
- * they come; or -1.
+ * A device (@node: open already), pages of its memory that aren't there, and the descriptor by
+ * which they come; or -1.
  */
 static int open_without(struct rig *r, int node, uint8_t **page, unsigned int pages)
 {

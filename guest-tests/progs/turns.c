@@ -176,8 +176,8 @@ static void by_other(struct rig *r, uint8_t *at)
 }
 
 /*
- * The tap has room for 256. Of 200 frames the queue takes a batch, without a buffer for any; then 130
- * more find room but for ten.
+ * The tap has room for 256. Of 200 frames the queue takes a batch, without a buffer for any; then
+ * 130 more find room but for ten.
  */
 static void ahead_full(const char *node)
 {

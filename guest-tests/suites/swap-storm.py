@@ -9,7 +9,7 @@ running, those of its rings among them, with VD_FULL=1 in each part. And it has 
 rings that are in memory sent to the machine's other node, now and then: a page that somebody
 holds a reference on would stay. Half a minute; five and a half with VD_FULL=1.
 """
-# vm: mem=384M disk=2G numa=2 append="numa=fake=2" timeout=240 full-timeout=900
+# vm: mem=384M disk=2G numa=2 append="numa=fake=2" timeout=400 full-timeout=1500
 
 import json
 import os
@@ -76,10 +76,9 @@ def memory_kb(name):
         return next(int(line.split()[1]) for line in file if line.startswith(name + ":"))
 
 
-def part(t, name):
-    """One of the storms."""
-    events, pace, rest, short, long = PARTS[name]
-    seconds = long if FULL else short
+def storm(name, seconds):
+    """One of the storms: its run, the hog's turns, what is wrong, all that was seen."""
+    events, pace, rest, *_ = PARTS[name]
     before = vmstat()
     write(f"{GROUP}/memory.max", str(8 << 20) if name == "limit" else "max")
     hog = Hog(memory_kb("MemTotal") // 1024 * 5 // 4 if name == "hog" else 0)
@@ -92,16 +91,28 @@ def part(t, name):
     census = run.json.get("census", {})
     about = (f"{run.json.get('events')}\n{run.about()}\n{census} swapped in "
              f"{after['pswpin'] - before['pswpin']}, out {after['pswpout'] - before['pswpout']}")
-    why = run.wrong() or early
+    print(f"# {name}: {seconds} s, {after['pswpout'] - before['pswpout']} pages out, "
+          f"{after['pswpin'] - before['pswpin']} in; {json.dumps(census)}", flush=True)
+    return run, turns, run.wrong() or early, about
+
+
+def part(t, name):
+    """One of the storms, judged."""
+    seconds = PARTS[name][4 if FULL else 3]
+    run, turns, why, about = storm(name, seconds)
+    packets = run.packets
+    census = run.json.get("census", {})
+    if name == "hog" and not why and (turns < TURNS or not census.get("out_most")):
+        # A machine that is busy with other things may need longer for so much memory.
+        run, turns, why, about = storm(name, 3 * seconds)
+        packets, census = packets + run.packets, run.json.get("census", {})
     t.check(f"{name}: {run.packets} packets, none lost or corrupted",
             not why and run.packets >= PACKETS, f"{why}\n{PACKETS} wanted\n{about}")
     if name == "hog":
         t.check(f"the hog took all of its memory, more than there is RAM ({turns} times)",
                 turns >= TURNS, f"{TURNS} wanted\n{about}")
-    t.diag(f"{name}: {seconds} s, {after['pswpout'] - before['pswpout']} pages out, "
-           f"{after['pswpin'] - before['pswpin']} in; {json.dumps(census)}")
     judge(t, name, run, census, about)
-    return run.packets
+    return packets
 
 
 def judge(t, name, run, census, about):
