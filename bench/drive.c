@@ -10,8 +10,10 @@
 #include "vring.h"
 
 #define NSEC 1000000000ULL
-/* How long frames may take from the used ring to the far side's socket. */
-/* Of the patience asked for, what a frame under way gets at the end: by default 2 s. */
+/*
+ * How long frames may take from the used ring to the far side's socket: a fifth of
+ * the patience asked for, by default 2 s.
+ */
 #define REST_SHARE 5
 
 bool vr_over(const struct vr_run *r)
