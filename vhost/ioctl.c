@@ -111,9 +111,6 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 		err = vd_vq_move(vq, told);
 		if (err)
 			return err;
-		/* It may wait for a translation of the place it had before. */
-		if (vq->giova.iotlb)
-			vd_poll_queue(&vq->poll);
 	} else {
 		memcpy(vq->told, told, sizeof(told));
 		vd_vq_place(vq);

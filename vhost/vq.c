@@ -530,13 +530,15 @@ int vd_vq_move(struct vd_virtqueue *vq, const u64 told[VD_PARTS])
 	vd_vq_place(vq);
 	if (!vd_vq_access_ok(vq))
 		err = -EINVAL;
-	else if (vq->giova.iotlb)
-		vd_giova_forget(vq);
-	else
+	else if (!vq->giova.iotlb)
 		err = vd_vq_windows(vq);
 	if (err) {
 		memcpy(vq->told, old, sizeof(old));
 		vd_vq_place(vq);
+	} else if (vq->giova.iotlb) {
+		vd_giova_forget(vq);
+		/* It may wait for a translation of where the ring was. */
+		vd_poll_queue(&vq->poll);
 	}
 	return err;
 }
