@@ -91,6 +91,8 @@ void io_iommu(struct io *io, bool on);
 int io_message(struct io *io, uint8_t type, uint64_t iova, uint64_t size, uint64_t user,
 	       uint8_t perm);
 int io_answer(struct io *io, uint64_t iova);
+/* All of the guest's pages, in one translation, as the driver sees them. */
+int io_tell_near(struct io *io);
 /* Reads a message if there is one; 0 or -errno. */
 int io_read(struct io *io, struct vhost_iotlb_msg *m);
 /* Takes a page away from the device and gives it another; returns the old. */

@@ -80,8 +80,7 @@ static void carved(unsigned int which)
 	t_begin("page %u of 4 in one translation is told anew, the others stay", which);
 	io_device(&io, F_V1 | F_MRG, true);
 	io.worker = worker_find(getpid());
-	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0, IO_PAGES * PAGE, (uintptr_t)io.view,
-			    VHOST_ACCESS_RW), 0);
+	CHECK_EQ(io_tell_near(&io), 0);
 	CHECK_EQ(vq_setup(&io.q[Q_TX], io.node, &told), 0);
 	CHECK_EQ(node_backend(io.node, Q_TX, io.tap.fd), 0);
 	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, 4 * PAGE, (uintptr_t)io.view + AT_RX,

@@ -66,6 +66,12 @@ int io_answer(struct io *io, uint64_t iova)
 			  (uintptr_t)io_file(io, io->page[page]), io->perm[page]);
 }
 
+int io_tell_near(struct io *io)
+{
+	return io_message(io, VHOST_IOTLB_UPDATE, 0, IO_PAGES * PAGE, (uintptr_t)io->view,
+			  VHOST_ACCESS_RW);
+}
+
 int io_read(struct io *io, struct vhost_iotlb_msg *m)
 {
 	union {

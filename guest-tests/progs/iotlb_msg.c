@@ -452,13 +452,6 @@ static int tell_far(struct io *io, unsigned int n)
 			  (uintptr_t)io->view + AT_RX, VHOST_ACCESS_RW);
 }
 
-/* All that the ring needs, in one piece, as the driver sees it. */
-static int tell_near(struct io *io)
-{
-	return io_message(io, VHOST_IOTLB_UPDATE, 0, IO_PAGES * PAGE, (uintptr_t)io->view,
-			  VHOST_ACCESS_RW);
-}
-
 /* Sends from the first of the far pages; CHECKs that it is asked for, or isn't, and arrives. */
 static void send_far(struct io *io, bool asked)
 {
@@ -479,7 +472,7 @@ static void send_far(struct io *io, bool asked)
 	for (i = 0; i < 200 && !got; i++) {
 		if (!io_read(io, &m)) {
 			CHECK(asked && m.iova < IO_PAGES * PAGE);
-			CHECK_EQ(tell_near(io), 0);
+			CHECK_EQ(io_tell_near(io), 0);
 		}
 		got = tap_take(&io->tap, frame, sizeof(frame), 20);
 	}
@@ -503,7 +496,7 @@ static void oldest(bool stock)
 	io_device(&io, F_V1 | F_MRG, true);
 	io.worker = worker_find(getpid());
 	CHECK_EQ(tell_far(&io, 0), 0);
-	CHECK_EQ(tell_near(&io), 0);
+	CHECK_EQ(io_tell_near(&io), 0);
 	CHECK_EQ(vq_setup(&io.q[Q_TX], io.node, &told), 0);
 	CHECK_EQ(node_backend(io.node, Q_TX, io.tap.fd), 0);
 	for (n = 2; n < most; n++)
