@@ -149,5 +149,8 @@ upgrade
 another_kernel
 # As an operator leaves it to make install.
 check "make, in the unpacked source package" make -C /root/vhost-direct -s -j"$(nproc)" KDIR="$here/build"
+check "make sign makes a pair and signs with it" make -C /root/vhost-direct -s KDIR="$here/build" sign
+check "make sign once more changes nothing" run make -C /root/vhost-direct -s KDIR="$here/build" sign
+check "it says so" says "vhost_direct.ko is signed already.*vhost_direct_net.ko is signed already"
 check "a folder of the modules that are needed" few_modules
 ktap_done

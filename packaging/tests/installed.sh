@@ -64,6 +64,16 @@ unloaded() {
 	! grep -q '^vhost_direct' /proc/modules && [ ! -e "$node" ]
 }
 
+# As make sign left them: the installation may strip or compress.
+are_signed() {
+	serial=$(openssl x509 -inform DER -in /root/vhost-direct/build/sign/MOK.der -noout -serial)
+	for module in vhost_direct vhost_direct_net; do
+		signed=$(modinfo -F sig_key "$module" | tr -d :)
+		echo "$module: ${signed:-no signature}, $serial"
+		[ "serial=$signed" = "$serial" ] || return
+	done
+}
+
 in_source() {
 	make -s -C /root/vhost-direct "$@"
 }
@@ -88,6 +98,7 @@ files >/run/before
 check "make install" in_source install
 check "modprobe by name, after make install" modprobe vhost_direct_net
 check "what is loaded is what make installed" is_from extra
+check "it is signed as make sign did it" are_signed
 check "the node is group kvm's by the rule of make install" node_is_kvm
 check "it moves packets, after make install" traffic
 check "vhost-direct-top is in the path, and shows no device" vhost-direct-top --once
