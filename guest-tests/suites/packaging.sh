@@ -148,6 +148,9 @@ check "an open file counts for ours" in_use
 refuse "no unloading while it is open" modprobe -r vhost_direct_net
 exec 4<&-
 check "and back" modprobe -r vhost_direct_net
+check "with the takeover's lines, stock's module comes if it is named" modprobe vhost_net
+check "its node, taken before, opens" opens /dev/vhost-net
+check "it goes" modprobe -r vhost_net
 rm -f /etc/modprobe.d/vhost-direct.conf
 check "stock's module serves again" modprobe vhost_net
 check "its node opens" opens /dev/vhost-net
