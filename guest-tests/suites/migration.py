@@ -11,7 +11,8 @@ guest is held and all of its memory compared from outside.
 With VD_FULL=1 36 moves of one guest, 4 of one with packed rings, and both ways of one that started on
 ours with stock's features. Or some of that, by hand:
 
-  guest-tests/lab/vm run --timeout 900 -- guest-tests/suites/migration.py split:2 packed
+  guest-tests/lab/vm run --smp 1 --append "nohz=off highres=off" --timeout 900 -- \
+      guest-tests/suites/migration.py split:2 packed
 
 is a guest that goes the whole route (9 moves) twice, then the one with packed rings. Four such
 runs of split:1, or whatever fits, are the long run in pieces, but for a guest's long life.
