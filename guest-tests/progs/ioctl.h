@@ -3,6 +3,7 @@
 #ifndef GT_IOCTL_H
 #define GT_IOCTL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "node.h"
@@ -34,6 +35,12 @@ extern struct places at;
 
 /* A line of the result: what was asked, and 0, a number or the errno. */
 void say(long ret, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Lines of an ioctl that writes @size bytes, of which the first number is a queue's, 0: what was
+ * not written must be as it was, and all that is to be written must be.
+ */
+void say_poisoned(int fd, unsigned long cmd, size_t size, const char *name);
 
 /* A device of the caller's; with memory table, and rings that could start. */
 int dev_owned(void);

@@ -79,8 +79,7 @@ static void owner(void)
 	close(fd);
 }
 
-/* What was not written must be as it was: no byte more than the structure. */
-static void poisoned(int fd, unsigned long cmd, size_t size, const char *name)
+void say_poisoned(int fd, unsigned long cmd, size_t size, const char *name)
 {
 	unsigned int i, same = 0;
 
@@ -118,10 +117,12 @@ static void features(void)
 		say(node_call(fd, VHOST_SET_BACKEND_FEATURES, &f),
 		    "VHOST_SET_BACKEND_FEATURES, bit %u", bit);
 	}
-	poisoned(fd, VHOST_GET_FEATURES, 8, "VHOST_GET_FEATURES");
-	poisoned(fd, VHOST_GET_BACKEND_FEATURES, 8, "VHOST_GET_BACKEND_FEATURES");
-	poisoned(fd, VHOST_GET_VRING_BASE, sizeof(struct vhost_vring_state),
-		 "VHOST_GET_VRING_BASE");
+	say_poisoned(fd, VHOST_GET_FEATURES, 8, "VHOST_GET_FEATURES");
+	say_poisoned(fd, VHOST_GET_BACKEND_FEATURES, 8, "VHOST_GET_BACKEND_FEATURES");
+	say_poisoned(fd, VHOST_GET_VRING_BASE, sizeof(struct vhost_vring_state),
+		     "VHOST_GET_VRING_BASE");
+	say_poisoned(fd, VHOST_GET_VRING_BUSYLOOP_TIMEOUT, sizeof(struct vhost_vring_state),
+		     "VHOST_GET_VRING_BUSYLOOP_TIMEOUT");
 	close(fd);
 }
 

@@ -234,12 +234,23 @@ static void worker_modes(void)
 	}
 }
 
+static void worker_outputs(void)
+{
+	int fd = dev_owned();
+
+	say_poisoned(fd, VHOST_NEW_WORKER, sizeof(struct vhost_worker_state), "VHOST_NEW_WORKER");
+	say_poisoned(fd, VHOST_GET_VRING_WORKER, sizeof(struct vhost_vring_worker),
+		     "VHOST_GET_VRING_WORKER");
+	close(fd);
+}
+
 void ioctl_workers(const char *target)
 {
 	worker_places();
 	worker_numbers();
 	worker_running(target);
 	worker_modes();
+	worker_outputs();
 }
 
 /* VHOST_SET_FORK_FROM_OWNER and its sibling. */

@@ -5,6 +5,7 @@
  * The cgroup's time is read around that of the worker and that of the owner:
  * so it has grown by no less than both, to the nanosecond, however slow the
  * machine is; without the worker's it would lack all that the worker used.
+ * The same for a worker that VHOST_NEW_WORKER made.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,24 @@ static void measure(struct rig *r)
 	       group / 1000, own / 1000, worker / 1000);
 }
 
+/* Queues move to a worker that is made for them; the device's first one goes. */
+static void another_worker(struct rig *r)
+{
+	int q, id = node_worker_new(r->node);
+	pid_t first = r->worker;
+
+	MUST(id > 0, "VHOST_NEW_WORKER");
+	for (q = 0; q < 2; q++)
+		CHECK_EQ(node_attach(r->node, q, id), 0);
+	CHECK_EQ(node_worker_free(r->node, 0), 0);
+	/* It may be listed a moment longer. */
+	for (q = 0; q < 1000 && (r->worker == first || !r->worker); q++) {
+		sleep_ms(2);
+		r->worker = worker_find(getpid());
+	}
+	CHECK(r->worker && r->worker != first);
+}
+
 static int owner(unsigned int mode)
 {
 	struct rig_opts o = { path, RIG_FEATURES, 0, true };
@@ -104,6 +123,8 @@ static int owner(unsigned int mode)
 	join(GROUP "/cgroup.procs");
 	o.fd = mode == VHOST_FORK_OWNER_TASK ? forking() : node_open(path);
 	rig_open(&r, &o);
+	measure(&r);
+	another_worker(&r);
 	measure(&r);
 	/* An owner that moves takes its own threads along; the kernel's stay, as stock's. */
 	join(OTHER "/cgroup.procs");
@@ -135,7 +156,7 @@ static void account(unsigned int mode)
 
 void cgroup_accounting(void)
 {
-	t_begin("a worker's time is its owner's cgroup's");
+	t_begin("a worker's time, the first's and another's, is its owner's cgroup's");
 	account(VHOST_FORK_OWNER_KTHREAD);
 	t_end();
 	t_begin("so is that of a thread of the owner's own");
