@@ -47,6 +47,15 @@ def main():
         order = _ran(folder, {"first": f"sleep 0.5; touch {folder}/made; echo ok 1 - first\n",
                               "second": f"[ -e {folder}/made ] && echo ok 1 - second\n"})
         t.equal("one lane's follow each other", order["second"], ["pass"])
+        # Behind each other, these would not meet, either.
+        taken = _ran(folder, {"own": "echo ok 1 - own\n"},
+                     {"e": meet.format(folder, "from-e", "from-f"),
+                      "f": meet.format(folder, "from-f", "from-e")})
+        t.equal("a lane that is done takes from the last", (taken["e"], taken["f"]),
+                (["pass"], ["pass"]))
+        alone = _ran(folder, {"one": f"sleep 0.5; touch {folder}/one-ended; echo ok 1 - one\n",
+                              "two": f"[ -e {folder}/one-ended ] && echo ok 1 - two\n"}, {})
+        t.equal("the last takes from no other", alone["two"], ["pass"])
         programs.LIMIT = 1
         late = _ran(folder, {"late": "sleep 60; echo ok 1 - late\n"})
         programs.LIMIT = kept

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs the test programs of this machine and feeds their KTAP into a report.
 
-Programs come in lanes: those of one lane follow each other, lanes go on side by side. What a
-program says is shown when it has ended, so that no two mix.
+Programs come in lanes, which go on side by side: those of one lane follow each other, but the
+last lane's are for all; whichever lane has none left of its own takes from there. What a program
+says is shown when it has ended, so that no two mix.
 """
 
 import contextlib
@@ -76,7 +77,8 @@ def run(lanes, report):
     waiting, running = [list(lane) for lane in lanes], {}
     with contextlib.ExitStack() as stack:
         while any(waiting) or running:
-            for lane, paths in enumerate(waiting):
+            for lane, own in enumerate(waiting):
+                paths = own or waiting[-1]
                 if lane not in running and paths:
                     running[lane] = _Program(paths.pop(0), stack)
             for lane, program in list(running.items()):
