@@ -7,6 +7,8 @@ KDIR ?= $(shell d=/lib/modules/$$(uname -r)/build; [ -e $$d ] && echo $$d || \
 DESTDIR ?=
 PREFIX ?= /usr/local
 J ?= $(shell nproc)
+# For what is built on the way to tests: as many compilers as make was asked for, else $(J).
+SPREAD = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(J))
 SANITIZERS ?= lockdep kasan kcsan
 KERNEL ?= 6.1
 KERNELS ?= 6.1 6.12 7.2 7.3
@@ -102,8 +104,8 @@ endif
 # kernels than 6.1 are built inside their images, by run-tests.
 test: setup-lab
 	.ci/setup test
-	+$(if $(filter 6.1,$(KERNEL)),kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules KDIR=$$kdir VD_TESTS=y)
-	+$(MAKE) programs
+	+$(if $(filter 6.1,$(KERNEL)),kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) $(SPREAD) modules KDIR=$$kdir VD_TESTS=y)
+	+$(MAKE) $(SPREAD) programs
 	guest-tests/run-tests --kernel $(KERNEL) $(TESTS)
 
 # Each kernel's run counts, also after one that failed.
@@ -124,7 +126,7 @@ test-dkms: setup-lab
 	done; exit $$status
 
 test-sanitize: setup-lab
-	+$(MAKE) programs
+	+$(MAKE) $(SPREAD) programs
 	@status=0; for name in $(SANITIZERS); do \
 		echo "== $$name"; guest-tests/run-tests --sanitizer $$name $(TESTS) || status=1; \
 	done; exit $$status
@@ -134,8 +136,8 @@ qemu: setup-lab
 
 # Each on the Debian release that it is of.
 test-qemu: qemu
-	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) modules KDIR=$$kdir VD_TESTS=y
-	+$(MAKE) programs
+	+kdir=$$(guest-tests/lab/vm kdir --install) && $(MAKE) $(SPREAD) modules KDIR=$$kdir VD_TESTS=y
+	+$(MAKE) $(SPREAD) programs
 	@status=0; for version in $(or $(QEMU),7.2 10.0); do \
 		case $$version in 7.2) kernel=6.1 ;; *) kernel=6.12 ;; esac; \
 		guest-tests/run-tests --kernel $$kernel --only vm/qemu.py || status=1; \
