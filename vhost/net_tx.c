@@ -155,13 +155,15 @@ static void vd_tx_send_batch(struct vd_net_queue *q, struct socket *sock)
 	q->nxdp = 0;
 }
 
-/* Sends one frame by itself. */
+/*
+ * Sends one frame by itself. Never with MSG_MORE: tun may keep such a frame until
+ * another comes, which may be one that can't be sent; or for which there is no
+ * room before those that are kept have gone.
+ */
 static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
-			  const struct vd_frame *f, bool more)
+			  const struct vd_frame *f)
 {
-	struct msghdr msg = {
-		.msg_flags = MSG_DONTWAIT | (more ? MSG_MORE : 0),
-	};
+	struct msghdr msg = { .msg_flags = MSG_DONTWAIT };
 	u32 skip = q->own_header ? q->hlen : 0;
 
 	vd_net_iter(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first, f->niov,
@@ -170,10 +172,7 @@ static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
 			   f->len - q->hlen);
 }
 
-/*
- * Uncopied if it may be. Never with MSG_MORE behind: tun may keep such a frame
- * until another comes, and who stops the queue would wait for it.
- */
+/* Uncopied if it may be. */
 static noinline int vd_tx_zcopy(struct vd_net_queue *q, struct socket *sock,
 				const struct vd_frame *f)
 {
@@ -188,11 +187,11 @@ static noinline int vd_tx_zcopy(struct vd_net_queue *q, struct socket *sock,
 	if (f->len <= vd_tx_batch_max(q))
 		return vd_tx_build(q, f);
 	vd_tx_send_batch(q, sock);
-	return vd_tx_send_one(q, sock, f, false);
+	return vd_tx_send_one(q, sock, f);
 }
 
 static int vd_tx_frame(struct vd_net_queue *q, struct socket *sock,
-		       const struct vd_frame *f, bool more)
+		       const struct vd_frame *f)
 {
 	/* A header and nothing behind it, or not even that. */
 	if (unlikely(f->len <= q->hlen))
@@ -202,7 +201,7 @@ static int vd_tx_frame(struct vd_net_queue *q, struct socket *sock,
 	if (unlikely(q->zcopy))
 		return vd_tx_zcopy(q, sock, f);
 	vd_tx_send_batch(q, sock);
-	return vd_tx_send_one(q, sock, f, more && !q->pad);
+	return vd_tx_send_one(q, sock, f);
 }
 
 /*
@@ -306,7 +305,7 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 			end = i + ret;
 		}
 		f = &q->frame[i];
-		ret = vd_tx_frame(q, sock, f, i + 1 < count);
+		ret = vd_tx_frame(q, sock, f);
 		if (likely(!ret)) {
 			vd_tx_sent(q, f);
 			vd_vq_add_used(&q->vq, f->head, f->slots, 0);
