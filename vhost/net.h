@@ -153,22 +153,25 @@ static inline void vd_net_header(struct vd_net_queue *q)
 
 /**
  * vd_net_sent - what the socket's answer to one frame means
+ * @sock: the back end
  * @err: of sendmsg()
  * @len: bytes of the frame without its header
  *
  * For want of memory a frame is tried again, unless it is so long that memory
- * in one piece may never do: all behind it would wait for ever.
+ * in one piece may never do: all behind it would wait for ever. A packet socket
+ * answers the same for a frame that a device, its queue or a filter has refused.
+ * That one is gone; sent again it would be refused again, without end.
  *
  * Return: 0, VD_TX_AGAIN, VD_TX_DROP or -VD_BAD_BUFFER.
  */
-static inline int vd_net_sent(int err, u32 len)
+static inline int vd_net_sent(struct socket *sock, int err, u32 len)
 {
 	if (likely(err >= 0))
 		return 0;
 	switch (err) {
 	case -ENOMEM:
 	case -ENOBUFS:
-		if (unlikely(len > VD_FRAME_MOST))
+		if (len > VD_FRAME_MOST || sock->sk->sk_family == AF_PACKET)
 			return VD_TX_DROP;
 		fallthrough;
 	case -EAGAIN:

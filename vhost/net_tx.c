@@ -168,7 +168,7 @@ static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
 
 	vd_net_iter(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first, f->niov,
 		    f->len, skip);
-	return vd_net_sent(sock->ops->sendmsg(sock, &msg, f->len - skip),
+	return vd_net_sent(sock, sock->ops->sendmsg(sock, &msg, f->len - skip),
 			   f->len - q->hlen);
 }
 

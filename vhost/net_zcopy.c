@@ -319,14 +319,14 @@ static bool vd_zcopy_claim(struct vd_zcopy *zc, struct vd_zcopy_frame *z)
 
 /* The socket took no frame of @len bytes; if there was no completion, there is none. */
 static int vd_zcopy_refused(struct vd_zcopy *zc, struct vd_zcopy_frame *z,
-			    int err, u32 len)
+			    struct socket *sock, int err, u32 len)
 {
 	if (vd_zcopy_claim(zc, z)) {
 		vd_zcopy_give(zc, z);
 		vd_zcopy_put(zc);
 	}
 	if (err != -EFAULT)
-		return vd_net_sent(err, len);
+		return vd_net_sent(sock, err, len);
 	/* Memory that has no pages to refer to can still be copied. */
 	zc->copied++;
 	return VD_TX_COPY;
@@ -374,7 +374,8 @@ int vd_zcopy_send(struct vd_net_queue *q, struct socket *sock,
 		    f->len, skip);
 	err = sock->ops->sendmsg(sock, &msg, f->len - skip);
 	if (unlikely(err < 0))
-		return vd_zcopy_refused(zc, z, err, f->len - q->hlen);
+		return vd_zcopy_refused(zc, z, sock, err,
+					f->len - q->hlen);
 	if (unlikely(vd_zcopy_gone(zc)))
 		return vd_zcopy_lost(zc, z);
 	vd_stat_inc(&q->vq.counters, zerocopy);

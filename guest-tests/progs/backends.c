@@ -32,7 +32,7 @@
 #define LEAK_FRAMES	10000
 #define LEAK_LIMIT_KB	(8 << 10)
 
-static const char *kind, *lower, *file;
+static const char *kind, *lower, *peer, *file;
 static int lower_index, peer_index;
 static uint8_t lower_mac[6], peer_mac[6];
 
@@ -219,6 +219,53 @@ static void both_ways(const char *node, uint64_t features, bool batch, const cha
 	t_end();
 }
 
+static void peer_mtu(int mtu)
+{
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = { .ifr_mtu = mtu };
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", peer);
+	MUST(s >= 0 && !ioctl(s, SIOCSIFMTU, &ifr), "SIOCSIFMTU");
+	close(s);
+}
+
+/*
+ * A cable takes no frame that its far end couldn't, which the sender hears as if memory were
+ * wanting: as of a frame that a filter or a full queue drops. Stock sends it again for ever.
+ */
+static void refused(const char *node)
+{
+	static const size_t len[] = { 1400, 64 };
+	struct tap link;
+	struct rig_opts o = { .node = node, .features = F_V1 | F_OWN_HDR, .link = &link };
+	static struct rig r;
+	unsigned int i;
+	uint8_t f[SLOT];
+
+	t_begin("%s: a frame that the network refuses is dropped, and keeps none behind it", kind);
+	link_open(&link, o.features, false);
+	rig_open(&r, &o);
+	peer_mtu(1000);
+	for (i = 0; i < ARRAY_SIZE(len); i++) {
+		uint8_t *at = r.buf + SLOT * i;
+
+		memset(at, 0, r.hdr);
+		make(at + r.hdr, len[i], i, false);
+		desc_set(r.q[Q_TX].desc, i, mem_gpa(&r.mem, at), r.hdr + len[i], 0, 0);
+		ring_offer(&r.q[Q_TX], i);
+	}
+	ring_kick(&r.q[Q_TX]);
+	for (i = 0; i < ARRAY_SIZE(len); i++)
+		CHECK_EQ(ring_reap(&r.q[Q_TX], NULL, WAIT_MS), i);
+	CHECK_EQ(take(&r, f), len[1]);
+	CHECK(same(f, len[1], 1, false));
+	CHECK_EQ(node_stat(r.node, Q_TX, "dropped"), 1);
+	CHECK_EQ(node_stat(r.node, Q_TX, "retries"), 0);
+	peer_mtu(1600);
+	rig_close(&r);
+	t_end();
+}
+
 /* The lower interface goes down and comes up: its packet socket has an error to tell. */
 static void flap(void)
 {
@@ -316,9 +363,10 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	kind = argv[2];
 	lower = argv[3];
+	peer = argv[4];
 	file = argv[5];
 	look_up(lower, &lower_index, lower_mac);
-	look_up(argv[4], &peer_index, peer_mac);
+	look_up(peer, &peer_index, peer_mac);
 	if (file) {
 		both_ways(argv[1], RIG_FEATURES, true, "batches");
 		both_ways(argv[1], RIG_FEATURES, false, "one by one");
@@ -337,6 +385,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], "/dev/vhost-net")) {
 			after_flap(argv[1], 0);
 			after_flap(argv[1], 200);
+			refused(argv[1]);
 		}
 	}
 	return t_done();
