@@ -82,7 +82,11 @@ static int vd_rx_ptr_len(void *ptr)
 	       __skb_array_len_with_tag(ptr);
 }
 
-/* Length of the next frame of a socket without a ring, 0 for none. */
+/*
+ * Length of the next frame of a socket without a ring, 0 for none. A packet
+ * socket will leave the tag out: such a frame is shorter than it should be
+ * then, and dropped. Without the tag it would be another network's.
+ */
 static int vd_rx_peek_sock(struct sock *sk)
 {
 	unsigned long flags;
