@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * backends: frames both ways through a back end that isn't a tap.
+ * backends: frames both ways through a back end that isn't a tap, and tagged ones to the guest,
+ * through a tap as well.
  *
  *	backends NODE KIND LOWER PEER [FILE]
+ *	backends NODE tap
  *
  * KIND is for the report; LOWER is the interface that the back end is on, PEER the other end of its
  * cable, FILE the character device of macvtap and ipvtap. As KTAP.
@@ -20,14 +22,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backends.h"
 #include "rig.h"
 #include "test.h"
 
 #define FRAMES		48
 #define AT_ONCE		16
-#define SLOT		2048
-#define IP_HEAD		20
-#define SHORTEST	(ETH_HEAD + IP_HEAD)
 /* Frames enough that a page lost for each would be seen: 40 MB. */
 #define LEAK_FRAMES	10000
 #define LEAK_LIMIT_KB	(8 << 10)
@@ -54,21 +54,27 @@ static void look_up(const char *name, int *index, uint8_t *mac)
  * Frame @seq: IPv4, as an ipvtap knows its frames by their IP address, which
  * is 10.9.9.2; of a protocol that nobody speaks. Its bytes follow from @seq.
  */
-static void make(uint8_t *f, size_t len, uint32_t seq, bool to_guest)
+void make(uint8_t *f, size_t len, uint32_t seq, bool to_guest)
 {
 	const uint8_t ip[IP_HEAD] = {
 		0x45, 0, (len - ETH_HEAD) >> 8, (len - ETH_HEAD) & 0xff, seq >> 8, seq & 0xff,
-		0, 0, 64, 253, 0, 0, 10, 9, 9, to_guest ? 1 : 2, 10, 9, 9, to_guest ? 2 : 1,
+		0, 0, 64, IP_PROTOCOL, 0, 0, 10, 9, 9, to_guest ? 1 : 2, 10, 9, 9, to_guest ? 2 : 1,
 	};
 	size_t i;
 
 	memcpy(f, to_guest ? lower_mac : peer_mac, 6);
 	memcpy(f + 6, to_guest ? peer_mac : lower_mac, 6);
-	f[12] = 8;
-	f[13] = 0;
+	f[12] = IP_TYPE_0;
+	f[13] = IP_TYPE_1;
 	memcpy(f + ETH_HEAD, ip, IP_HEAD);
 	for (i = SHORTEST; i < len; i++)
 		f[i] = seq * 31 + i;
+}
+
+bool is_ours(const uint8_t *f, size_t tag)
+{
+	return f[12 + tag] == IP_TYPE_0 && f[13 + tag] == IP_TYPE_1 &&
+	       f[ETH_HEAD + tag + 9] == IP_PROTOCOL;
 }
 
 static bool same(const uint8_t *f, size_t len, uint32_t seq, bool to_guest)
@@ -107,10 +113,14 @@ static int packet_socket(bool header)
 	return fd;
 }
 
-static void link_open(struct tap *t, uint64_t features, bool batch)
+void link_open(struct tap *t, uint64_t features, bool batch)
 {
 	unsigned int hdr = features & F_OWN_HDR ? 0 : features & (F_V1 | F_MRG) ? 12 : 10;
 
+	if (!lower) {
+		tap_open(t, hdr, batch);
+		return;
+	}
 	memset(t, 0, sizeof(*t));
 	if (file)
 		t->fd = char_device(hdr, batch);
@@ -118,6 +128,7 @@ static void link_open(struct tap *t, uint64_t features, bool batch)
 		t->fd = packet_socket(hdr);
 	t->peer = tap_peer(peer_index);
 	t->ifindex = peer_index;
+	snprintf(t->name, sizeof(t->name), "%s", peer);
 }
 
 /* Takes frames at the far end until the next of ours; others may pass by. */
@@ -127,7 +138,7 @@ static size_t take(struct rig *r, uint8_t *f)
 
 	do {
 		len = tap_take(&r->tap, f, SLOT, WAIT_MS);
-	} while (len && (len < SHORTEST || f[12] != 8 || f[13] || f[ETH_HEAD + 9] != 253));
+	} while (len && (len < SHORTEST || !is_ours(f, 0)));
 	return len;
 }
 
@@ -164,7 +175,7 @@ static int next_frame(struct rig *r, uint8_t *at, uint32_t *len)
 	do {
 		id = ring_reap(&r->q[Q_RX], len, WAIT_MS);
 		f = at + SLOT * (id < 0 ? 0 : id) + r->hdr;
-	} while (id >= 0 && (f[12] != 8 || f[13] || f[ETH_HEAD + 9] != 253));
+	} while (id >= 0 && !is_ours(f, 0));
 	return id;
 }
 
@@ -354,39 +365,55 @@ static void short_frames(const char *node)
 	t_end();
 }
 
+static void through_device(const char *node)
+{
+	both_ways(node, RIG_FEATURES, true, "batches");
+	both_ways(node, RIG_FEATURES, false, "one by one");
+	both_ways(node, 0, true, "legacy");
+	/*
+	 * In batches stock's queue of 6.1 stops amid such frames: it
+	 * looks into a header that nobody has written.
+	 */
+	both_ways(node, F_V1 | F_OWN_HDR, strcmp(node, "/dev/vhost-net"), "no header of its own");
+	short_frames(node);
+}
+
+static void through_socket(const char *node)
+{
+	both_ways(node, F_V1 | F_OWN_HDR, false, "no header of its own");
+	both_ways(node, F_OWN_HDR, false, "legacy, no header of its own");
+	both_ways(node, 0, false, "PACKET_VNET_HDR");
+	if (strcmp(node, "/dev/vhost-net")) {
+		after_flap(node, 0);
+		after_flap(node, 200);
+		refused(node);
+	}
+	test_vlan(node, kind, "no header of its own", F_V1 | F_OWN_HDR, false);
+	test_vlan(node, kind, "PACKET_VNET_HDR", 0, false);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 5 && argc != 6) {
-		fprintf(stderr, "usage: backends NODE KIND LOWER PEER [FILE]\n");
+	if (argc != 3 && argc != 5 && argc != 6) {
+		fprintf(stderr, "usage: backends NODE tap|KIND LOWER PEER [FILE]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	kind = argv[2];
-	lower = argv[3];
-	peer = argv[4];
-	file = argv[5];
-	look_up(lower, &lower_index, lower_mac);
-	look_up(peer, &peer_index, peer_mac);
-	if (file) {
-		both_ways(argv[1], RIG_FEATURES, true, "batches");
-		both_ways(argv[1], RIG_FEATURES, false, "one by one");
-		both_ways(argv[1], 0, true, "legacy");
-		/*
-		 * In batches stock's queue of 6.1 stops amid such frames: it
-		 * looks into a header that nobody has written.
-		 */
-		both_ways(argv[1], F_V1 | F_OWN_HDR, strcmp(argv[1], "/dev/vhost-net"),
-			  "no header of its own");
-		short_frames(argv[1]);
-	} else {
-		both_ways(argv[1], F_V1 | F_OWN_HDR, false, "no header of its own");
-		both_ways(argv[1], F_OWN_HDR, false, "legacy, no header of its own");
-		both_ways(argv[1], 0, false, "PACKET_VNET_HDR");
-		if (strcmp(argv[1], "/dev/vhost-net")) {
-			after_flap(argv[1], 0);
-			after_flap(argv[1], 200);
-			refused(argv[1]);
-		}
+	if (argc > 3) {
+		lower = argv[3];
+		peer = argv[4];
+		file = argv[5];
+		look_up(lower, &lower_index, lower_mac);
+		look_up(peer, &peer_index, peer_mac);
+	}
+	if (file)
+		through_device(argv[1]);
+	else if (lower)
+		through_socket(argv[1]);
+	if (file || !lower) {
+		test_vlan(argv[1], kind, "batches", RIG_FEATURES, true);
+		test_vlan(argv[1], kind, "no header of its own", F_V1 | F_OWN_HDR, true);
 	}
 	return t_done();
 }

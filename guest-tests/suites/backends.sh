@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Back ends beside the tap: frames both ways, contents checked, through macvtap, ipvtap and a
-# packet socket, each on one end of a cable (veth) whose other end is the network. And
+# packet socket, each on one end of a cable (veth) whose other end is the network. Frames with a
+# VLAN tag to the guest, through these and a tap. And
 # segmentation of UDP tunnels, and taps that hold their senders back, where the kernel's tun can. The same
 # on stock's node shows that the test is a fair one. Which files are refused: suite ioctl.
 # vm: timeout=180
@@ -13,6 +14,8 @@
 
 cable() {
 	modprobe -a veth macvtap ipvtap tun tap
+	# Sanitizer kernels have none.
+	modprobe -q 8021q
 	ip link add vd-a type veth peer name vd-b || return
 	for end in vd-a vd-b; do
 		echo 1 >/proc/sys/net/ipv6/conf/"$end"/disable_ipv6
@@ -42,6 +45,7 @@ all_kinds() {
 		ip link del vd-tap
 	done
 	relay "$1: " backends "$2" "packet socket" vd-a vd-b
+	relay "$1: " backends "$2" tap
 	relay "$1: " tunnel "$2"
 	relay "$1: " backpressure "$2"
 	# Stock promises more than it has: it may stand still.
