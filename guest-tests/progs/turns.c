@@ -3,10 +3,10 @@
  * turns: what a queue does at a time. When its driver is told, frames taken ahead of their
  * buffers, frames handed to the socket at once, and how many until others have their turn.
  *
- *	turns NODE signal|wish|ahead|batch|share...
+ *	turns NODE signal|told|wish|ahead|batch|share|share-rx...
  *
- * The last two count calls: of the socket's sendmsg, of the function that a kick runs. The
- * caller has vd_inject look at it first. Stock's node passes all of them.
+ * The last three count calls: of the socket's sendmsg, of the functions that a kick of either queue
+ * runs. The caller has vd_inject look at it first. Stock's node passes all of them.
  */
 #include <linux/userfaultfd.h>
 #include <linux/virtio_config.h>
@@ -28,7 +28,8 @@
 #define ROOM_OF_TAP	256u
 #define RX_SIZE		2048u
 #define LONGEST		(1u << 16)
-/* A queue's share, as stock has it; eight of the longest are one. */
+#define JUMBO		(1u << 13)
+/* A queue's share, as stock has it; eight of the longest are one, or 64 of the jumbo frames. */
 #define WEIGHT_PACKETS	256
 #define WEIGHT_BYTES	0x80000
 #define HITS "/sys/module/vd_inject/parameters/hits"
@@ -139,6 +140,36 @@ static void feed(struct rig *r, struct tap *tap, unsigned int n)
 		CHECK(tap_feed(tap, f, sizeof(f)));
 	}
 	worker_rest(r->worker);
+}
+
+/*
+ * Of many frames that wait for buffers the driver hears as they are moved, not when all are: after
+ * 64 (of stock after 65), and at the end. Without EVENT_IDX each time is one signal.
+ */
+static void told(const char *node, unsigned int n, unsigned int want)
+{
+	const struct rig_opts o = { .node = node, .features = F_V1 | F_MRG, .batch = true };
+	struct rig r;
+	uint8_t *at;
+
+	t_begin("of %u frames that wait for buffers the driver is told %u time%s", n, want,
+		want == 1 ? "" : "s");
+	rig_open(&r, &o);
+	at = mem_take(&r.mem, CHUNK_B, n * RX_SIZE, 64);
+	feed(&r, &r.tap, n);
+	CHECK_EQ(tap_dropped(&r.tap), 0);
+	CHECK_EQ(event_wait(r.q[Q_RX].call, 0), 0);
+	receive(&r, at, n, n, 1);
+	worker_rest(r.worker);
+	CHECK_EQ(event_wait(r.q[Q_RX].call, 0), want);
+	rig_close(&r);
+	t_end();
+}
+
+static void test_told(const char *node)
+{
+	told(node, AHEAD, 1);
+	told(node, MANY, 4);
 }
 
 static void by_stop(struct rig *r, uint8_t *at)
@@ -395,20 +426,70 @@ static void test_share(const char *node)
 	visits(node, 256, 64, LONGEST, 64 / (WEIGHT_BYTES / LONGEST));
 }
 
+/* As visits(), of frames that wait when their buffers come, all of them at once. */
+static void visits_rx(const char *node, unsigned int num, unsigned int n, uint32_t len,
+		      unsigned int want)
+{
+	const struct rig_opts o = {
+		.node = node, .features = RIG_FEATURES, .num = num, .batch = true,
+	};
+	static uint8_t f[JUMBO];
+	struct ring *q;
+	unsigned int i;
+	uint32_t used;
+	struct rig r;
+	uint8_t *at;
+	long before;
+
+	t_begin("%u frames of %u bytes that wait for buffers take %u turns", n, len, want);
+	rig_open(&r, &o);
+	q = &r.q[Q_RX];
+	at = mem_take(&r.mem, CHUNK_B, r.hdr + len, PAGE);
+	tap_room(&r.tap, n);
+	frame_make(f, len, 1);
+	for (i = 0; i < n; i++)
+		CHECK(tap_feed(&r.tap, f, len));
+	CHECK_EQ(tap_dropped(&r.tap), 0);
+	worker_rest(r.worker);
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r.mem, at), r.hdr + len, D_WRITE, 0);
+		q->avail->ring[i] = i;
+	}
+	before = calls();
+	ring_publish(q, n);
+	ring_kick(q);
+	for (i = 0; i < n && !t_errors(); i++) {
+		CHECK_EQ(ring_reap(q, &used, 10 * WAIT_MS), i);
+		CHECK_EQ(used, r.hdr + len);
+	}
+	worker_rest(r.worker);
+	CHECK_EQ(calls() - before, want + 1);
+	CHECK(frame_is(at + r.hdr, len, 1));
+	rig_close(&r);
+	t_end();
+}
+
+static void test_share_rx(const char *node)
+{
+	visits_rx(node, 1024, 1024, RIG_FRAME, 1024 / WEIGHT_PACKETS);
+	visits_rx(node, 256, 128, JUMBO, 128 / (WEIGHT_BYTES / JUMBO));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*test)(const char *node);
 	} parts[] = {
-		{ "signal", test_signal }, { "wish", test_wish }, { "ahead", test_ahead },
-		{ "batch", test_batch }, { "share", test_share },
+		{ "signal", test_signal }, { "told", test_told }, { "wish", test_wish },
+		{ "ahead", test_ahead }, { "batch", test_batch }, { "share", test_share },
+		{ "share-rx", test_share_rx },
 	};
 	unsigned int i;
 	int a;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: turns NODE signal|wish|ahead|batch|share...\n");
+		fprintf(stderr, "usage: turns NODE signal|told|wish|ahead|batch|share|share-rx...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

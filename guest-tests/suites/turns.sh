@@ -10,15 +10,18 @@
 # shellcheck source=guest-tests/progs/relay.sh
 . /vd/guest-tests/progs/relay.sh
 
-# turns PREFIX NODE FUNCTION: of ours or stock's, what a kick runs
+# turns PREFIX NODE TX RX: of ours or stock's, what a kick of either queue runs
 turns() {
-	relay "$1" turns "$2" signal wish ahead
+	relay "$1" turns "$2" signal told wish ahead
 	check "${1}calls of the socket are counted" \
 		insmod /vd/guest-tests/kmod/vd_inject.ko func=tun:tun_sendmsg comm=vhost-
 	relay "$1" turns "$2" batch
 	check "${1}visits are counted instead" sh -c "rmmod vd_inject &&
 		insmod /vd/guest-tests/kmod/vd_inject.ko func=$3 comm=vhost-"
 	relay "$1" turns "$2" share
+	check "${1}visits of the other queue are" sh -c "rmmod vd_inject &&
+		insmod /vd/guest-tests/kmod/vd_inject.ko func=$4 comm=vhost-"
+	relay "$1" turns "$2" share-rx
 	check "${1}nothing is counted any more" rmmod vd_inject
 }
 
@@ -26,10 +29,10 @@ turns() {
 [ -e /vd/guest-tests/kmod/vd_inject.ko ] || skip_all "guest-tests/kmod isn't built (make modules VD_TESTS=y)"
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
-	turns "$metadata: " $node vhost_direct_net:vd_net_tx_kick
+	turns "$metadata: " $node vhost_direct_net:vd_net_tx_kick vhost_direct_net:vd_net_rx_kick
 	check "$metadata: they unload" unload_ours
 done
 check "stock vhost_net loads" modprobe vhost_net
-turns "stock: " /dev/vhost-net vhost_net:handle_tx_kick
+turns "stock: " /dev/vhost-net vhost_net:handle_tx_kick vhost_net:handle_rx_kick
 check "stock unloads" rmmod vhost_net
 ktap_done
