@@ -162,6 +162,8 @@ static void told(const char *node, unsigned int n, unsigned int want)
 	receive(&r, at, n, n, 1);
 	worker_rest(r.worker);
 	CHECK_EQ(event_wait(r.q[Q_RX].call, 0), want);
+	if (strcmp(node, "/dev/vhost-net"))
+		CHECK_EQ(node_stat(r.node, Q_RX, "signals"), want);
 	rig_close(&r);
 	t_end();
 }
