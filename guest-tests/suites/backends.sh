@@ -14,7 +14,6 @@
 
 cable() {
 	modprobe -a veth macvtap ipvtap tun tap
-	# Sanitizer kernels have none.
 	modprobe -q 8021q
 	ip link add vd-a type veth peer name vd-b || return
 	for end in vd-a vd-b; do
