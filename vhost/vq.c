@@ -327,6 +327,8 @@ int vd_vq_moved(struct vd_virtqueue *vq)
 
 	vd_stat_inc(&vq->counters, poll_looks);
 	if (likely(vd_winset_enter(ws))) {
+		/* Use of the ring's pages, as a burst is: vd_winset_age(). */
+		WRITE_ONCE(ws->looks, ws->looks + 1);
 		ret = likely(ws->contig) ? vd_vq_kind(vq, moved, contig, ws) :
 					   vd_vq_kind(vq, moved, paged, ws);
 		vd_winset_leave(ws);

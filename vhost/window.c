@@ -547,8 +547,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * @clear: begin anew
  *
  * A page is young if there was a burst since it was last asked for, or a look
- * by busy polling: their count tells, so that the worker has nothing to do for
- * it. Each page is asked for by itself. Those of a ring so large that they
+ * at the ring by busy polling: their count tells, so that the worker has nothing
+ * to do for it. Each page is asked for by itself. Those of a ring so large that they
  * share a slot may look older than they are; a span may be far larger than its
  * ring, whose pieces lie apart, and is done with when each slot was seen.
  *
@@ -559,7 +559,7 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 		   unsigned long end, bool clear)
 {
 	u32 now = READ_ONCE(ws->counters->bursts_direct) +
-		  READ_ONCE(ws->counters->poll_looks);
+		  READ_ONCE(ws->looks);
 	bool young = false;
 	unsigned int i;
 

@@ -75,7 +75,9 @@ struct vd_window {
  * @backoff: current delay in jiffies; worker
  * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
  *        by callbacks without it.
- * @aged: for each page, by its number: @counters' bursts_direct and poll_looks,
+ * @looks: times that busy polling looked at the ring through the windows; worker.
+ *        Read by callbacks without a lock.
+ * @aged: for each page, by its number: @counters' bursts_direct and @looks together,
  *        cut to 32 bits, when aging last asked for it. Callbacks alone, without a lock.
  * @vm: the mm; NULL while the set has none
  * @node: in @vm
@@ -93,6 +95,7 @@ struct vd_winset {
 	unsigned long retry_at;
 	unsigned long backoff;
 	struct vd_span span[VD_SET_WINDOWS];
+	u32 looks;
 	u32 aged[VD_AGE_SLOTS];
 	struct vd_mm *vm;
 	struct list_head node;

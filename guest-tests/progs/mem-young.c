@@ -6,9 +6,11 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/vhost.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -130,6 +132,57 @@ static void asked(void)
 		is_young(&d, MD_TX, "clear", 0, "the mark was taken");
 	}
 	md_traffic_direct(&d);
+}
+
+/*
+ * Traffic, and then both queues are polled: has either been looked at since its pages' marks were
+ * taken away, and has no burst? Then what they say now is by the looks alone. Another task that
+ * wants the worker's processor ends them.
+ */
+static bool young_by_looks(struct md *d)
+{
+	uint64_t tx, rx, bursts;
+	unsigned int tries, n[MD_RINGS];
+	bool looked = false;
+
+	md_traffic(d, 1);
+	young(d, MD_RX, "clear");
+	young(d, MD_TX, "clear");
+	bursts = md_stats(d, "bursts_direct");
+	tx = md_stat(d, MD_TX, "poll_looks");
+	rx = md_stat(d, MD_RX, "poll_looks");
+	for (tries = 0; tries < 50 && !looked; tries++) {
+		usleep(1000);
+		looked = md_stat(d, MD_TX, "poll_looks") > tx && md_stat(d, MD_RX, "poll_looks") > rx;
+	}
+	n[MD_TX] = young(d, MD_TX, "test");
+	n[MD_RX] = young(d, MD_RX, "test");
+	if (!looked || md_stats(d, "bursts_direct") != bursts)
+		return false;
+	MD_EXPECT(n[MD_TX] == MD_PARTS, "%u of %u pages are young of a ring that is polled",
+		  n[MD_TX], MD_PARTS);
+	MD_EXPECT(!n[MD_RX], "%u pages are young of a ring whose queue waits for its socket", n[MD_RX]);
+	return true;
+}
+
+/* Send looks at its ring for a frame, receive at the tap: its ring has all that it needs. */
+static void polled(void)
+{
+	struct vhost_vring_state busy = { .num = 100000 };
+	struct md d = { 0 };
+	unsigned int round, seen = 0;
+
+	need_vd_ask();
+	md_open(&d, md_map(MD_AREA, -1));
+	for (busy.index = 0; busy.index < MD_RINGS; busy.index++)
+		MD_EXPECT(!ioctl(d.vhost, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, &busy),
+			  "VHOST_SET_VRING_BUSYLOOP_TIMEOUT: %m");
+	md_traffic_direct(&d);
+	for (round = 0; round < 100 && seen < 3; round++)
+		seen += young_by_looks(&d);
+	printf("%u rounds\n", round);
+	if (seen < 3)
+		md_skip("of 100 times that both queues were to be polled 3 were not");
 }
 
 static bool is_huge(const void *at)
@@ -277,6 +330,7 @@ static void told_in_burst(void)
 
 const struct md_case md_young_cases[] = {
 	{ "young", asked, "test_young and clear_young tell of the device's use, of each ring by itself" },
+	{ "young-polled", polled, "busy polling makes a ring young that it looks at, and no other" },
 	{ "young-in-burst", told_in_burst, "young callbacks return while a burst has the lock" },
 	{ "young-khugepaged", khugepaged, "khugepaged makes huge pages of rings that the device used" },
 	{ 0 }
