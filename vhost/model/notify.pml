@@ -2,8 +2,9 @@
 /*
  * Going to sleep on an empty ring, in Promela: the driver's publish and kick
  * against the device's "ask for a kick, look once more" (vd_split_notify(),
- * vd_packed_notify()), and the worker's queued bit against its clearing
- * (vd_worker_queue(), vd_worker_run_all()).
+ * vd_packed_notify()), the worker's queued bit against its clearing
+ * (vd_worker_queue(), vd_worker_run_all()), and its sleep against being woken
+ * (vd_worker_main()).
  *
  * Both sides' stores go through a store buffer that drains at any time, but
  * at the latest at a barrier. Checked: once the driver has published all, and
@@ -20,6 +21,7 @@ bool want_kick = true;		/* the device's suppression word */
 byte idx_buf = EMPTY, want_buf = EMPTY;
 bool queued;			/* VD_WORK_QUEUED */
 bool pending;			/* on the worker's list */
+bool asleep;			/* the worker's task state: it may be, or is about to be */
 bool driver_done;
 
 proctype drain()
@@ -49,7 +51,9 @@ proctype driver()
 				:: !queued -> queued = true; pending = true
 				:: else
 				fi
-			}
+			};
+			/* wake_up_process() */
+			asleep = false
 		:: else
 		fi
 	:: n == ROUNDS -> break
@@ -61,10 +65,28 @@ proctype driver()
 proctype worker()
 {
 	byte seen;
+	bool some;
 
-end:	do
-	:: pending ->
-		pending = false;
+	do
+	:: true ->
+		/* The state before the look: set_current_state() has a barrier. */
+#ifdef FAULT_STATE_LATE
+		some = pending;
+		asleep = true;
+#else
+		asleep = true;
+		some = pending;
+#endif
+		if
+		:: some -> asleep = false
+		/* schedule() */
+		:: else ->
+endrest:		!asleep
+		fi;
+		if
+		:: some -> pending = false
+		:: else -> goto next
+		fi;
 #ifndef FAULT_CLEAR_LATE
 		queued = false;
 #endif
@@ -94,7 +116,7 @@ again:		seen = idx;
 #ifdef FAULT_CLEAR_LATE
 		queued = false;
 #endif
-		skip
+next:		some = false
 	od
 }
 

@@ -137,6 +137,15 @@ inline use_window()
 	fi
 }
 
+/* vd_mm_unchanged(): two loads, of which the second decides. */
+#ifdef FAULT_RECHECK_ORDER
+#define FIRST	(seq == s)
+#define SECOND	(in_flight == 0)
+#else
+#define FIRST	(in_flight == 0)
+#define SECOND	(seq == s)
+#endif
+
 inline map_window()
 {
 	s = seq;
@@ -149,19 +158,27 @@ inline map_window()
 		gup(ring, page);
 		if
 		:: page != NONE ->
+#ifdef FAULT_RECHECK_EARLY
+			fine = FIRST && SECOND;
 			overtake();
-#ifdef FAULT_NO_RECHECK
-			if
-			:: true ->
 #else
+			overtake();
+			fine = FIRST;
+#endif
 			if
-			:: in_flight == 0 && seq == s ->
+#ifdef FAULT_NO_RECHECK
+			:: true ->
+#elif defined(FAULT_RECHECK_EARLY)
+			:: fine ->
+#else
+			:: fine && SECOND ->
 #endif
 				win_page = page; win_addr = ring; valid = true
 #ifndef FAULT_NO_RECHECK
 			:: else
 #endif
 			fi;
+			fine = false;
 			drop(lock)
 		:: else
 		fi
@@ -174,6 +191,7 @@ inline map_window()
 proctype worker()
 {
 	byte n, s, page;
+	bool fine;
 
 	do
 	:: n < 3 ->
