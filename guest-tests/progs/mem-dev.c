@@ -168,6 +168,16 @@ uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part)
 	return d->area + (ring * MD_PARTS + part) * in_pages(16 * d->num) * MD_PAGE;
 }
 
+uint64_t md_buf_gpa(const struct md *d, unsigned int ring, unsigned int id)
+{
+	return MD_GPA + (ring * d->num + id) * MD_BUF;
+}
+
+unsigned int md_written(const struct md *d)
+{
+	return d->packed ? MD_DESC : MD_USED;
+}
+
 unsigned int md_part_pages(const struct md *d, unsigned int part)
 {
 	const size_t bytes[MD_PARTS] = {
@@ -201,7 +211,7 @@ static void fill_descs(struct md *d, unsigned int ring)
 
 	for (i = 0; i < d->num; i++) {
 		struct vring_desc desc = {
-			.addr = MD_GPA + (ring * d->num + i) * MD_BUF,
+			.addr = md_buf_gpa(d, ring, i),
 			.len = ring == MD_RX ? MD_BUF : MD_HDR + MD_FRAME,
 			.flags = ring == MD_RX ? VRING_DESC_F_WRITE : 0,
 		};
@@ -231,7 +241,8 @@ void md_addr(struct md *d)
 static void start_ring(struct md *d, unsigned int i)
 {
 	struct vhost_vring_state num = { .index = i, .num = d->num };
-	struct vhost_vring_state base = { .index = i };
+	/* Packed: both places at slot 0, with their wrap counters set. */
+	struct vhost_vring_state base = { .index = i, .num = d->packed ? 0x80008000 : 0 };
 	struct vhost_vring_file f = { .index = i };
 
 	DO(d->vhost, VHOST_SET_VRING_NUM, &num);
@@ -265,10 +276,13 @@ static void set_memory(struct md *d)
 void md_open(struct md *d, void *area)
 {
 	uint64_t features = 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_NET_F_MRG_RXBUF;
-	const char *dev = getenv("VD_DEV");
+	const char *dev = getenv("VD_DEV"), *layout = getenv("MEM_LAYOUT");
 	unsigned int i;
 
 	d->num = d->num ?: MD_NUM;
+	d->packed = layout && !strcmp(layout, "packed");
+	if (d->packed)
+		features |= 1ULL << VIRTIO_F_RING_PACKED;
 	open_tap(d);
 	d->vhost = open(dev ? dev : "/dev/vhost-direct-net", O_RDWR);
 	MD_EXPECT(d->vhost >= 0, "vhost node: %m");
@@ -277,7 +291,8 @@ void md_open(struct md *d, void *area)
 	set_memory(d);
 	md_place(d, area);
 	for (i = 0; i < MD_RINGS; i++) {
-		fill_descs(d, i);
+		if (!d->packed)
+			fill_descs(d, i);
 		start_ring(d, i);
 	}
 	md_addr(d);

@@ -36,12 +36,14 @@ struct md_ring {
 
 /*
  * @num: entries of each ring; 0: MD_NUM
+ * @packed: packed rings, if $MEM_LAYOUT says so: elements come back in the descriptors' part
  * @area: MD_AREA bytes for the rings (MD_LARGE_AREA for MD_LARGE entries), laid out part by
  *	part, RX first. A part that begins late in its page runs on into the next; the
  *	offsets have to leave room there.
  */
 struct md {
 	unsigned int num;
+	bool packed;
 	int vhost, tap, ifindex, peer;
 	uint8_t *area;
 	size_t desc_off;	/* of the descriptors in their page */
@@ -68,6 +70,9 @@ void md_open(struct md *d, void *area);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
+uint64_t md_buf_gpa(const struct md *d, unsigned int ring, unsigned int id);
+/* The part that elements come back in, which the device writes to. */
+unsigned int md_written(const struct md *d);
 /* How many pages it lies in. */
 unsigned int md_part_pages(const struct md *d, unsigned int part);
 
@@ -83,6 +88,14 @@ void md_settle(struct md *d);
 void md_traffic(struct md *d, unsigned int rounds);
 /* Each entry of both rings once. */
 void md_lap(struct md *d);
+/*
+ * The same in two steps: what the driver has to write of it is written before an event if
+ * that is where the device writes, too. Then the device alone does, afterwards.
+ */
+void md_ready(struct md *d);
+void md_go(struct md *d);
+/* Whether the @at'th slot of a packed ring, running on, has come back. */
+bool md_returned_packed(const struct md *d, unsigned int ring, uint16_t at);
 /* Traffic until all of it takes the windows, which must not take long. */
 void md_traffic_direct(struct md *d);
 /* Whether the device raised VRING_ERR within @ms, which is then taken back. */

@@ -22,20 +22,31 @@
 
 /*
  * Used rings of three pages, each of which the device writes to and has to mark: the first
- * has the index, the others elements alone.
+ * has the index, the others elements alone. Packed rings of four, without an index.
  */
 #define LARGE { .num = MD_LARGE, .used_off = MD_PAGE / 2 }
 
 static size_t used_bytes(const struct md *d)
 {
-	return md_part_pages(d, MD_USED) * MD_PAGE;
+	return md_part_pages(d, md_written(d)) * MD_PAGE;
 }
 
-/* Elements as no device writes them: an old page is told from one that was written since. */
+static uint8_t *used_at(const struct md *d, unsigned int ring)
+{
+	return md_part(d, ring, md_written(d));
+}
+
+/*
+ * Elements as no device writes them: an old page is told from one that was written since. In
+ * a packed ring those that wait for the device are such ones.
+ */
 static void spoil(struct md *d)
 {
 	unsigned int i, n;
 
+	md_ready(d);
+	if (d->packed)
+		return;
 	for (i = 0; i < MD_RINGS; i++)
 		for (n = 0; n < d->num; n++)
 			d->ring[i].used->ring[n].id = ~0u;
@@ -47,7 +58,22 @@ static void reclaim_used(struct md *d)
 
 	md_drain();
 	for (i = 0; i < MD_RINGS; i++)
-		md_pageout(md_part(d, i, MD_USED), used_bytes(d));
+		md_pageout(used_at(d, i), used_bytes(d));
+}
+
+static void kept_packed(const struct md *d)
+{
+	unsigned int i, n;
+
+	for (i = 0; i < MD_RINGS; i++) {
+		const struct vring_packed_desc *p = (void *)d->ring[i].desc;
+		const uint16_t lap = d->ring[i].reaped - d->num;
+
+		for (n = 0; n < d->num; n++)
+			MD_EXPECT(p[n].id == n && md_returned_packed(d, i, lap + n),
+				  "ring %u: what the device wrote is gone: slot %u has id %x, flags %x",
+				  i, n, p[n].id, p[n].flags);
+	}
 }
 
 /* Is all there that the device wrote? */
@@ -55,6 +81,10 @@ static void kept(const struct md *d)
 {
 	unsigned int i, n;
 
+	if (d->packed) {
+		kept_packed(d);
+		return;
+	}
 	for (i = 0; i < MD_RINGS; i++) {
 		const struct md_ring *r = &d->ring[i];
 
@@ -73,7 +103,7 @@ static bool only_device_writes(struct md *d)
 {
 	uint64_t user = md_stats(d, "bursts_user");
 
-	md_lap(d);
+	md_go(d);
 	return md_stats(d, "bursts_user") == user;
 }
 
@@ -83,7 +113,7 @@ static void free_used(struct md *d)
 
 	spoil(d);
 	for (i = 0; i < MD_RINGS; i++)
-		MD_EXPECT(!madvise(md_part(d, i, MD_USED), used_bytes(d), MADV_FREE),
+		MD_EXPECT(!madvise(used_at(d, i), used_bytes(d), MADV_FREE),
 			  "MADV_FREE: %m");
 	md_drain();
 }
@@ -156,7 +186,7 @@ static bool swapped_in_for_reading(const struct md *d)
 
 	for (i = 0; i < MD_RINGS; i++) {
 		for (at = 0; at < used_bytes(d); at += MD_PAGE) {
-			const volatile uint8_t *page = md_part(d, i, MD_USED) + at;
+			const volatile uint8_t *page = used_at(d, i) + at;
 
 			if (!(md_pagemap((const void *)page) & MD_PM_SWAP))
 				continue;
@@ -164,7 +194,7 @@ static bool swapped_in_for_reading(const struct md *d)
 			in += !!(md_pagemap((const void *)page) & MD_PM_PRESENT);
 		}
 	}
-	return in == MD_RINGS * md_part_pages(d, MD_USED);
+	return in == MD_RINGS * md_part_pages(d, md_written(d));
 }
 
 /*
@@ -254,13 +284,14 @@ static void soft_dirty(void)
 	md_open(&d, md_map(MD_AREA, -1));
 	for (round = 0; round < 20; round++) {
 		md_traffic_direct(&d);
+		md_ready(&d);
 		MD_EXPECT(md_write_file("/proc/self/clear_refs", "4"), "clear_refs: %m");
 		for (i = 0; i < MD_RINGS; i++)
-			if (md_pagemap(md_part(&d, i, MD_USED)) & MD_PM_SOFT_DIRTY)
+			if (md_pagemap(used_at(&d, i)) & MD_PM_SOFT_DIRTY)
 				md_skip("soft-dirty bits are not cleared here");
-		md_traffic(&d, 1);
+		md_go(&d);
 		for (i = 0; i < MD_RINGS; i++)
-			MD_EXPECT(md_pagemap(md_part(&d, i, MD_USED)) & MD_PM_SOFT_DIRTY,
+			MD_EXPECT(md_pagemap(used_at(&d, i)) & MD_PM_SOFT_DIRTY,
 				  "ring %u: the device's write left no soft-dirty bit", i);
 	}
 	MD_EXPECT(md_stats(&d, "inval_hit") >= 20, "clear_refs took no window away");
@@ -308,7 +339,7 @@ static void wp_open(struct wp *w, const struct md *d)
 	for (i = 0; i < MD_RINGS; i++) {
 		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
 
-		w->at[i] = md_part(d, i, MD_USED);
+		w->at[i] = used_at(d, i);
 		reg.range.start = (uintptr_t)w->at[i];
 		reg.range.len = MD_PAGE;
 		MD_EXPECT(!ioctl(w->fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER: %m");
@@ -328,9 +359,10 @@ static void uffd_wp(void)
 	MD_EXPECT(!pthread_create(&thread, NULL, wp_thread, &w), "no thread");
 	for (round = 1; round <= 30; round++) {
 		md_traffic_direct(&d);
+		md_ready(&d);
 		for (i = 0; i < MD_RINGS; i++)
 			protect(&w, w.at[i], true);
-		md_traffic(&d, 1);
+		md_go(&d);
 		MD_EXPECT(__atomic_load_n(&w.faults, __ATOMIC_SEQ_CST) >= MD_RINGS * round,
 			  "%u write faults after %u protections of %u pages", w.faults, round,
 			  (unsigned int)MD_RINGS);
@@ -362,13 +394,18 @@ static void fork_round(struct md *d)
 	pid_t pid;
 	char c;
 
+	md_ready(d);
 	MD_EXPECT(!pipe(go) && !pipe(done), "pipe: %m");
 	pid = fork();
 	MD_EXPECT(pid >= 0, "fork: %m");
-	if (!pid)
+	if (!pid) {
+		/* It ends if the parent fails. */
+		close(go[1]);
+		close(done[0]);
 		child(d, go[0], done[1]);
+	}
 	MD_EXPECT(read(done[0], &c, 1) == 1 && c == 'g', "the child died");
-	md_traffic(d, 2);
+	md_go(d);
 	MD_EXPECT(write(go[1], "x", 1) == 1, "%m");
 	if (read(done[0], &c, 1) == 1 && c == 'b') {
 		/* The child writes garbage to its rings: ours are others. */
@@ -411,9 +448,10 @@ static bool ksm_merged(const uint8_t *a, const uint8_t *b)
 /* A used ring becomes one page with its twin; the device's write must part them. */
 static void ksm_round(struct md *d, uint8_t *twin)
 {
-	uint8_t *used = md_part(d, MD_TX, MD_USED);
+	uint8_t *used = used_at(d, MD_TX);
 	unsigned int tries;
 
+	md_ready(d);
 	memcpy(twin, used, MD_PAGE);
 	MD_EXPECT(!madvise(used, MD_PAGE, MADV_MERGEABLE) && !madvise(twin, MD_PAGE, MADV_MERGEABLE),
 		  "MADV_MERGEABLE: %m");
@@ -426,7 +464,7 @@ static void ksm_round(struct md *d, uint8_t *twin)
 	uint8_t was[MD_PAGE];
 
 	memcpy(was, twin, MD_PAGE);
-	md_traffic(d, 1);
+	md_go(d);
 	MD_EXPECT(!memcmp(was, twin, MD_PAGE), "the device wrote to a page that was merged");
 	MD_EXPECT(!ksm_merged(used, twin), "the device's write did not part the pages");
 	MD_EXPECT(!madvise(used, MD_PAGE, MADV_UNMERGEABLE) &&

@@ -9,6 +9,7 @@
 
 #include "mem-dev.h"
 #include "mem-frame.h"
+#include "proc.h"
 
 #define WAIT_MS 5000
 
@@ -34,16 +35,56 @@ static unsigned int room(const struct md *d, unsigned int ring)
 	return d->num - (uint16_t)(r->added - r->reaped);
 }
 
-static void publish(struct md *d, unsigned int ring, unsigned int n)
+#define P_AVAIL	(1u << VRING_PACKED_DESC_F_AVAIL)
+#define P_USED	(1u << VRING_PACKED_DESC_F_USED)
+
+static struct vring_packed_desc *slot(const struct md *d, unsigned int ring, uint16_t at)
+{
+	return (struct vring_packed_desc *)d->ring[ring].desc + at % d->num;
+}
+
+/* In even laps the driver sets the bit AVAIL, and the device USED; in odd ones they clear it. */
+static bool even_lap(const struct md *d, uint16_t at)
+{
+	return !(at / d->num % 2);
+}
+
+static void offer_packed(struct md *d, unsigned int ring, uint16_t at)
+{
+	struct vring_packed_desc *p = slot(d, ring, at);
+	uint16_t flags = even_lap(d, at) ? P_AVAIL : P_USED;
+
+	p->addr = md_buf_gpa(d, ring, at % d->num);
+	p->len = ring == MD_RX ? MD_BUF : MD_HDR + MD_FRAME;
+	p->id = at % d->num;
+	if (ring == MD_RX)
+		flags |= VRING_DESC_F_WRITE;
+	__atomic_store_n(&p->flags, flags, __ATOMIC_RELEASE);
+}
+
+/* Offers them, and doesn't say so. */
+static void offer(struct md *d, unsigned int ring, unsigned int n)
 {
 	struct md_ring *r = &d->ring[ring];
 
-	r->added += n;
-	__atomic_store_n(&r->avail->idx, r->added, __ATOMIC_RELEASE);
-	md_kick(d, ring);
+	if (!d->packed) {
+		r->added += n;
+		__atomic_store_n(&r->avail->idx, r->added, __ATOMIC_RELEASE);
+		return;
+	}
+	for (; n; n--)
+		offer_packed(d, ring, r->added++);
 }
 
-void md_send(struct md *d, unsigned int n)
+bool md_returned_packed(const struct md *d, unsigned int ring, uint16_t at)
+{
+	const unsigned int flags = __atomic_load_n(&slot(d, ring, at)->flags, __ATOMIC_ACQUIRE) &
+				   (P_AVAIL | P_USED);
+
+	return flags == (even_lap(d, at) ? P_AVAIL | P_USED : 0);
+}
+
+static void offer_frames(struct md *d, unsigned int n)
 {
 	struct md_ring *r = &d->ring[MD_TX];
 	unsigned int i;
@@ -56,12 +97,19 @@ void md_send(struct md *d, unsigned int n)
 		md_frame(buf + MD_HDR, MD_TX, d->sent + i);
 	}
 	d->sent += n;
-	publish(d, MD_TX, n);
+	offer(d, MD_TX, n);
+}
+
+void md_send(struct md *d, unsigned int n)
+{
+	offer_frames(d, n);
+	md_kick(d, MD_TX);
 }
 
 void md_feed(struct md *d, unsigned int n)
 {
-	publish(d, MD_RX, room(d, MD_RX));
+	offer(d, MD_RX, room(d, MD_RX));
+	md_kick(d, MD_RX);
 	md_feed_tap(d, n);
 }
 
@@ -76,27 +124,51 @@ void md_feed_tap(struct md *d, unsigned int n)
 	}
 }
 
-/* Takes back used elements; they come in the ring's order, each once. */
+/* One that came back: they come in the ring's order, each once. */
+static void reap_one(struct md *d, unsigned int ring, uint32_t id, uint32_t len)
+{
+	struct md_ring *r = &d->ring[ring];
+	const uint8_t *buf = r->bufs + r->reaped % d->num * MD_BUF;
+
+	MD_EXPECT(id == r->reaped % d->num, "ring %u: element %u has id %u", ring, r->reaped, id);
+	if (ring == MD_RX) {
+		MD_EXPECT(len == MD_HDR + MD_FRAME, "element %u has length %u", r->reaped, len);
+		MD_EXPECT(md_frame_is(buf + MD_HDR, MD_RX, r->next),
+			  "rx: frame %lu is not as it was fed", (unsigned long)r->next);
+		r->next++;
+	}
+	r->reaped++;
+}
+
+static bool reap_packed(struct md *d, unsigned int ring)
+{
+	struct md_ring *r = &d->ring[ring];
+	const uint16_t before = r->reaped;
+
+	while (r->reaped != r->added && md_returned_packed(d, ring, r->reaped)) {
+		const struct vring_packed_desc *p = slot(d, ring, r->reaped);
+
+		reap_one(d, ring, p->id, p->len);
+	}
+	return r->reaped != before;
+}
+
 static bool reap(struct md *d, unsigned int ring)
 {
 	struct md_ring *r = &d->ring[ring];
-	uint16_t used = __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE);
-	bool moved = used != r->reaped;
+	uint16_t used;
+	bool moved;
 
+	if (d->packed)
+		return reap_packed(d, ring);
+	used = __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE);
+	moved = used != r->reaped;
 	MD_EXPECT((uint16_t)(used - r->reaped) <= (uint16_t)(r->added - r->reaped),
 		  "ring %u: used index %u, %u reaped of %u added", ring, used, r->reaped, r->added);
-	for (; r->reaped != used; r->reaped++) {
+	while (r->reaped != used) {
 		const struct vring_used_elem *e = &r->used->ring[r->reaped % d->num];
-		unsigned int id = r->reaped % d->num;
-		const uint8_t *buf = r->bufs + id * MD_BUF;
 
-		MD_EXPECT(e->id == id, "ring %u: element %u has id %u", ring, r->reaped, e->id);
-		if (ring == MD_TX)
-			continue;
-		MD_EXPECT(e->len == MD_HDR + MD_FRAME, "element %u has length %u", r->reaped, e->len);
-		MD_EXPECT(md_frame_is(buf + MD_HDR, MD_RX, r->next), "rx: frame %lu is not as it was fed",
-			  (unsigned long)r->next);
-		r->next++;
+		reap_one(d, ring, e->id, e->len);
 	}
 	return moved;
 }
@@ -161,6 +233,32 @@ void md_lap(struct md *d)
 		md_send(d, step);
 		md_settle(d);
 	}
+}
+
+void md_ready(struct md *d)
+{
+	pid_t worker;
+
+	if (!d->packed)
+		return;
+	/* Else it might find what is offered without being told. */
+	worker = worker_find(getpid());
+	MD_EXPECT(worker > 0, "no worker");
+	worker_rest(worker);
+	offer(d, MD_RX, room(d, MD_RX));
+	offer_frames(d, d->num);
+}
+
+void md_go(struct md *d)
+{
+	if (!d->packed) {
+		md_lap(d);
+		return;
+	}
+	md_kick(d, MD_RX);
+	md_feed_tap(d, d->num);
+	md_kick(d, MD_TX);
+	md_settle(d);
 }
 
 static bool all_direct(struct md *d)

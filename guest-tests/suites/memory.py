@@ -5,7 +5,7 @@
 mem-cases does one event after the other, step by step, where it is known what must happen;
 vring has them come as fast as they can. Each event under each kind of memory: matrix.py.
 """
-# vm: disk=1G numa=2 timeout=240 append="numa=fake=2 secretmem.enable=1"
+# vm: disk=1G numa=2 timeout=420 append="numa=fake=2 secretmem.enable=1"
 
 import contextlib
 import os
@@ -19,6 +19,11 @@ from vdtest import CASES, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
        "noaccess,mremap,dontneed,munmap").split(",")
+
+# Cases after which it matters that the device has written to the ring, or where the ring is:
+# packed, its descriptors are what the device writes to.
+PACKED = ("madv-free,teardown,swap-read,soft-dirty,uffd-wp,fork,ksm,"
+          "mremap,set-addr,migrate,swap").split(",")
 
 
 def swap(t):
@@ -34,20 +39,28 @@ def held(name):
     return contextlib.nullcontext()
 
 
+def case(t, name, about, layout="split"):
+    """One of them."""
+    try:
+        with held(name):
+            done = sh([CASES, name], timeout=60 * SLOW, env={**os.environ, "MEM_LAYOUT": layout})
+        status, said = done.returncode, done.stdout.strip()
+    except subprocess.TimeoutExpired as error:
+        status, said = -1, f"{error}: {error.stdout}"
+    title = f"{name}: {about}" if layout == "split" else f"{layout} {name}: {about}"
+    if status == 77:
+        t.skip(title, said)
+    else:
+        t.check(title, status == 0, f"status {status}: {said}")
+
+
 def cases(t):
     """One event at a time, where it is known what must happen."""
-    for line in sh(CASES).stdout.splitlines():
-        name, _, about = line.partition(" ")
-        try:
-            with held(name):
-                done = sh([CASES, name], timeout=60 * SLOW)
-            status, said = done.returncode, done.stdout.strip()
-        except subprocess.TimeoutExpired as error:
-            status, said = -1, f"{error}: {error.stdout}"
-        if status == 77:
-            t.skip(f"{name}: {about.strip()}", said)
-        else:
-            t.check(f"{name}: {about.strip()}", status == 0, f"status {status}: {said}")
+    known = dict(map(str.strip, line.split(" ", 1)) for line in sh(CASES).stdout.splitlines())
+    for name, about in known.items():
+        case(t, name, about)
+    for name in PACKED:
+        case(t, name, known[name], "packed")
 
 
 def judge(run, events, expect):
@@ -105,6 +118,8 @@ def storms(t):
     event(t, "all at once, two queues, odd offset", ALL,
           "--event-us 200 --queues 2 --offset 4088 --no-event-idx "
           "--no-mergeable --size 60:1500", "hits")
+    event(t, "a storm of events that hit, packed", ["split"], "--event-us 0 --layout packed", "hits")
+    event(t, "all at once, packed", ALL, "--event-us 200 --queues 2 --layout packed --size 60:1500", "hits")
 
 
 def main():
