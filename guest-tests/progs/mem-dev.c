@@ -269,25 +269,29 @@ static void set_memory(struct md *d)
 	free(m);
 }
 
-/*
- * Files stay open over exec(): one of the tests is about that. The features
- * leave out EVENT_IDX: the driver here always kicks.
- */
+/* Those of all leave out EVENT_IDX: the driver here always kicks. */
+void md_features(struct md *d, uint64_t more)
+{
+	uint64_t features = 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_NET_F_MRG_RXBUF | more;
+
+	if (d->packed)
+		features |= 1ULL << VIRTIO_F_RING_PACKED;
+	DO(d->vhost, VHOST_SET_FEATURES, &features);
+}
+
+/* Files stay open over exec(): one of the tests is about that. */
 void md_open(struct md *d, void *area)
 {
-	uint64_t features = 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_NET_F_MRG_RXBUF;
 	const char *dev = getenv("VD_DEV"), *layout = getenv("MEM_LAYOUT");
 	unsigned int i;
 
 	d->num = d->num ?: MD_NUM;
 	d->packed = layout && !strcmp(layout, "packed");
-	if (d->packed)
-		features |= 1ULL << VIRTIO_F_RING_PACKED;
 	open_tap(d);
 	d->vhost = open(dev ? dev : "/dev/vhost-direct-net", O_RDWR);
 	MD_EXPECT(d->vhost >= 0, "vhost node: %m");
 	DO(d->vhost, VHOST_SET_OWNER, NULL);
-	DO(d->vhost, VHOST_SET_FEATURES, &features);
+	md_features(d, 0);
 	set_memory(d);
 	md_place(d, area);
 	for (i = 0; i < MD_RINGS; i++) {

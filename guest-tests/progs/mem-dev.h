@@ -63,10 +63,14 @@ int md_memfd(void **area);
 /* MD_AREA bytes of the kind that $MEM_KIND names; traffic through windows if it has any. */
 void *md_kind_area(void);
 void md_kind_traffic(struct md *d);
+/* A huge page, if there is one. */
+void *md_thp(void);
 /* How much memory that is, in KiB, and how much of what @at lies in huge pages back. */
 unsigned long md_kind_kb(void);
 unsigned long md_huge_kb(const void *at);
 void md_open(struct md *d, void *area);
+/* Those that all have, and more. */
+void md_features(struct md *d, uint64_t more);
 void md_addr(struct md *d);
 void md_place(struct md *d, void *area);
 uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
@@ -123,6 +127,6 @@ struct md_case {
 
 extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
 			    md_life_cases[], md_probe_cases[], md_young_cases[],
-			    md_busy_cases[];
+			    md_busy_cases[], md_part_cases[];
 
 #endif

@@ -21,7 +21,7 @@ static void *map_anonymous(size_t bytes, int flags)
 	return p;
 }
 
-static void *map_thp(void)
+void *md_thp(void)
 {
 	uint8_t *p = map_anonymous(2 * HUGE, 0);
 
@@ -54,7 +54,7 @@ void *md_kind_area(void)
 	if (!kind || !strcmp(kind, "4k"))
 		return md_map(MD_AREA, -1);
 	if (!strcmp(kind, "thp"))
-		return map_thp();
+		return md_thp();
 	if (!strcmp(kind, "hugetlb"))
 		return map_anonymous(HUGE, MAP_HUGETLB | MAP_HUGE_2MB);
 	if (!strcmp(kind, "hugetlb1g"))
