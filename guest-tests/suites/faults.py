@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What fails, fails cleanly: every allocation and copy of every call and of the worker, one
 after the other (a kernel with fault injection), and registration, the worker's thread,
-its cgroups, the search for pages and the used ring (any kernel, by a probe). Afterwards nothing has leaked.
+its cgroups, the search for pages, a ring's move and the used ring (any kernel, by a probe).
+Afterwards nothing has leaked.
 """
 # As memory.py's: pages are moved from node to node.
 # vm: disk=1G numa=2 timeout=300 append="numa=fake=2 secretmem.enable=1"
@@ -73,6 +74,29 @@ def pages(t):
                ret=-EFAULT, comm="vhost-", first=first, times=times, least=6)
 
 
+# What a ring's move allocates: for each part two tables of its pages, then the notifier's table.
+WINDOWS, ALL = 6, 7
+
+
+def allocator():
+    """What kvmalloc() calls, by the name that this kernel has for it."""
+    with open("/proc/kallsyms", encoding="ascii") as file:
+        known = {line.split()[2] for line in file}
+    return next(one for one in ("kvmalloc_node", "kvmalloc_node_noprof", "__kvmalloc_node_noprof")
+                if one in known)
+
+
+def moves(t):
+    """No memory to move a ring: all is where it was, that which the notifier knows, too."""
+    for name, first in (("windows", 0), ("table", WINDOWS)):
+        probed(t, f"no memory for the {name} of a ring that moves", allocator(), -ENOMEM,
+               what="moves", ret=0, comm="faults-moves", first=first, times=1)
+    with Inject(allocator(), fail=1, ret=0, comm="faults-moves", first=ALL) as failing:
+        program(t, "moves", 0)
+    t.check("that was the last allocation of such a call",
+            failing.hits == ALL and not failing.done, str(failing))
+
+
 def flush(t):
     """A used ring that fails though it is there: as a page fault amid the hand-over would.
 
@@ -130,6 +154,7 @@ def main():
             else:
                 registration(t)
                 pages(t)
+                moves(t)
                 flush(t)
             if arm():
                 program(t, "setup", limit=150)
