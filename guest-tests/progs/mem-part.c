@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Parts of a running ring that grow. */
+/* Parts of a running ring that grow, or that lie in memory of different kinds. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
 #include <linux/virtio_ring.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "mem-dev.h"
+
+/* Of one block; the rings need less. */
+#define PACKET_BYTES	(8 * MD_PAGE)
 
 static bool taken_away(struct md *d, uint8_t *at, int prot)
 {
@@ -66,7 +73,86 @@ static void features(void)
 	event_moves(&d);
 }
 
+/* The used rings are in memory of their own from now on. */
+static void move_used(struct md *d)
+{
+	uint8_t *used = md_map(MD_RINGS * MD_PAGE, -1);
+	unsigned int i;
+
+	for (i = 0; i < MD_RINGS; i++) {
+		memcpy(used + i * MD_PAGE, d->ring[i].used, MD_PAGE);
+		d->ring[i].used = (void *)(used + i * MD_PAGE);
+	}
+}
+
+/* What the device only reads it may be told of where nobody could write. */
+static void read_only(void)
+{
+	struct md d = { 0 }, told;
+	void *area, *only;
+	unsigned int i;
+	int fd;
+
+	fd = md_memfd(&area);
+	only = mmap(NULL, MD_AREA, PROT_READ, MAP_SHARED, fd, 0);
+	MD_EXPECT(only != MAP_FAILED, "mmap: %m");
+	md_open(&d, area);
+	md_traffic_direct(&d);
+	move_used(&d);
+	told = d;
+	md_place(&told, only);
+	for (i = 0; i < MD_RINGS; i++)
+		told.ring[i].used = d.ring[i].used;
+	md_addr(&told);
+	guarded(&d, md_part(&told, MD_RX, MD_DESC), PROT_READ, "descriptors");
+	guarded(&d, md_part(&told, MD_TX, MD_AVAIL), PROT_READ, "avail ring");
+	guarded(&d, (uint8_t *)d.ring[MD_TX].used, PROT_READ | PROT_WRITE, "used ring");
+	md_traffic_direct(&d);
+}
+
+static void *packet_area(void)
+{
+	struct tpacket_req ring = {
+		.tp_block_size = PACKET_BYTES,
+		.tp_block_nr = 1,
+		.tp_frame_size = MD_PAGE,
+		.tp_frame_nr = PACKET_BYTES / MD_PAGE,
+	};
+	/* Of no protocol: it receives nothing. */
+	int s = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	void *area;
+
+	if (s < 0 || setsockopt(s, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)))
+		md_skip("PACKET_RX_RING: %m");
+	area = mmap(NULL, PACKET_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, s, 0);
+	MD_EXPECT(area != MAP_FAILED, "mmap: %m");
+	memset(area, 0, PACKET_BYTES);
+	return area;
+}
+
+/*
+ * Pages of a driver's, which are no file's and nobody's anonymous ones: nobody knows who
+ * wants to hear of writes to them. They may be read.
+ */
+static void packet_ring(void)
+{
+	struct md d = { 0 };
+
+	md_open(&d, packet_area());
+	md_traffic(&d, 50);
+	MD_EXPECT(!md_stats(&d, "maps") && !md_stats(&d, "bursts_direct"),
+		  "a page that is no file's was mapped to be written to");
+	MD_EXPECT(md_stats(&d, "map_failures") >= MD_RINGS, "nothing was tried");
+	move_used(&d);
+	md_addr(&d);
+	guarded(&d, md_part(&d, MD_RX, MD_DESC), PROT_READ | PROT_WRITE, "descriptors");
+	guarded(&d, md_part(&d, MD_TX, MD_AVAIL), PROT_READ | PROT_WRITE, "avail ring");
+	md_traffic_direct(&d);
+}
+
 const struct md_case md_part_cases[] = {
 	{ "features", features, "a used ring that is longer with a running device's new features" },
+	{ "read-only", read_only, "descriptors and avail ring mapped read-only" },
+	{ "packet-ring", packet_ring, "rings in a packet socket's, whose pages are only read" },
 	{ 0 }
 };
