@@ -22,7 +22,7 @@ VARIABLE = "VD_BENCH_HOST"
 # What may be loaded, in the order of unloading.
 MODULES = ("vhost_direct_net", "vhost_direct", "vhost_net", "vhost", "vhost_iotlb", "pktgen", "tap", "tun",
            "af_packet")
-VALUES = ("/proc/sys/vm/nr_hugepages", "/sys/kernel/mm/transparent_hugepage/enabled",
+VALUES = (lab.HUGE, "/sys/kernel/mm/transparent_hugepage/enabled",
           "/sys/module/vhost_direct/parameters/metadata",
           "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor")
 _TAPS = re.compile(r"vring\d|vdpmd\d")

@@ -64,8 +64,8 @@ def _pinned(args, driver, worker):
 def _never_fewer(commands):
     """Setup commands without one that would take huge pages away from the host."""
     def takes(command):
-        match = re.match(r"echo (\d+) >/proc/sys/vm/nr_hugepages", command)
-        return match and int(match[1]) <= int(host_journal.read("/proc/sys/vm/nr_hugepages") or 0)
+        match = re.match(rf"echo (\d+) >{lab.HUGE} ", command)
+        return match and int(match[1]) <= int(host_journal.read(lab.HUGE) or 0)
     return [command for command in commands if not takes(command)]
 
 

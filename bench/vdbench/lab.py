@@ -13,6 +13,8 @@ REPO = os.path.dirname(BENCH)
 VM = os.path.join(REPO, "guest-tests", "lab", "vm")
 BUILD = os.path.join(REPO, "build", "bench")
 CPU = "max,-erms,-fsrm"
+# Of the pages that vring maps; /proc/sys/vm/nr_hugepages is of the default size, maybe 1 GiB.
+HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
 
 class BenchError(Exception):

@@ -8,7 +8,7 @@ from . import cells, lab
 
 INSIDE = "/vd/bench/inside"
 # Pages of 2 MiB that a boot with such cells sets aside.
-_HUGE_PAGES = 192
+HUGE_PAGES = 192
 
 
 def make(runs, symbols="", setup=()):
@@ -23,7 +23,7 @@ def setup(chosen):
     """Commands that a boot for these cells begins with."""
     commands = []
     if any(cell.memory == "hugetlb" for cell in chosen):
-        commands.append(f"echo {_HUGE_PAGES} >/proc/sys/vm/nr_hugepages || true")
+        commands.append(f"echo {HUGE_PAGES} >{lab.HUGE} || true")
     if any(cell.memory == "thp" for cell in chosen):
         commands.append("echo madvise >/sys/kernel/mm/transparent_hugepage/enabled || true")
     if any(cell.generator == "pktgen" for cell in chosen):

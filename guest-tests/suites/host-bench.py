@@ -21,7 +21,7 @@ HERE = "/srv/host-bench"
 HOST = f"{HERE}/bench/host"
 OUT = "/tmp/host-bench.json"
 JOURNAL = "/var/lib/vhost-direct/bench-host.json"
-PAGES = "/proc/sys/vm/nr_hugepages"
+PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 UNLOAD = "modprobe -r vhost_net; modprobe -r tap tun vhost_iotlb"
 LIMIT = 120
 
