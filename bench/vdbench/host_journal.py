@@ -24,7 +24,9 @@ MODULES = ("vhost_direct_net", "vhost_direct", "vhost_net", "vhost", "vhost_iotl
            "af_packet")
 VALUES = (lab.HUGE, "/sys/kernel/mm/transparent_hugepage/enabled",
           "/sys/module/vhost_direct/parameters/metadata",
-          "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor")
+          # Preferences last: a governor "performance" zeroes them, and refuses others (EBUSY).
+          "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+          "/sys/devices/system/cpu/cpufreq/policy*/energy_performance_preference")
 _TAPS = re.compile(r"vring\d|vdpmd\d")
 _PATIENCE = 5
 
@@ -55,9 +57,10 @@ def _chosen(text):
     return mark[1] if mark else text
 
 
-def values(patterns=VALUES):
-    """{path: value} of the settings that a measurement may change."""
-    return {path: _chosen(read(path)) for pattern in patterns for path in sorted(glob.glob(pattern))}
+def values(patterns=VALUES, root=""):
+    """{path: value} of the settings that a measurement may change, in the order of putting back."""
+    return {path: _chosen(read(path)) for pattern in patterns
+            for path in sorted(glob.glob(glob.escape(root) + pattern))}
 
 
 def taps(folder="/sys/class/net"):
