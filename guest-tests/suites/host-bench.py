@@ -187,12 +187,18 @@ def kept(t, quick):
 def ended(t, long):
     """Signals and failures in the middle of it."""
     before = state()
-    for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+    for first, second, status in ((signal.SIGINT, None, 130), (signal.SIGTERM, None, 143),
+                                  (signal.SIGHUP, None, 129), (signal.SIGQUIT, None, 131),
+                                  (signal.SIGINT, signal.SIGTERM, 130)):
         host = Host("--yes", "bench", "--", *long)
-        t.check(f"{number.name} comes while frames flow", traffic())
-        host.signal(number)
-        t.equal(f"{number.name}: the status says so", host.end(), status)
-        as_before(t, number.name, before)
+        name = first.name if not second else f"{first.name}, and {second.name} behind it"
+        t.check(f"{name}: while frames flow", traffic())
+        host.signal(first)
+        if second:
+            time.sleep(0.05)
+            host.signal(second)
+        t.equal(f"{name}: the status says so", host.end(), status)
+        as_before(t, name, before)
     host = Host("--yes", "bench", "--", *long)
     traffic()
     os.kill(running(f"{HERE}/bench/inside"), signal.SIGKILL)
