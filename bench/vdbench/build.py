@@ -10,7 +10,7 @@ import resource
 import subprocess
 import time
 
-from . import host_run, lab
+from . import host_journal, host_run, lab
 
 
 def _step(what, call):
@@ -89,9 +89,15 @@ def where():
 
 def conditions(name, accel):
     """What the machines that will run are, as far as that can be known before: the kernel, and which of the
-    accelerators that ACCEL allows works here. Others would give other figures."""
+    accelerators that ACCEL allows works here. Others would give other figures.
+
+    Of the running host it is how it was booted (mitigations, isolated processors), which processors
+    are used, and whether their frequency and idle states are seen to."""
     if host_run.wanted():
-        return {"release": os.uname().release, "accel": "host"}
+        asked = host_run.journal()
+        return {"release": os.uname().release, "accel": "host",
+                "cmdline": host_journal.read("/proc/cmdline"),
+                "processors": asked["cpus"], "tuned": asked["tuned"]}
     if accel == "auto":
         accel = lab.call([lab.VM, "accel", "--image", name], "finding the accelerator").strip()
     return {"release": image(name)["release"], "accel": accel}

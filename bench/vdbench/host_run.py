@@ -26,7 +26,8 @@ def wanted():
     return bool(os.environ.get(host_journal.VARIABLE))
 
 
-def _journal():
+def journal():
+    """What bench/host has written down: how the host was, and how it is to be measured."""
     path = os.environ[host_journal.VARIABLE]
     found = host_journal.load(path)
     if not found:
@@ -111,14 +112,19 @@ def lacking(run, pktgen=_has_pktgen):
 def divide(plan, reason):
     """Take out of PLAN what can't be made here; returns it as lines.
 
-    REASON is one against all but the checks of contents, which any boot can make.
+    REASON is one against all but the checks of contents, which any boot can make; another boot
+    may make the rest, so that such runs aren't finished: "unfinished".
     """
-    found = [(run, reason if reason and run.get("kind") != "check" else lacking(run))
-             for run in plan["runs"]]
+    found, other = [], []
+    for run in plan["runs"]:
+        if reason and run.get("kind") != "check":
+            other.append({"run": {**run, "skipped": reason, "unfinished": True}})
+        else:
+            found.append((run, lacking(run)))
     plan["runs"] = [run for run, why in found if not why]
     if not any("pktgen" in run["args"] for run in plan["runs"]):
         plan["setup"] = [command for command in plan["setup"] if command != "modprobe pktgen"]
-    return [{"run": {**run, "skipped": why}} for run, why in found if why]
+    return other + [{"run": {**run, "skipped": why}} for run, why in found if why]
 
 
 def _prepare(command, folder, options):
@@ -131,7 +137,7 @@ def _prepare(command, folder, options):
     if not command[0].endswith("/inside") or not os.path.exists(path):
         raise lab.BenchError("this part needs a virtual machine: it isn't measured on the running host")
     with open(path, encoding="utf-8") as file:
-        plan = translate(json.load(file), folder, _journal()["cpus"])
+        plan = translate(json.load(file), folder, journal()["cpus"])
     skipped = divide(plan, _other_smap(list(options)))
     with open(path, "w", encoding="utf-8") as file:
         json.dump(plan, file, indent=1)

@@ -120,8 +120,9 @@ class Timed:
             checked = True
             for cell in piece:
                 kept[cell] = {"runs": found[cell.name], "boot": boot}
-                # What went wrong is to be tried again.
-                if sound and all("skipped" in run or plan.good(run) for run in kept[cell]["runs"]):
+                # What went wrong is to be tried again, and what another boot of this host can make.
+                if sound and all("skipped" in run and "unfinished" not in run or plan.good(run)
+                                 for run in kept[cell]["runs"]):
                     self._kept.save("timed", self._name(cell), kept[cell])
         return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
 
