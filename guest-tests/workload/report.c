@@ -5,6 +5,14 @@
 #include "report.h"
 #include "stop.h"
 
+const struct percentile percentiles[] = {
+	{ "p50", "p50", 0.5 },
+	{ "p90", NULL, 0.9 },
+	{ "p99", "p99", 0.99 },
+	{ "p999", "p99.9", 0.999 },
+};
+const unsigned int percentile_count = sizeof(percentiles) / sizeof(*percentiles);
+
 static double percent(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * part / whole : 0;
@@ -122,7 +130,8 @@ static void text_latency(const struct result *r, const struct run *run, FILE *to
 {
 	const struct histogram *h = &r->latency;
 	bool trip = run->o->role == ROLE_PING;
-	char t[6][32];
+	const struct percentile *p;
+	char t[2][32];
 
 	if (!r->receives || !(h->count + r->unstamped))
 		return;
@@ -135,10 +144,13 @@ static void text_latency(const struct result *r, const struct run *run, FILE *to
 			(unsigned long long)r->unstamped);
 	if (!h->count)
 		return;
-	fprintf(to, "  %s  min %s, mean %s, p50 %s, p99 %s, p99.9 %s, max %s (%llu packets)\n",
-		trip ? "round trip" : "one-way", time_text(t[0], 32, h->min), time_text(t[1], 32, h->sum / h->count),
-		time_text(t[2], 32, histogram_share(h, 0.5)), time_text(t[3], 32, histogram_share(h, 0.99)),
-		time_text(t[4], 32, histogram_share(h, 0.999)), time_text(t[5], 32, h->max),
+	fprintf(to, "  %s  min %s, mean %s", trip ? "round trip" : "one-way",
+		time_text(t[0], 32, h->min), time_text(t[1], 32, h->sum / h->count));
+	for (p = percentiles; p < percentiles + percentile_count; p++)
+		if (p->text)
+			fprintf(to, ", %s %s", p->text,
+				time_text(t[0], 32, histogram_share(h, p->share)));
+	fprintf(to, ", max %s (%llu packets)\n", time_text(t[0], 32, h->max),
 		(unsigned long long)h->count);
 }
 

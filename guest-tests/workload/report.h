@@ -30,6 +30,14 @@ struct result {
 	unsigned int came, vanished;
 };
 
+/* Which of a histogram's percentiles are told, the median first. */
+extern const struct percentile {
+	const char *name;	/* in JSON */
+	const char *text;	/* for people, NULL: not to them */
+	double share;
+} percentiles[];
+extern const unsigned int percentile_count;
+
 /* Add up and judge. */
 void report_make(struct result *r, struct run *run);
 

@@ -41,10 +41,15 @@ static void facts(FILE *to, const char *name, const struct facts *f)
 	fputs("},\n", to);
 }
 
+static void number(FILE *to, const char *name, uint64_t value)
+{
+	fprintf(to, ", \"%s\": %llu", name, (unsigned long long)value);
+}
+
 static void numbers(FILE *to, const char *const *names, const uint64_t *values)
 {
 	for (; *names; names++, values++)
-		fprintf(to, ", \"%s\": %llu", *names, (unsigned long long)*values);
+		number(to, *names, *values);
 }
 
 static void options(FILE *to, const struct options *o)
@@ -111,17 +116,18 @@ static void received(FILE *to, const struct result *r)
 
 static void latency(FILE *to, const char *name, const struct histogram *h, const char *why_not)
 {
-	static const char *const names[] = { "count", "min", "p50", "p90", "p99", "p999", "max", NULL };
-	const uint64_t values[] = {
-		h->count, h->min, histogram_share(h, 0.5), histogram_share(h, 0.9), histogram_share(h, 0.99),
-		histogram_share(h, 0.999), h->max };
+	const struct percentile *p;
 
 	fprintf(to, "\"%s\": {", name);
 	if (why_not || !h->count) {
 		member(to, "why_not", why_not ? why_not : "no packet");
 	} else {
 		fprintf(to, "\"unit\": \"ns\", \"mean\": %.1f", h->sum / h->count);
-		numbers(to, names, values);
+		number(to, "count", h->count);
+		number(to, "min", h->min);
+		for (p = percentiles; p < percentiles + percentile_count; p++)
+			number(to, p->name, histogram_share(h, p->share));
+		number(to, "max", h->max);
 	}
 	fputs("}", to);
 }

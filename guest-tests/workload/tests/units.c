@@ -422,5 +422,6 @@ int main(void)
 	test_intake();
 	test_senders();
 	test_crowds();
+	test_reports();
 	return t_done();
 }
