@@ -69,6 +69,10 @@ def _banner(result):
                    " An emulator prices neither serialisation (STAC, CLAC, LFENCE) nor caches. "
                    "Counted instructions are exact all the same, and are not time. Absolute figures "
                    "compare the lines of this page with each other and nothing else.", class_="banner")
+    if result.accel == "host" and result.virtual():
+        return tag("p", tag("strong", f"Measured on {result.how()}: its figures are no "
+                            "hardware's."), " Whether that is emulated or not, the file doesn't say. ", result.emulated(),
+                   class_="banner")
     if result.accel in ("kvm", "host"):
         return tag("p", tag("strong", f"Measured on hardware: {result.how()}."),
                    f" {result.emulated()}" if result.emulated() else None, class_="banner")

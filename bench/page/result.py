@@ -320,6 +320,14 @@ class Result:
         found = {str(facts["kernel"]) for facts, _ in self.boots().values() if "kernel" in facts}
         return ", ".join(sorted(found)) or "unknown"
 
+    def virtual(self):
+        """Was the measured host a virtual machine itself, by its processor's flags?"""
+        flags = [facts.get("flags") for facts in (
+            each.get("facts") for each in self.listed("boots")
+            if isinstance(each, dict) and each.get("accel", self.accel) == "host")
+            if isinstance(facts, dict)]
+        return any("hypervisor" in each for each in flags if isinstance(each, list))
+
     def how(self, boot=None):
         """What carried it out, or one boot of it, in a few words."""
         accel = self.accel
@@ -327,7 +335,8 @@ class Result:
             accel = next((str(each.get("accel", accel)) for each in self.listed("boots")
                           if isinstance(each, dict) and str(each.get("id", "?")) == boot), accel)
         return {"tcg": "emulated (QEMU TCG)", "kvm": "virtual machine (KVM)",
-                "host": "the running host itself"}.get(accel, accel)
+                "host": "the running host, a virtual machine itself" if self.virtual() else
+                        "the running host itself"}.get(accel, accel)
 
     def emulated(self):
         """A sentence about what is emulated although the rest isn't, or nothing."""

@@ -39,6 +39,8 @@ def heading(out):
     facts, machine, accel, meanwhile = (out[key] for key in ("facts", "machine", "accel",
                                                              "neighbours"))
     how = "EMULATED (TCG): ratios are not a forecast for hardware" if accel == "tcg" else accel
+    if accel == "host" and "hypervisor" in facts["flags"]:
+        how += ", a virtual machine itself: its figures are no hardware's"
     bugs = {name: text for name, text in facts["mitigations"].items() if text != "Not affected"}
     lines = [f"stock is vhost_net of {facts['kernel']}; {how}",
              f"{machine['qemu']}; processor {facts['cpu']}, SMAP {'on' if facts['smap'] else 'OFF'}, "
