@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """bench/host, where the running host is this virtual machine: it asks, measures, puts everything back."""
-# vm: timeout=500 own-boot no-sanitizer="what it tests isn't in the modules"
+# vm: timeout=700 own-boot no-sanitizer="what it tests isn't in the modules"
 
 import json
 import os
