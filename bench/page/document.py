@@ -71,7 +71,8 @@ def _banner(result):
                    "compare the lines of this page with each other and nothing else.", class_="banner")
     if result.accel == "host" and result.virtual():
         return tag("p", tag("strong", f"Measured on {result.how()}: its figures are no "
-                            "hardware's."), " Whether that is emulated or not, the file doesn't say. ", result.emulated(),
+                            "hardware's."), " Whether that is emulated or not, the file doesn't say. ",
+                   result.emulated(),
                    class_="banner")
     if result.accel in ("kvm", "host"):
         return tag("p", tag("strong", f"Measured on hardware: {result.how()}."),
