@@ -12,6 +12,7 @@ traffic; and one on stock's module, by vhost=on and by vhostdev=.
 # vm: smp=1 append="nohz=off highres=off"
 # vm 7.2: timeout=1200
 
+import contextlib
 import os
 import re
 import subprocess
@@ -29,6 +30,7 @@ from nested.guest import (  # noqa: E402
 from nested.migrate import Journey  # noqa: E402
 from nested.queues import ETHTOOL, all_carry, ethtool, workers  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
+from vdtest import write  # noqa: E402
 
 # Which series is for this Debian, by VERSION_CODENAME.
 VERSIONS = {"bookworm": "7.2", "trixie": "10.0"}
@@ -37,6 +39,7 @@ NODE, STOCK = "/dev/vhost-direct-net", "/dev/vhost-net"
 SLOTS = 8
 MORE = f",slots={SLOTS},maxmem=4G"
 PAIRS, RATE, INITRD = 4, 300, "/tmp/queues.cpio"
+TRACING = "/sys/kernel/tracing"
 
 
 def build():
@@ -46,8 +49,31 @@ def build():
     return os.path.join(_HERE, "..", "..", "build", "qemu", VERSIONS.get(name, name))
 
 
+@contextlib.contextmanager
+def closed_twice():
+    """A list that has in the end what QEMU closed though it wasn't open, as the kernel traces it."""
+    found, close = [], f"{TRACING}/events/syscalls/sys_exit_close"
+    # EBADF
+    for name, text in ((f"{close}/filter", 'comm == "qemu-system-x86" && ret == -9'),
+                       (f"{TRACING}/trace", ""), (f"{close}/enable", "1")):
+        write(name, text)
+    try:
+        yield found
+    finally:
+        write(f"{close}/enable", "0")
+        with open(f"{TRACING}/trace", encoding="ascii", errors="replace") as file:
+            found += [line.strip() for line in file if "sys_close" in line]
+
+
 def qtest(t, folder):
-    """The series' own test, with a device."""
+    """The series' own test, with a device; no file is closed twice, be it another's by then."""
+    with closed_twice() as found:
+        run_qtest(t, folder)
+    t.equal("qtest: QEMU closes nothing that isn't open", found, [])
+
+
+def run_qtest(t, folder):
+    """Each of its cases is a check."""
     env = {**os.environ, "QTEST_VHOSTDEV": NODE,
            "QTEST_QEMU_BINARY": os.path.join(folder, PROGRAM)}
     done = subprocess.run([os.path.join(folder, "vhost-net-dev-test"), "--tap", "-k"], env=env,
