@@ -3,9 +3,10 @@
 """The QEMU of qemu-patches/, which `make qemu` builds, on this project's module.
 
 Its own qtest; then a nested guest by vhostdev=: the counters over QMP beside those of debugfs,
-the module's limit of memory slots, card and netdev unplugged and plugged again; the same with four
-pairs of queues; a guest that migrates from Debian's QEMU to the patched one and back, under
-traffic; and one on stock's module, by vhost=on and by vhostdev=.
+the module's limit of memory slots, card and netdev unplugged and plugged again, and a second card on
+stock's module, which has no counters; unplugging and plugging with four pairs of queues; a guest
+that migrates from Debian's QEMU to the patched one and back, under traffic; and one on stock's
+module, by vhost=on and by vhostdev=.
 """
 # vm: timeout=600 no-sanitizer="a nested guest needs kvm_amd and is too slow there"
 # One processor that ticks all the time: docs/maintainers.md, "Nested guests".
@@ -219,10 +220,23 @@ def plug(t, guest, number, node, pairs=1):
              timeout=90)
 
 
+def beside(t, guest, netdev):
+    """Another card, on stock's module: the list of all has the counters of the one that has some."""
+    guest.qmp.command("netdev_add", type="tap", id="beside", script="no", downscript="no",
+                      vhostdev=STOCK)
+    guest.qmp.command("device_add", driver="virtio-net-pci", netdev="beside", bus="port1", romfile="")
+    found = guest.qmp.command("x-query-vhost-net-stats")
+    t.equal("a card on stock's module beside: the list of all has the queues of the other, and no more",
+            [(queue["netdev"], queue["queue"]) for queue in found], [(netdev, 0), (netdev, 1)])
+    t.check("and stock's is said to have no counters",
+            "keeps no statistics" in refusal(lambda: queried(guest, netdev="beside")))
+
+
 def machine(module, name, program, **setup):
-    """A guest of the patched QEMU whose card can be unplugged."""
+    """A guest of the patched QEMU whose card can be unplugged, and another plugged."""
     return Guest(module, name=name, program=program, cpu=processor(),
-                 words=("-device", "pcie-root-port,id=port0,chassis=1"),
+                 words=("-device", "pcie-root-port,id=port0,chassis=1",
+                        "-device", "pcie-root-port,id=port1,chassis=2"),
                  device=",bus=port0,id=nic0", **setup)
 
 
@@ -244,6 +258,7 @@ def one_guest(t, program):
         plug(t, guest, 1, NODE)
         t.equal("plugged again: no ping is lost", lost(guest), 0)
         counters(t, guest, "net1")
+        beside(t, guest, "net1")
 
 
 def every_queue(t, guest, netdev):
