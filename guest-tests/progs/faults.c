@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_direct.h"
@@ -464,11 +464,6 @@ static void move(void)
 	t_end();
 }
 
-static void rename_self(const char *name)
-{
-	syscall(SYS_prctl, 15 /* PR_SET_NAME */, name);
-}
-
 /* One such call, by a name of its own, so that the suite can have it fail where it likes. */
 static void moves(int expected)
 {
@@ -483,9 +478,9 @@ static void moves(int expected)
 	copy_ring(&twin, q);
 	was = *q;
 	*q = twin;
-	rename_self("faults-moves");
+	prctl(PR_SET_NAME, "faults-moves");
 	ret = q_addr(Q_TX);
-	rename_self("faults");
+	prctl(PR_SET_NAME, "faults");
 	CHECK_EQ(ret, expected);
 	if (ret)
 		*q = was;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -161,10 +162,10 @@ static void notifier(void)
 		life_open(&r[i], false);
 		rig_tx_good(&r[i], 0);
 	}
-	syscall(SYS_prctl, 15 /* PR_SET_NAME */, "life-counted");
+	prctl(PR_SET_NAME, "life-counted");
 	for (i = 0; i < PROTECTIONS; i++)
 		protect_ring(&r[0]);
-	syscall(SYS_prctl, 15, "life");
+	prctl(PR_SET_NAME, "life");
 	for (i = 0; i < DEVICES; i++) {
 		rig_tx_good(&r[i], 1);
 		rig_close(&r[i]);
