@@ -106,7 +106,7 @@ static __always_inline int vd_tx_build(struct vd_net_queue *q,
 	/* tun and tap refuse these after the buffer was built. */
 	if (unlikely(len < ETH_HLEN))
 		return VD_TX_DROP;
-	buf = page_frag_alloc(&q->frags, buflen, GFP_KERNEL | __GFP_NOWARN);
+	buf = vd_page_frag_alloc(&q->frags, buflen);
 	if (unlikely(!buf))
 		return VD_TX_AGAIN;
 	if (unlikely(!vd_tx_gather(buf + pad - q->hlen,

@@ -251,6 +251,23 @@ test_tracepoints() {
 	check "they unload" unload_ours
 }
 
+# Frames to be sent lie in pages of eight where there are such; where there are none, nobody may
+# make them at once, with all the frames waiting.
+test_frame_memory() {
+	alloc=/sys/kernel/tracing/events/kmem/mm_page_alloc
+	check "the modules load" load_ours metadata=direct
+	echo >/sys/kernel/tracing/trace
+	echo 'order == 3 && comm ~ "vhost-*"' >$alloc/filter
+	echo 1 >$alloc/enable
+	check "frames are sent" /vd/build/bench/vring --dev $node --seconds 0.1
+	echo 0 >$alloc/enable
+	grep order=3 /sys/kernel/tracing/trace >/tmp/traced
+	check "memory for frames is asked for in eight pages" test -s /tmp/traced
+	refuse "but never made by reclaim" grep -E 'GFP_KERNEL|__GFP_DIRECT_RECLAIM' /tmp/traced
+	echo 0 >$alloc/filter
+	check "they unload" unload_ours
+}
+
 test_takeover() {
 	check "stock vhost_net loads" modprobe vhost_net
 	mark stock
@@ -285,6 +302,7 @@ test_parameters
 test_cgroup
 test_kill
 test_tracepoints
+test_frame_memory
 test_takeover
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata

@@ -59,4 +59,22 @@ static inline void vd_page_frag_drain(struct page_frag_cache *nc)
 #endif
 }
 
+/*
+ * Before 6.9 page_frag_alloc() reclaims and compacts memory for the eight pages
+ * that it would like, at each frame where memory is in small pieces, before it
+ * is content with one. Later ones don't, nor does stock's cache of its own.
+ */
+static inline void *vd_page_frag_alloc(struct page_frag_cache *nc,
+				       unsigned int len)
+{
+	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	void *buf = page_frag_alloc(nc, len, gfp & ~__GFP_DIRECT_RECLAIM);
+
+	if (likely(buf))
+		return buf;
+#endif
+	return page_frag_alloc(nc, len, gfp);
+}
+
 #endif /* VD_COMPAT_H */
