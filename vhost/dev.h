@@ -55,6 +55,9 @@ enum {
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
 
+/* Jiffies until a queue's log says again what it has said. */
+#define VD_SAY_AGAIN	(60 * HZ)
+
 /* Most workers of a device. */
 #define VD_WORKERS_MAX	16
 
@@ -82,6 +85,8 @@ enum {
  * @kick: eventfd that the driver writes
  * @call: eventfd that interrupts the driver
  * @err: eventfd that tells of a stopped queue
+ * @said: a bit for each reason that was logged since @said_at. Worker.
+ * @said_at: in jiffies
  * @worker: who handles the queue; changed with the device's mutex, read under
  *          RCU
  * @poll: watches @kick
@@ -114,6 +119,8 @@ struct vd_virtqueue {
 	struct file *kick;
 	struct eventfd_ctx *call;
 	struct eventfd_ctx *err;
+	u32 said;
+	unsigned long said_at;
 	struct vd_worker *worker;
 	struct vd_poll poll;
 	struct vd_burst *burst;

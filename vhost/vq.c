@@ -361,30 +361,37 @@ static void vd_vq_look_on(struct vd_virtqueue *vq)
 	}
 }
 
-/**
- * vd_vq_error - stop a queue until the next kick
- * @vq: the virtqueue
- * @err: minus one of enum vd_reason
- *
- * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR. Of
- * a packed ring all that was offered is looked at first. If the driver has
- * offered more since, work is queued at once. The caller puts the chain back
- * and does nothing more, but for a receiver that has lost one frame.
- * Context: worker, queue mutex; may sleep.
+/*
+ * A guest can have this happen as often as it likes: of each queue each reason
+ * is logged once a minute. The limit is the queue's own, so that no guest hides
+ * what another does.
  */
-void vd_vq_error(struct vd_virtqueue *vq, int err)
+static bool vd_vq_may_say(struct vd_virtqueue *vq, enum vd_reason reason)
 {
-	enum vd_reason reason = -err;
+	BUILD_BUG_ON(VD_REASONS > BITS_PER_BYTE * sizeof(vq->said));
+	if (!vq->said || time_after(jiffies, vq->said_at + VD_SAY_AGAIN)) {
+		vq->said = 0;
+		vq->said_at = jiffies;
+	}
+	if (vq->said & BIT(reason))
+		return false;
+	vq->said |= BIT(reason);
+	return true;
+}
 
+static void vd_vq_tell(struct vd_virtqueue *vq, enum vd_reason reason,
+		       const char *what)
+{
 	if (reason == VD_FAULT || reason == VD_BAD_BUFFER ||
 	    reason == VD_BAD_INDIRECT_READ)
 		vd_stat_inc(&vq->counters, faults);
 	else
 		vd_stat_inc(&vq->counters, malformed);
 	trace_vd_error(vq, reason);
-	pr_warn_ratelimited("vhost_direct: %s: queue %s stopped: %s (avail %u, used %u)\n",
-			    current->comm, vq->name, vd_reason_name(reason),
-			    vq->ring.last_avail, vq->ring.last_used);
+	if (vd_vq_may_say(vq, reason))
+		pr_warn("vhost_direct: %s: queue %s %s: %s (avail %u, used %u)\n",
+			current->comm, vq->name, what, vd_reason_name(reason),
+			vq->ring.last_avail, vq->ring.last_used);
 	/*
 	 * Whatever is wrong may be mended with the next kick: ask for it,
 	 * before the owner hears of the trouble. If the driver has been there
@@ -395,6 +402,22 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 		vd_poll_queue(&vq->poll);
 	if (vq->err)
 		vd_eventfd_signal(vq->err);
+}
+
+/**
+ * vd_vq_error - stop a queue until the next kick
+ * @vq: the virtqueue
+ * @err: minus one of enum vd_reason
+ *
+ * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR. Of
+ * a packed ring all that was offered is looked at first. If the driver has
+ * offered more since, work is queued at once. The caller puts the chain back
+ * and does nothing more.
+ * Context: worker, queue mutex; may sleep.
+ */
+void vd_vq_error(struct vd_virtqueue *vq, int err)
+{
+	vd_vq_tell(vq, -err, "stopped");
 }
 EXPORT_SYMBOL_GPL(vd_vq_error);
 

@@ -8,8 +8,6 @@
 
 #define RX_BUFS 8
 #define RX_SIZE 2048
-/* The kernel prints ten messages of a kind in five seconds. */
-#define LOG_INTERVAL_MS 5200
 /* Where in the frame buffer indirect tables lie. */
 #define TABLE	0x8000
 
@@ -17,15 +15,12 @@
  * struct bad - a rig, and how it is run
  * @opts: of the rig
  * @rx: buffers for the device to write to
- * @log: look for the kernel's messages too; they are limited in rate, so this
- *       takes its time
  * @stock: the node is stock's: no statistics, and fewer tests
  */
 struct bad {
 	struct rig r;
 	struct rig_opts opts;
 	uint8_t *rx[RX_BUFS];
-	bool log;
 	bool stock;
 };
 
@@ -55,6 +50,8 @@ void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
  * written. What to mend is up to the caller.
  */
 void expect_stop(struct bad *b, unsigned int q, const char *reason, bool fault);
+/* CHECKs that the queue has said so in the kernel's log since the device was opened. */
+void expect_log(unsigned int q, const char *what, const char *reason);
 /* CHECKs that the worker sleeps and stays asleep. */
 void expect_rest(struct bad *b);
 void expect_worker_rest(pid_t worker);

@@ -167,21 +167,6 @@ static bool feed_one(struct side *s)
 	return CHECK(tap_feed(&s->tap, f, sizeof(f)));
 }
 
-/* The message may have fallen to the rate limit: then it comes with the next. */
-static void says(struct side *s, unsigned int q, const char *reason)
-{
-	const char *name = q == Q_TX ? "queue tx stopped: " : "queue rx stopped: ";
-
-	if (klog_has(name, reason))
-		return;
-	sleep_ms(LOG_INTERVAL_MS);
-	vq_kick(&s->q[q]);
-	CHECK_EQ(event_wait(s->q[q].err, WAIT_MS), 1);
-	sleep_ms(20);
-	if (!CHECK(klog_has(name, reason)))
-		t_diag("no kernel message with \"%s%s\"", name, reason);
-}
-
 /* The queue stops, once: told once, counted once, then the worker is at rest. */
 static void stops(struct side *s, unsigned int q, const struct packed_case *c)
 {
@@ -253,8 +238,7 @@ static void one_case(const struct bad *like, unsigned int q, const struct packed
 	mem_seal(&s.mem);
 	klog_mark();
 	stops(&s, q, c);
-	if (like->log)
-		says(&s, q, c->reason);
+	expect_log(q, "stopped", c->reason);
 	if (s.q[q].next < VQ_NUM) {
 		/* A kick is asked for at what comes next, not at what was there. */
 		next = s.q[q].next;

@@ -339,7 +339,6 @@ void bad_race(const struct bad *like)
 	struct bad b = *like;
 	unsigned int i, q;
 
-	b.log = false;
 	for (q = 0; q < 2; q++)
 		for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 			bad_open(&b);

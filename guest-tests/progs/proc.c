@@ -16,6 +16,9 @@
 #include "test.h"
 
 static int kmsg = -1;
+/* What the kernel has said since the mark. */
+static char klog[256 << 10];
+static size_t klog_len;
 
 uint64_t now_ns(void)
 {
@@ -39,24 +42,48 @@ void klog_mark(void)
 		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	MUST(kmsg >= 0, "/dev/kmsg");
 	lseek(kmsg, 0, SEEK_END);
+	klog_len = 0;
 }
 
-bool klog_has(const char *a, const char *b)
+/* Adds what came since to what is kept. What doesn't fit any more is left out. */
+static void klog_read(void)
 {
-	bool found = false;
 	char line[8192];
 	ssize_t n;
 
 	for (;;) {
-		n = read(kmsg, line, sizeof(line) - 1);
+		n = read(kmsg, line, sizeof(line));
 		/* EPIPE: overwritten before it was read; go on with the next. */
 		if (n < 0 && errno == EPIPE)
 			continue;
 		if (n <= 0)
-			return found;
-		line[n] = 0;
-		found |= strstr(line, a) && strstr(line, b);
+			return;
+		if (klog_len + n < sizeof(klog)) {
+			memcpy(klog + klog_len, line, n);
+			klog_len += n;
+		}
 	}
+}
+
+unsigned int klog_count(const char *a, const char *b)
+{
+	char *line, *end, copy[8192];
+	unsigned int found = 0;
+
+	klog_read();
+	for (line = klog; line < klog + klog_len; line = end + 1) {
+		end = memchr(line, '\n', klog + klog_len - line);
+		if (!end)
+			break;
+		snprintf(copy, sizeof(copy), "%.*s", (int)(end - line), line);
+		found += strstr(copy, a) && strstr(copy, b);
+	}
+	return found;
+}
+
+bool klog_has(const char *a, const char *b)
+{
+	return klog_count(a, b);
 }
 
 /* The first of a folder's processes or threads that is called so. */

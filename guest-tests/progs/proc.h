@@ -12,8 +12,9 @@
 uint64_t now_ns(void);
 void sleep_ms(unsigned int ms);
 
-/* From now on; then: is a line there that holds both texts? */
+/* From now on; then: in how many lines, or in any, are both texts? */
 void klog_mark(void);
+unsigned int klog_count(const char *a, const char *b);
 bool klog_has(const char *a, const char *b);
 
 /*
