@@ -250,6 +250,7 @@ int vd_vq_notify(struct vd_virtqueue *vq);
 void vd_vq_kicked(struct vd_virtqueue *vq);
 int vd_vq_moved(struct vd_virtqueue *vq);
 void vd_vq_error(struct vd_virtqueue *vq, int err);
+void vd_vq_lost(struct vd_virtqueue *vq);
 
 /* guest.c */
 int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c);

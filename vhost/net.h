@@ -29,6 +29,7 @@ enum {
 	VD_TX_AGAIN,		/* the socket is full; keep the chain */
 	VD_TX_FLYING,		/* sent as it lies; its chain goes back later */
 	VD_TX_COPY,		/* not sent: to be copied */
+	VD_TX_LOST,		/* its memory can't be read; its chain is done */
 };
 
 /* A frame that is ready to be sent: a chain's place in user memory. */
@@ -162,7 +163,7 @@ static inline void vd_net_header(struct vd_net_queue *q)
  * answers the same for a frame that a device, its queue or a filter has refused.
  * That one is gone; sent again it would be refused again, without end.
  *
- * Return: 0, VD_TX_AGAIN, VD_TX_DROP or -VD_BAD_BUFFER.
+ * Return: 0, VD_TX_AGAIN, VD_TX_DROP or VD_TX_LOST.
  */
 static inline int vd_net_sent(struct socket *sock, int err, u32 len)
 {
@@ -177,7 +178,7 @@ static inline int vd_net_sent(struct socket *sock, int err, u32 len)
 	case -EAGAIN:
 		return VD_TX_AGAIN;
 	case -EFAULT:
-		return -VD_BAD_BUFFER;
+		return VD_TX_LOST;
 	default:
 		return VD_TX_DROP;
 	}

@@ -356,7 +356,7 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	if (err == -VD_MISS)
 		return false;
 	if (err == -VD_RX_LOST) {
-		vd_vq_error(vq, -VD_BAD_BUFFER);
+		vd_vq_lost(vq);
 		return true;
 	}
 	vd_vq_error(vq, err);

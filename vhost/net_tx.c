@@ -112,7 +112,7 @@ static __always_inline int vd_tx_build(struct vd_net_queue *q,
 	if (unlikely(!vd_tx_gather(buf + pad - q->hlen,
 				   q->vq.iov + f->first, f->niov))) {
 		page_frag_free(buf);
-		return -VD_BAD_BUFFER;
+		return VD_TX_LOST;
 	}
 	hdr = vd_xdp_vnet_hdr(buf, buflen);
 	if (likely(!q->own_header))
@@ -269,11 +269,16 @@ static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
 	vd_stat_add(&q->vq.counters, bytes, f->len - q->hlen);
 }
 
-/* Counts a frame that wasn't simply sent. Returns false if it is to be kept. */
+/*
+ * Counts a frame that wasn't simply sent. Returns false if it is to be kept.
+ * What can't be read isn't: a page that went bad or beyond its file's end stays
+ * so, and all that is behind the frame would wait with it.
+ */
 static noinline bool vd_tx_special(struct vd_net_queue *q,
 				   const struct vd_frame *f, int result)
 {
 	switch (result) {
+	case VD_TX_LOST:
 	case VD_TX_DROP:
 		vd_stat_inc(&q->vq.counters, dropped);
 		vd_vq_add_used(&q->vq, f->head, f->slots, 0);
@@ -288,7 +293,8 @@ static noinline bool vd_tx_special(struct vd_net_queue *q,
 
 /*
  * Sends the burst. Returns how many chains are done with, and in @result what
- * stopped at the next: 0, VD_TX_AGAIN or minus a reason.
+ * stopped at the next: 0, VD_TX_AGAIN or minus a reason; or, just before it,
+ * VD_TX_LOST.
  */
 static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		       size_t *bytes, int *result)
@@ -313,8 +319,10 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 			break;
 		}
 		*bytes += f->len;
-		ret = 0;
 		i++;
+		if (unlikely(ret == VD_TX_LOST))
+			break;
+		ret = 0;
 		/* Others wait: a burst of the largest frames is many turns. */
 		if (unlikely(*bytes >= VD_NET_WEIGHT_BYTES))
 			break;
@@ -375,6 +383,10 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 		return false;
 	} else if (result < 0 || err) {
 		vd_vq_error(vq, result < 0 ? result : err);
+	} else if (result == VD_TX_LOST) {
+		/* It costs that frame; what is behind it is next. */
+		vd_vq_lost(vq);
+		return true;
 	}
 	return !result && !err;
 }

@@ -422,6 +422,19 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 EXPORT_SYMBOL_GPL(vd_vq_error);
 
 /**
+ * vd_vq_lost - a frame was lost, as its buffer could not be accessed
+ * @vq: the virtqueue
+ *
+ * Tells of it as vd_vq_error() does. The caller goes on with the next frame.
+ * Context: worker, queue mutex; may sleep.
+ */
+void vd_vq_lost(struct vd_virtqueue *vq)
+{
+	vd_vq_tell(vq, VD_BAD_BUFFER, "lost a frame");
+}
+EXPORT_SYMBOL_GPL(vd_vq_lost);
+
+/**
  * vd_vq_part_size - bytes of a part of the ring, with the features it has
  * @vq: the virtqueue
  * @part: which part

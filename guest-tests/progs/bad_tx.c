@@ -317,7 +317,6 @@ static void tx_indirect(struct bad *b)
 static void tx_memory(struct bad *b)
 {
 	struct rig *r = &b->r;
-	struct ring *q = &r->q[Q_TX];
 	uint8_t *at = mem_take(&r->mem, CHUNK_A, PAGE, PAGE);
 
 	t_begin("a frame in memory that is read-only for its owner");
@@ -327,20 +326,46 @@ static void tx_memory(struct bad *b)
 	passes(b);
 	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
 	t_end();
-	t_begin("a frame in memory that nobody may read, for a while");
-	one(b, at, rig_frame(r, at, RIG_FRAME));
-	ring_offer(q, 0);
-	CHECK_EQ(mprotect(at, PAGE, PROT_NONE), 0);
-	ring_kick(q);
-	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
-	CHECK_EQ(ring_used_idx(q), q->reaped);
-	expect_rest(b);
-	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
-	ring_kick(q);
-	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
-	rig_arrives(r, r->seq, RIG_FRAME);
-	rig_silent(r);
-	t_end();
+}
+
+/* As a page that went bad: it would be unreadable for ever, and all behind it would wait. */
+static void tx_unreadable(struct bad *b)
+{
+	static const uint32_t size[] = { RIG_FRAME, 1514, 2 * PAGE + RIG_FRAME, 15 * PAGE };
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_TX];
+	uint8_t *at = mem_take(&r->mem, CHUNK_A, 16 * PAGE, PAGE), *page;
+	unsigned int i, j;
+	uint32_t len;
+
+	for (i = 0; i < ARRAY_SIZE(size); i++) {
+		t_begin("a frame of %u bytes that nobody may read costs itself alone", size[i]);
+		page = at + (r->hdr + size[i] - 1) / PAGE * PAGE;
+		for (j = 0; j < 3; j += 2) {
+			len = rig_frame(r, r->buf + 512 * j, RIG_FRAME);
+			desc_set(q->desc, j, mem_gpa(&r->mem, r->buf + 512 * j), len, 0, 0);
+		}
+		memset(at, 0, 16 * PAGE);
+		desc_set(q->desc, 1, mem_gpa(&r->mem, at), r->hdr + size[i], 0, 0);
+		for (j = 0; j < 3; j++)
+			ring_offer(q, j);
+		mem_seal(&r->mem);
+		CHECK_EQ(mprotect(page, PAGE, PROT_NONE), 0);
+		ring_kick(q);
+		for (j = 0; j < 3; j++)
+			CHECK_EQ(ring_reap(q, NULL, WAIT_MS), j);
+		rig_arrives(r, r->seq - 1, RIG_FRAME);
+		rig_arrives(r, r->seq, RIG_FRAME);
+		rig_silent(r);
+		CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+		CHECK_EQ(bad_stat(b, Q_TX, "faults"), i + 1);
+		CHECK_EQ(bad_stat(b, Q_TX, "dropped"), i + 1);
+		expect_rest(b);
+		CHECK_EQ(event_wait(q->err, 0), 0);
+		expect_log(Q_TX, "lost a frame", "buffer not accessible");
+		CHECK_EQ(mprotect(page, PAGE, PROT_READ | PROT_WRITE), 0);
+		t_end();
+	}
 }
 
 /* The chain in front of a bad one has passed, what is behind it waits. */
@@ -421,7 +446,7 @@ void bad_tx(const struct bad *like)
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
 		tx_pieces, tx_shorter_than_header, tx_short, tx_leak, tx_header, tx_header_fuzz, tx_border,
-		tx_indirect, tx_memory, tx_between, tx_huge,
+		tx_indirect, tx_memory, tx_unreadable, tx_between, tx_huge,
 		tx_larger,
 	};
 	unsigned int i;
