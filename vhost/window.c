@@ -288,6 +288,11 @@ static bool vd_window_usable(const struct vd_window *w)
  * what we write. So it is marked here, once, before anybody writes; nothing
  * clears the mark of a mapped anonymous or shared-memory page without an
  * invalidation first.
+ *
+ * folio_mark_dirty() wants a mapping that isn't truncated meanwhile. The page
+ * was mapped when it was found and, as the sequence says, still is: truncation
+ * takes a page out of all page tables before it drops it from the file, and for
+ * that waits in our callback for the lock that is held here.
  */
 static void vd_window_install(struct vd_window *w)
 {
