@@ -15,7 +15,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from inject import Inject, Maps, Waits, missing  # noqa: E402
+from inject import Inject, Late, Maps, Waits, missing  # noqa: E402
 from vdtest import CASES, NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
@@ -166,6 +166,28 @@ def mapping(t):
          usecs=2000, watch=f"{CORE}vd_winset_map")
 
 
+def late(t):
+    """A worker comes late to the window lock, of which it knew what it would find there."""
+    name, why, taken, changed, given_up = "look to lock", "", 0, 0, 0
+    for attempt in range(1, ATTEMPTS + 1):
+        with Late(usecs=2000) as late_by, Maps() as maps:
+            run = Run(f"{TRAFFIC} --events split,movepages --event-us 2000")
+        t.diag(f"{name}: {late_by}; maps {maps.results}")
+        taken += late_by.taken
+        changed += late_by.changed
+        given_up += maps["raced"]
+        why = why or under(run, False)
+        if why or (taken >= 3 and changed >= 3):
+            break
+    # Each tells for certain: of a busy machine no more is asked.
+    t.check(f"{name}: windows went meanwhile", why or taken, f"{taken} in {attempt} attempts")
+    t.check(f"{name}: memory changed before pages were installed", why or changed,
+            f"{changed} in {attempt} attempts")
+    t.check(f"{name}: which then they were not", given_up >= changed,
+            f"memory changed {changed} times, given up {given_up} times")
+    t.check(f"{name}: nothing lost or corrupted, the windows come back", not why, why)
+
+
 def bursts(t):
     """A burst that has begun ends before start returns: then nobody writes what is gone."""
     # Longer where it takes long from there until the call returns, or a child runs.
@@ -219,6 +241,7 @@ def main():
         load()
         write("/proc/sys/kernel/numa_balancing", "0")
         mapping(t)
+        late(t)
         bursts(t)
         waiting(t, "waiting for a pop", f"{CORE}vd_pop_split_contig")
         waiting(t, "waiting for a push", f"{CORE}vd_flush_split_contig")

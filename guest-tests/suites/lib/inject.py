@@ -57,35 +57,14 @@ class Inject:
         return f"{' '.join(self._words)}: {self.hits} calls, {self.done} injections, {self.met} met"
 
 
-class Waits:
-    """How long callbacks wait for the window lock, in bursts: by the module vd_wait."""
-
-    def __enter__(self):
-        said = sh(["insmod", f"{KMOD}/vd_wait.ko"])
-        if said.returncode:
-            raise RuntimeError(f"vd_wait: {said.stdout}")
-        self.waits = self.waited = self.most = 0
-        return self
-
-    def __exit__(self, *_):
-        for name in ("waits", "waited", "most"):
-            with open(f"/sys/module/vd_wait/parameters/{name}", encoding="ascii") as file:
-                setattr(self, name, int(file.read()))
-        said = sh("rmmod vd_wait")
-        if said.returncode:
-            raise RuntimeError(f"rmmod vd_wait: {said.stdout}")
-
-    def __str__(self):
-        return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
-
-
 class _Loaded:
     """A module that is there as long as a with statement."""
 
-    name = ""
+    name, params = "", {}
 
     def __enter__(self):
-        said = sh(["insmod", f"{KMOD}/{self.name}.ko"])
+        words = [f"{key}={value}" for key, value in self.params.items()]
+        said = sh(["insmod", f"{KMOD}/{self.name}.ko", *words])
         if said.returncode:
             raise RuntimeError(f"{self.name}: {said.stdout}")
         return self
@@ -94,6 +73,41 @@ class _Loaded:
         said = sh(["rmmod", self.name])
         if said.returncode:
             raise RuntimeError(f"rmmod {self.name}: {said.stdout}")
+
+
+class _Counting(_Loaded):
+    """One whose counts are known at the end."""
+
+    counts = ()
+
+    def __init__(self, **params):
+        self.params = params
+
+    def __exit__(self, *_):
+        for name in self.counts:
+            with open(f"/sys/module/{self.name}/parameters/{name}", encoding="ascii") as file:
+                setattr(self, name, int(file.read()))
+        super().__exit__()
+
+    def __str__(self):
+        return f"{self.name}: {', '.join(f'{getattr(self, name)} {name}' for name in self.counts)}"
+
+
+class Waits(_Counting):
+    """How long callbacks wait for the window lock, in bursts: by the module vd_wait."""
+
+    name, counts = "vd_wait", ("waits", "waited", "most")
+    waits = waited = most = 0
+
+    def __str__(self):
+        return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
+
+
+class Late(_Counting):
+    """Workers come late to the window lock, by the module vd_late."""
+
+    name, counts = "vd_late", ("taken", "changed")
+    taken = changed = 0
 
 
 class Told(_Loaded):
