@@ -15,7 +15,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
-from inject import Inject, Late, Maps, Waits, missing  # noqa: E402
+from inject import Ask, Inject, Late, Maps, Readers, Waits, missing  # noqa: E402
 from vdtest import CASES, NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
@@ -232,6 +232,33 @@ def moving(t):
          watch=f"{CORE}vd_mn_start")
 
 
+def misread(read):
+    """What callbacks read though it was not theirs, or an empty string."""
+    if read.gone:
+        return f"certain: of {read.replaced} tables replaced under a reader {read.gone} went"
+    return read.outside and f"certain: {read.outside} of {read.walks} sets were found by no reader"
+
+
+def reading(t):
+    """What callbacks read, while it changes, is theirs as long as they read it."""
+    replaced, why = 0, ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with Readers(usecs=3000) as read:
+            done = sh([LIFE, "moves", NODE], timeout=60 * SLOW)
+        t.diag(f"{read}")
+        replaced += read.replaced
+        why = why or (done.returncode and done.stdout) or misread(read)
+        if why or replaced >= 3:
+            break
+    t.check("the spans were replaced while a callback had them", why or replaced,
+            f"{replaced} in {attempt} attempts")
+    t.check("they stay as long as it has them, and it is a reader", not why, why)
+    with Ask(), Readers() as read:
+        done = sh([CASES, "young"], timeout=60 * SLOW)
+    t.check("a callback that asks for the age of pages is a reader",
+            not done.returncode and read.walks >= 10 and not read.outside, f"{read}\n{done.stdout}")
+
+
 def main():
     """The suite."""
     with Ktap() as t:
@@ -246,6 +273,7 @@ def main():
         waiting(t, "waiting for a pop", f"{CORE}vd_pop_split_contig")
         waiting(t, "waiting for a push", f"{CORE}vd_flush_split_contig")
         moving(t)
+        reading(t)
         said = unload()
         t.check("the modules unload", not said, said)
 

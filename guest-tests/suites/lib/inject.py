@@ -110,6 +110,13 @@ class Late(_Counting):
     taken = changed = 0
 
 
+class Readers(_Counting):
+    """Whether what callbacks read by RCU is read and freed so, by the module vd_reader."""
+
+    name, counts = "vd_reader", ("walks", "outside", "replaced", "gone")
+    walks = outside = replaced = gone = 0
+
+
 class Told(_Loaded):
     """What the kernel tells our mmu notifier, counted by the module vd_told; vring reports it."""
 
