@@ -8,11 +8,13 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -33,6 +35,7 @@ struct busy {
 	int fd, uffd, held[2], copies[2];
 	uint8_t was[MD_AREA];
 	pid_t child;
+	bool over;
 };
 
 /* @hold is called before the work; @look says what the pages hold that were taken. */
@@ -43,14 +46,17 @@ struct busy_event {
 	void (*give)(struct busy *b);
 };
 
-static void nobody_writes(struct busy *b, void (*look)(struct busy *b, uint8_t *to))
+/* @frames come then: a worker that has windows still would write who got them. */
+static void nobody_writes(struct busy *b, void (*look)(struct busy *b, uint8_t *to),
+			  unsigned int frames)
 {
 	static uint8_t is[MD_AREA];
 	unsigned int i;
 
 	look(b, b->was);
 	md_kick(&b->d, MD_TX);
-	usleep(rand() % 300);
+	md_feed_tap(&b->d, frames);
+	usleep(frames ? 2000 : rand() % 300);
 	look(b, is);
 	for (i = 0; i < MD_AREA; i += MD_PAGE)
 		MD_EXPECT(!memcmp(b->was + i, is + i, MD_PAGE),
@@ -74,7 +80,7 @@ static unsigned int while_busy(struct busy *b, const struct busy_event *e, unsig
 		usleep(rand() % 200);
 		e->take(b);
 		if (e->look)
-			nobody_writes(b, e->look);
+			nobody_writes(b, e->look, 0);
 		if (e->give)
 			e->give(b);
 		for (i = 0; i < MD_RINGS; i++)
@@ -268,6 +274,55 @@ static void punch_busy(void)
 }
 
 /*
+ * Other memory goes all the while, and the device is kept awake: it tries to map whenever it
+ * has no windows. A thread by another name, for the suite holds up the events of the first.
+ */
+static void *beside(void *arg)
+{
+	uint8_t *other = md_map(MD_PAGE, -1);
+	struct busy *b = arg;
+	unsigned int i;
+
+	prctl(PR_SET_NAME, "beside");
+	while (!__atomic_load_n(&b->over, __ATOMIC_RELAXED)) {
+		*(volatile uint8_t *)other = 1;
+		MD_EXPECT(!madvise(other, MD_PAGE, MADV_DONTNEED), "MADV_DONTNEED: %m");
+		for (i = 0; i < MD_RINGS; i++)
+			md_kick(&b->d, i);
+		usleep(200);
+	}
+	return NULL;
+}
+
+/* Both only under the mmap lock for reading: they overlap. */
+static void beside_busy(void)
+{
+	struct busy b = { .area = md_map(MD_AREA, -1) };
+	unsigned int round, i;
+	pthread_t thread;
+
+	open_held(&b);
+	md_open(&b.d, b.area);
+	md_traffic_direct(&b.d);
+	MD_EXPECT(!pthread_create(&thread, NULL, beside, &b), "no thread");
+	for (round = 0; round < 40; round++) {
+		hold_pages(&b);
+		/* What windows were worth makes them come back at once. */
+		md_traffic(&b.d, 1);
+		drop(&b);
+		nobody_writes(&b, look_at_held, 4);
+		renew_held(&b);
+		for (i = 0; i < MD_RINGS; i++)
+			md_kick(&b.d, i);
+		md_settle(&b.d);
+	}
+	__atomic_store_n(&b.over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	MD_EXPECT(md_stats(&b.d, "inval_hit"), "no invalidation hit a window");
+	md_traffic_direct(&b.d);
+}
+
+/*
  * What the device writes after the fork is the owner's: the child looks whether it gets any,
  * for longer than a burst is held up.
  */
@@ -305,6 +360,7 @@ const struct md_case md_busy_cases[] = {
 	{ "mremap-busy", mremap_busy, "rings moved away and back in the middle of work" },
 	{ "dontneed-busy", dontneed_busy,
 	  "MADV_DONTNEED in the middle of work, new pages by userfaultfd" },
+	{ "beside-busy", beside_busy, "MADV_DONTNEED amid another, of other memory" },
 	{ "punch-busy", punch_busy, "a hole in the rings' file in the middle of work, the same" },
 	{ "fork-busy", fork_busy, "fork in the middle of work; the child's copy stays as it is" },
 	{ 0 }

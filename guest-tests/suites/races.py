@@ -127,14 +127,14 @@ def race(t, name, func, events, result="", meddle=False, **params):
             why)
 
 
-def life(t, name, case, func, command=None, **params):
+def life(t, name, case, func, command=None, result="", **params):
     """The same for a case of the program life, or another COMMAND that checks all of its traffic."""
-    count, why = Count(), ""
+    count, why = Count(result), ""
     command = command or [LIFE, case, NODE]
     for attempt in range(1, ATTEMPTS + 1):
-        with Inject(func, **params) as slow:
+        with Inject(func, **params) as slow, Maps() as maps:
             done = sh(command, timeout=60 * SLOW)
-        count.add(slow)
+        count.add(slow, maps)
         why = why or (done.returncode and done.stdout)
         if why or count.enough():
             break
@@ -161,6 +161,12 @@ def mapping(t):
     # Two at a time.
     life(t, "start to end, overlapping", "overlaps", f"{CORE}vd_mn_start", at_return=1, usecs=3000,
          comm="life", watch=f"{CORE}vd_mn_start")
+    # Another begins and ends meanwhile, and the worker has time to map: before the pages go, and
+    # before start has done all that it does.
+    for name, func in (("start to end, another beside it", "vd_mn_start"),
+                       ("windows taken to start's end", "vd_mm_invalidate")):
+        life(t, name, "", f"{CORE}{func}", [CASES, "beside-busy"], "busy", at_return=1, usecs=5000,
+             comm="mem-cases", watch=f"{CORE}vd_mn_end")
     # A callback has found the spans and comes late to the lock.
     race(t, "spans to lock", f"{CORE}vd_winset_invalidate", "split,movepages --event-us 2000",
          usecs=2000, watch=f"{CORE}vd_winset_map")
