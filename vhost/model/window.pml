@@ -16,6 +16,7 @@
  * have it once at most, for a burst or to install; and (ltl) it comes to its end.
  *
  * -DFAULT_x seeds a fault that must be found: see the script beside this file.
+ * -DPUBLISH_FAILS: there is no memory for the table of the moved ring.
  * -DANY_WAIT: a notifier may wait longer, so that what else is wrong is found.
  */
 
@@ -34,12 +35,14 @@ byte next_page = 2;
 byte in_flight, seq;
 byte spans = 0;			/* the table published: it has this address */
 byte own = 0;			/* the set's own span, looked at without a lock */
-bool spans_freed[2];
+#define EMPTY	2		/* of either: no address */
+bool spans_freed[3];
 
 /* struct vd_winset; lock and mutex are held by a process or free */
 bool lock, mutex;
 bool valid;
 byte win_page, win_addr;
+bool described = true;		/* else the queue goes by user access */
 bool listed = true, set_freed;
 
 /* The ring as the ioctl left it, and the worker's life. */
@@ -199,7 +202,10 @@ proctype worker()
 		take(mutex);
 		if
 		:: valid -> use_window()
-		:: else -> map_window(); use_window()
+		:: !valid && described -> map_window(); use_window()
+#ifdef PUBLISH_FAILS
+		:: !valid && !described
+#endif
 		fi;
 		drop(mutex)
 	:: closing || n == 3 -> break
@@ -207,15 +213,47 @@ proctype worker()
 	worker_done = true
 }
 
-/* vd_winset_describe(): the ring moves to the other address. */
-proctype ioctl()
+#ifdef PUBLISH_FAILS
+/*
+ * vd_mm_publish() gets no memory: the table is the old one, and the set's span again
+ * what it was. Then either the ring stays where it is, and SET_VRING_ADDR fails, or it
+ * is elsewhere already and nothing is mapped of it: to say so may fail as well.
+ */
+inline publish()
 {
-	take(mutex);
-#ifndef FAULT_NO_DROP
-	take(lock); valid = false; drop(lock);
+	own_buf = 1;
+	own_buf == 254;
+#ifndef FAULT_SPAN_NOT_RESTORED
+	own_buf = 0;
+	own_buf == 254;
 #endif
+	if
+	/* vd_vq_move() */
+	:: true ->
+#ifdef FAULT_ERROR_LOST
+		ring = 1
+#else
+		skip
+#endif
+	/* vd_vq_describe(), vd_winset_clear() */
+	:: true ->
+		ring = 1;
+#ifndef FAULT_STILL_DESCRIBED
+		described = false;
+#endif
+		own_buf = EMPTY;
+		if
+		:: true -> spans_buf = EMPTY
+		:: true
+		fi;
+		spans_buf == 254 && own_buf == 254
+	fi
+}
+#else
+/* vd_mm_publish() */
+inline publish()
+{
 	ring = 1;
-	/* vd_mm_publish() */
 #ifndef FAULT_SPAN_AFTER_BARRIER
 	own_buf = 1;
 #endif
@@ -226,13 +264,24 @@ proctype ioctl()
 #ifdef FAULT_SPAN_AFTER_BARRIER
 	own_buf = 1;
 #endif
+}
+#endif
+
+/* vd_winset_describe(): the ring moves to the other address. */
+proctype ioctl()
+{
+	take(mutex);
+#ifndef FAULT_NO_DROP
+	take(lock); valid = false; drop(lock);
+#endif
+	publish();
 	drop(mutex);
 	/* kvfree_rcu() of the old table */
 	spans_buf == 254;
 #ifndef FAULT_TABLE_RCU
 	readers == 0;
 #endif
-	spans_freed[0] = true
+	spans_freed[0] = spans != 0
 }
 
 /* Invalidates one address: start, the page goes, another may come, end. */
