@@ -58,6 +58,16 @@ static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 }
 
 /**
+ * vd_iotlb_allowed - does the parameter let an IOTLB have entries?
+ *
+ * Context: any.
+ */
+bool vd_iotlb_allowed(void)
+{
+	return max_iotlb_entries > 0;
+}
+
+/**
  * vd_iotlb_start - an empty IOTLB for a device, from now on
  * @dev: the device
  *
@@ -68,7 +78,7 @@ int vd_iotlb_start(struct vd_dev *dev)
 {
 	struct vhost_iotlb *iotlb;
 
-	if (max_iotlb_entries <= 0)
+	if (!vd_iotlb_allowed())
 		return -EINVAL;
 	iotlb = vhost_iotlb_alloc(max_iotlb_entries, VHOST_IOTLB_FLAG_RETIRE);
 	if (!iotlb)

@@ -65,6 +65,7 @@ struct vd_giova {
 };
 
 /* iotlb.c */
+bool vd_iotlb_allowed(void);
 int vd_iotlb_start(struct vd_dev *dev);
 void vd_iotlb_stop(struct vd_dev *dev);
 void vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,

@@ -15,6 +15,7 @@
 #include <linux/uaccess.h>
 #include <linux/vhost.h>
 
+#include "iotlb.h"
 #include "memtable.h"
 
 /* Stock's name and default: QEMU and DPDK look for it. */
@@ -91,7 +92,8 @@ static struct vd_memtable *vd_memtable_make(const struct vhost_memory_region *m,
  *
  * Return: the table, to be given to kvfree(); or ERR_PTR(-EFAULT) for memory
  * that can't be read or a region that is empty, wraps or isn't user memory,
- * -EOPNOTSUPP for padding, -E2BIG for too many regions, -ENOMEM.
+ * -EOPNOTSUPP for padding, -E2BIG for too many regions, -EINVAL if the
+ * parameter of the IOTLB allows it no entry, -ENOMEM.
  * Context: may sleep.
  */
 struct vd_memtable *vd_memtable_read(struct vhost_memory __user *arg)
@@ -106,6 +108,9 @@ struct vd_memtable *vd_memtable_read(struct vhost_memory __user *arg)
 		return ERR_PTR(-EOPNOTSUPP);
 	if (head.nregions > max_mem_regions)
 		return ERR_PTR(-E2BIG);
+	/* Stock keeps the table in one, and refuses it at this place. */
+	if (!vd_iotlb_allowed())
+		return ERR_PTR(-EINVAL);
 	m = kvmalloc_array(head.nregions ?: 1, sizeof(*m), GFP_KERNEL);
 	if (!m)
 		return ERR_PTR(-ENOMEM);

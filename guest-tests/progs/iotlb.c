@@ -3,6 +3,7 @@
  * iotlb: the device IOTLB under traffic.
  *
  *	iotlb NODE [v2]		v2: no messages of the first kind
+ *	iotlb NODE none		max_iotlb_entries is 0
  *
  * As KTAP. What a node doesn't offer is skipped, so stock's runs too.
  */
@@ -239,15 +240,20 @@ static void one_kind(const struct kind *k, uint64_t offered)
 int main(int argc, char **argv)
 {
 	bool v2_alone = argc == 3 && !strcmp(argv[2], "v2");
+	bool none = argc == 3 && !strcmp(argv[2], "none");
 	uint64_t offered;
 	unsigned int i;
 
-	if (argc != 2 && !v2_alone) {
-		fprintf(stderr, "usage: iotlb NODE [v2]\n");
+	if (argc != 2 && !v2_alone && !none) {
+		fprintf(stderr, "usage: iotlb NODE [v2|none]\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	node_path = argv[1];
+	if (none) {
+		iotlb_none();
+		return t_done();
+	}
 	offered = node_offered(node_path);
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (kinds[i].v2 || !v2_alone)

@@ -112,6 +112,8 @@ void io_send(struct io *io, unsigned int frames);
 void iotlb_messages(bool stock, bool v2_alone);
 void iotlb_anew(void);
 void iotlb_places(void);
+/* What there is with a parameter that allows no translation. */
+void iotlb_none(void);
 void iotlb_log(uint64_t features, const char *kind);
 
 #endif /* GT_IOTLB_H */

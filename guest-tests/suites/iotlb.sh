@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # The device IOTLB: a program that is driver, owner and IOMMU in one moves the guest's pages
-# about under traffic. With windows and without, with an IOTLB that holds next to nothing,
-# and on stock's node, which shows that the test is a fair one.
+# about under traffic. With windows and without, with an IOTLB that holds next to nothing, or
+# nothing, and on stock's node, which shows that the test is a fair one.
 # Red zones behind small pieces of kernel memory: who writes there is reported in the kernel log.
 # vm: timeout=300 append="slub_debug=FZ,kmalloc-*"
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
@@ -28,4 +28,11 @@ check "16 entries: they unload" unload_ours
 check "stock vhost_net loads" modprobe vhost_net
 relay "stock: " iotlb /dev/vhost-net
 check "stock unloads" rmmod vhost_net
+check "no entry: the modules load" load_ours max_iotlb_entries=0
+relay "no entry: " iotlb "$node" none
+check "no entry: they unload" unload_ours
+rmmod vhost 2>/dev/null
+check "no entry: stock loads" sh -c "modprobe vhost max_iotlb_entries=0 && modprobe vhost_net"
+relay "stock, no entry: " iotlb /dev/vhost-net none
+check "no entry: stock unloads" rmmod vhost_net vhost
 ktap_done
