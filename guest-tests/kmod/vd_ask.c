@@ -6,8 +6,8 @@
  *
  * The address of a page, written to /sys/module/vd_ask/parameters/test, clear or flush, is
  * asked for in the writer's own memory: "test" whether it was used, "clear" so that it counts
- * as unused from then on, "flush" the same as reclaim asks. What is read from there is the last
- * answer, 0 or 1.
+ * as unused from then on, "flush" the same as reclaim asks. The latter two take a number of
+ * bytes behind it, for more than a page. What is read from there is the last answer, 0 or 1.
  *
  * x86-64 only, as vd_inject.
  */
@@ -92,18 +92,19 @@ static struct vd_way flush = {
 static int vd_ask_set(const char *val, const struct kernel_param *kp)
 {
 	struct mm_struct *mm = current->mm;
-	unsigned long at;
-	int err = kstrtoul(val, 0, &at);
+	unsigned long at, bytes = PAGE_SIZE;
 
+	if (sscanf(val, "%lu %lu", &at, &bytes) < 1)
+		return -EINVAL;
 	/* As mmu_notifier_test_young(): without a notifier there is nobody to ask. */
-	if (err || !mm_has_notifiers(mm))
-		return err ?: -ENOENT;
+	if (!mm_has_notifiers(mm))
+		return -ENOENT;
 	if (kp->arg == &test)
 		test.answer = vd_ask_test(mm, at);
 	else if (kp->arg == &clear)
-		clear.answer = vd_ask_clear(mm, at, at + PAGE_SIZE);
+		clear.answer = vd_ask_clear(mm, at, at + bytes);
 	else
-		flush.answer = vd_ask_flush(mm, at, at + PAGE_SIZE);
+		flush.answer = vd_ask_flush(mm, at, at + bytes);
 	return 0;
 }
 

@@ -72,26 +72,6 @@ static void windows(struct io *io, const char *kind)
 	t_end();
 }
 
-/* Sends until a frame went by windows alone, so that all of them are mapped. */
-static bool mapped(struct io *io)
-{
-	uint64_t user, direct;
-	unsigned int i;
-
-	for (i = 0; i < 200; i++) {
-		io_rest(io);
-		user = node_stat(io->node, Q_TX, "bursts_user");
-		direct = node_stat(io->node, Q_TX, "bursts_direct");
-		io_send(io, 1);
-		io_rest(io);
-		if (node_stat(io->node, Q_TX, "bursts_user") == user &&
-		    node_stat(io->node, Q_TX, "bursts_direct") > direct)
-			return true;
-		sleep_ms(5);
-	}
-	return false;
-}
-
 /* Each page that a part of a ring lies on is the ring's, wherever it lies. */
 static void every_piece(struct io *io, const char *kind)
 {
@@ -112,7 +92,7 @@ static void every_piece(struct io *io, const char *kind)
 		/* Of a packed ring the rest is eight bytes. */
 		if (io->q[Q_TX].packed && i > 1)
 			break;
-		if (!CHECK(mapped(io)))
+		if (!CHECK(io_mapped(io)))
 			break;
 		hits = node_stat(io->node, Q_TX, "inval_hit");
 		CHECK_EQ(mprotect(at, PAGE, PROT_READ), 0);
@@ -260,5 +240,6 @@ int main(int argc, char **argv)
 			one_kind(&kinds[i], offered);
 	iotlb_messages(!strcmp(node_path, "/dev/vhost-net"), v2_alone);
 	iotlb_places();
+	iotlb_age();
 	return t_done();
 }

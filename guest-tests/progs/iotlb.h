@@ -100,6 +100,8 @@ unsigned int io_move(struct io *io, unsigned int io_page);
 void io_release(struct io *io, unsigned int file_page);
 uint8_t *io_file(struct io *io, unsigned int file_page);
 void io_rest(struct io *io);
+/* Sends until a frame went by windows alone, so that all of them are mapped. */
+bool io_mapped(struct io *io);
 int io_start(struct io *io, unsigned int q);
 /* The rest of the ring, which QEMU tells only when it is asked. */
 void io_tell_ring(struct io *io, unsigned int i);
@@ -112,6 +114,7 @@ void io_send(struct io *io, unsigned int frames);
 void iotlb_messages(bool stock, bool v2_alone);
 void iotlb_anew(void);
 void iotlb_places(void);
+void iotlb_age(void);
 /* What there is with a parameter that allows no translation. */
 void iotlb_none(void);
 void iotlb_log(uint64_t features, const char *kind);

@@ -295,3 +295,22 @@ void io_send(struct io *io, unsigned int frames)
 	}
 	CHECK(vq_wait(&io->q[Q_TX], io->tx_sent, 20 * WAIT_MS));
 }
+
+bool io_mapped(struct io *io)
+{
+	uint64_t user, direct;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		io_rest(io);
+		user = node_stat(io->node, Q_TX, "bursts_user");
+		direct = node_stat(io->node, Q_TX, "bursts_direct");
+		io_send(io, 1);
+		io_rest(io);
+		if (node_stat(io->node, Q_TX, "bursts_user") == user &&
+		    node_stat(io->node, Q_TX, "bursts_direct") > direct)
+			return true;
+		sleep_ms(5);
+	}
+	return false;
+}

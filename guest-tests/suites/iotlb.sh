@@ -16,12 +16,14 @@ entries() {
 }
 
 [ -x "$progs/iotlb" ] || skip_all "build/guest-tests isn't built (make -C guest-tests/progs)"
+check "a module that asks for pages' age loads" insmod /vd/guest-tests/kmod/vd_ask.ko
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
 	check "$metadata: max_iotlb_entries is stock's" entries 2048
 	VD_METADATA=$metadata relay "$metadata: " iotlb "$node"
 	check "$metadata: they unload" unload_ours
 done
+rmmod vd_ask
 check "16 entries: the modules load" load_ours max_iotlb_entries=16
 relay "16 entries: " iotlb "$node"
 check "16 entries: they unload" unload_ours
