@@ -3,6 +3,8 @@
 #ifndef BENCH_EVENTS_H
 #define BENCH_EVENTS_H
 
+#include <linux/userfaultfd.h>
+
 #include "vring.h"
 
 #define PAGE		4096UL
@@ -12,6 +14,14 @@
 #endif
 #ifndef MADV_SOFT_OFFLINE
 #define MADV_SOFT_OFFLINE 101
+#endif
+#ifndef UFFDIO_MOVE	/* Linux 6.8 */
+#define UFFDIO_MOVE		_IOWR(UFFDIO, 0x05, struct uffdio_move)
+#define UFFD_FEATURE_MOVE	(1 << 16)
+struct uffdio_move {
+	__u64 dst, src, len, mode;
+	__s64 move;
+};
 #endif
 
 /* Callbacks of a kind: over the rings, and beside them. */

@@ -373,6 +373,106 @@ static int ev_uffdmiss(struct vr_run *r, struct vr_range w)
 	return madvise(uffd.range.at, uffd.range.len, MADV_DONTNEED);
 }
 
+/* Where pages are while they are away: as large as the memory, and laid out as its huge pages. */
+static struct {
+	int fd;
+	uint8_t *aside;
+} away = { .fd = -1 };
+
+static int away_register(const void *at, size_t len)
+{
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)at, len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	return ioctl(away.fd, UFFDIO_REGISTER, &reg);
+}
+
+/* Either side is where pages come to, by turns. */
+static int away_open(struct vr_run *r)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_MOVE };
+	size_t len = r->mem.size + HUGE_SIZE;
+	uint8_t *p;
+
+	if (away.fd >= 0)
+		return 0;
+	if (!away.aside) {
+		p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (p == MAP_FAILED)
+			return -1;
+		vr_mem_advise(p, len, r->o);
+		away.aside = (uint8_t *)(((uintptr_t)p + HUGE_SIZE - 1) & ~(HUGE_SIZE - 1));
+	}
+	away.fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (away.fd < 0)
+		return -1;
+	if (ioctl(away.fd, UFFDIO_API, &api) || away_register(r->mem.base, r->mem.size) ||
+	    away_register(away.aside, r->mem.size)) {
+		int err = errno;
+
+		close(away.fd);
+		away.fd = -1;
+		errno = err;
+		return -1;
+	}
+	return 0;
+}
+
+/* Returns how much went, all of it unless somebody has hold of a page, and not for a moment. */
+static size_t move_away(uint8_t *to, uint8_t *from, size_t len)
+{
+	unsigned int tries = 0;
+	size_t at = 0;
+
+	while (at < len) {
+		struct uffdio_move m = {
+			.dst = (uintptr_t)to + at, .src = (uintptr_t)from + at, .len = len - at,
+		};
+		int ret = ioctl(away.fd, UFFDIO_MOVE, &m);
+
+		at += m.move > 0 ? m.move : 0;
+		if (ret && errno == EBUSY && tries++ < 100)
+			usleep(100);
+		else if (ret && errno != EAGAIN)
+			break;
+	}
+	return at;
+}
+
+/*
+ * The pages themselves go to another address and come back, at any time: who touches the memory
+ * meanwhile waits for them. What is written to them while they are away was written by
+ * somebody who didn't hear that they went.
+ */
+static int ev_uffdmove(struct vr_run *r, struct vr_range w)
+{
+	static uint8_t copy[HUGE_SIZE];
+	size_t off, gone;
+	int err;
+
+	if (away_open(r))
+		return -1;
+	off = w.at - r->mem.base;
+	if (r->o->mem == VR_MEM_THP) {
+		off &= ~(HUGE_SIZE - 1);
+		w = (struct vr_range){ r->mem.base + off, HUGE_SIZE };
+	}
+	w.len = w.len < sizeof(copy) ? w.len : sizeof(copy);
+	gone = move_away(away.aside + off, w.at, w.len);
+	err = errno;
+	memcpy(copy, away.aside + off, gone);
+	usleep(1000);
+	if (memcmp(copy, away.aside + off, gone))
+		vr_fail(r, "uffdmove: the device wrote to pages that were moved away");
+	if (move_away(w.at, away.aside + off, gone) < gone)
+		vr_die_errno("event uffdmove: guest memory is lost");
+	errno = err;
+	return gone < w.len ? -1 : 0;
+}
+
 struct vr_event vr_track_events[] = {
 	{ .name = "fork", .fn = ev_fork, .help = "a child for 3 ms, which looks at its copy of the rings" },
 	{ .name = "ksm", .sided = true, .fn = ev_ksm, .begin = ksm_begin, .end = ksm_end,
@@ -385,5 +485,7 @@ struct vr_event vr_track_events[] = {
 	{ .name = "free", .quiet = true, .fn = ev_free, .help = "MADV_FREE of the used rings, then reclaim" },
 	{ .name = "uffdwp", .quiet = true, .fn = ev_uffdwp, .help = "userfaultfd write protection, faults counted" },
 	{ .name = "uffdmiss", .quiet = true, .fn = ev_uffdmiss, .help = "userfaultfd, missing pages filled in" },
+	{ .name = "uffdmove", .sided = true, .fn = ev_uffdmove,
+	  .help = "UFFDIO_MOVE to another address and back (Linux 6.8; anonymous memory)" },
 	{ 0 }
 };

@@ -19,6 +19,7 @@ TOLD = {"munmap": "unmap", "mremap": "unmap clear", "readonly": "protect", "noac
         "thpsplit": "clear", "khugepaged": "clear", "compacted": "clear", "movepages": "clear",
         "numa": "protect", "punch": "clear unmap", "truncate": "clear unmap", "writeback": "clean",
         "verify": "clean", "hugeother": "unmap", "uffdmiss": "clear unmap", "uffdwp": "protect",
+        "uffdmove": "clear",
         "softdirty": "softdirty", "clearsoft": "softdirty", "age": "", "cold": "clear",
         "balloon": "clear", "unrelated": "unmap", "neighbour": "protect", "softoffline": "clear",
         "hwpoison": "clear unmap"}
