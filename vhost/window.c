@@ -256,6 +256,9 @@ int vd_winset_describe(struct vd_winset *ws,
  * fault, and marking such a page dirty may sleep (iomap allocates its state):
  * a writable window on one stays on the user path. Shared memory and hugetlb
  * only set a bit.
+ *
+ * Pages of storage itself (DAX) have no place in the direct map once it is taken
+ * out, which happens while they are mapped: ext4, for one, tells of nothing then.
  */
 static bool vd_page_usable(struct page *page, bool writable)
 {

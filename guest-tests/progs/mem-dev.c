@@ -258,7 +258,8 @@ static void set_memory(struct md *d)
 	struct vhost_memory *m = calloc(1, sizeof(*m) + sizeof(m->regions[0]));
 	const size_t bytes = MD_RINGS * d->num * MD_BUF;
 
-	d->bufs = md_map(bytes, -1);
+	if (!d->bufs)
+		d->bufs = md_map(bytes, -1);
 	d->ring[MD_RX].bufs = d->bufs;
 	d->ring[MD_TX].bufs = d->bufs + d->num * MD_BUF;
 	m->nregions = 1;

@@ -40,6 +40,7 @@ struct md_ring {
  * @area: MD_AREA bytes for the rings (MD_LARGE_AREA for MD_LARGE entries), laid out part by
  *	part, RX first. A part that begins late in its page runs on into the next; the
  *	offsets have to leave room there.
+ * @bufs: the buffers, of ordinary memory unless they are given
  */
 struct md {
 	unsigned int num;
@@ -127,6 +128,6 @@ struct md_case {
 
 extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
 			    md_life_cases[], md_probe_cases[], md_young_cases[],
-			    md_busy_cases[], md_part_cases[];
+			    md_busy_cases[], md_part_cases[], md_dax_cases[];
 
 #endif

@@ -5,7 +5,7 @@
 mem-cases does one event after the other, step by step, where it is known what must happen;
 vring has them come as fast as they can. Each event under each kind of memory: matrix.py.
 """
-# vm: disk=1G numa=2 timeout=420 append="numa=fake=2 secretmem.enable=1"
+# vm: disk=1G numa=2 timeout=420 append="numa=fake=2 secretmem.enable=1 memmap=64M!1G"
 
 import contextlib
 import os
@@ -20,6 +20,8 @@ from vdtest import CASES, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
        "noaccess,mremap,dontneed,munmap").split(",")
 
+DAX = "/tmp/dax"
+
 # Cases after which it matters that the device has written to the ring, or where the ring is:
 # packed, its descriptors are what the device writes to.
 PACKED = ("madv-free,teardown,swap-read,soft-dirty,uffd-wp,fork,ksm,"
@@ -32,6 +34,19 @@ def swap(t):
     t.check("there is a swap device", not done.returncode, done.stdout)
 
 
+def dax():
+    """For mem-cases: a file on a file system with DAX, or why there is none."""
+    # Memory that the kernel was told to take for storage (memmap=). It is looked for behind our back.
+    done = sh("modprobe -a nd_e820 nd_pmem && for i in $(seq 50); do"
+              " [ ! -e /dev/pmem0 ] || break; sleep 0.1; done; ls /dev/pmem0")
+    if done.returncode:
+        return {"MEM_NO_DAX": f"this kernel makes no storage of memory: {done.stdout.strip()}"}
+    done = sh(f"mkfs.ext4 -q -b 4096 /dev/pmem0 && mkdir -p {DAX} && mount -o dax /dev/pmem0 {DAX}")
+    if done.returncode:
+        return {"MEM_NO_DAX": f"this kernel's ext4 has no DAX: {done.stdout.strip()}"}
+    return {"MEM_DAX": f"{DAX}/ring"}
+
+
 def held(name):
     """What holds up bursts for as long as the case says, if it is one that does."""
     if name == "young-in-burst":
@@ -39,11 +54,12 @@ def held(name):
     return contextlib.nullcontext()
 
 
-def case(t, name, about, layout="split"):
-    """One of them."""
+def case(t, name, about, layout="split", **more):
+    """One of them; MORE goes into its environment."""
     try:
         with held(name):
-            done = sh([CASES, name], timeout=60 * SLOW, env={**os.environ, "MEM_LAYOUT": layout})
+            done = sh([CASES, name], timeout=60 * SLOW,
+                      env={**os.environ, **more, "MEM_LAYOUT": layout})
         status, said = done.returncode, done.stdout.strip()
     except subprocess.TimeoutExpired as error:
         status, said = -1, f"{error}: {error.stdout}"
@@ -58,7 +74,8 @@ def cases(t):
     """One event at a time, where it is known what must happen."""
     known = dict(map(str.strip, line.split(" ", 1)) for line in sh(CASES).stdout.splitlines())
     for name, about in known.items():
-        case(t, name, about)
+        case(t, name, about, **(dax() if name == "dax" else {}))
+    sh(f"umount {DAX}")
     for name in PACKED:
         case(t, name, known[name], "packed")
 
