@@ -80,8 +80,11 @@ def _entry(group, symbols):
     return {"miss": round(miss, 1), "age": round(age, 1), "callbacks": _OPERATIONS, "aged": aged}
 
 
-def measure(folder, options=(), queues=QUEUES):
-    """[{"queues", "rings", "miss", "age", ...}]: instructions a callback, start and end in one."""
+def measure(folder, options=(), queues=QUEUES, told=lambda line: None):
+    """[{"queues", "rings", "miss", "age", ...}]: instructions a callback, start and end in one.
+
+    TOLD gets each line that the VM's inside prints: its facts, its runs.
+    """
     lines = os.path.join(folder, "tcgcount.jsonl")
     plugin = os.path.join(lab.BUILD, "tcgcount.so")
     os.makedirs(folder, exist_ok=True)
@@ -89,6 +92,7 @@ def measure(folder, options=(), queues=QUEUES):
     runs = []
     for line in plan.execute(work, folder, ["--accel", "tcg", "--smp", "1", "--disk", "256M", *options,
                                             "--plugin", f"{plugin},out={lines},profile=on"]):
+        told(line)
         if "run" in line:
             run = line["run"]
             runs.append(run)

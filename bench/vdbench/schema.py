@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What bench.json looks like, as something that can check one: bench/SCHEMA.md explains it."""
+"""What bench.json and bench-mm.json look like, as something that can check one: bench/SCHEMA.md and
+bench/README.md explain them."""
 
 VERSION = 3
 _NUMBER = (int, float)
@@ -27,17 +28,17 @@ class Each:
 
 
 _BACKENDS = ("stock", "user", "direct", "pinned")
+_MACHINE = {"kernel": str, "cpu": str, "processors": int, "qemu": str, "commit": str}
+_BOOT = {"id": str, "accel": _ACCELS, "qemu_command": str, "facts": {
+    "kernel": str, "version": str, "cmdline": str, "cpu": str, "smap": bool, "flags": [str],
+    "processors": int, "mitigations": Each(str), "parameters": Each(str), "features": Each(str),
+    "versions": Each(str)}}
+_NEIGHBOURS = {"others": _NUMBER, "stolen": _NUMBER}
 SCHEMA = {
     "schema": (VERSION,), "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str],
     "skipped": [{"cell": str, "reason": str, "backend": Maybe(str), "part": Maybe(str)}],
-    "machine": {"kernel": str, "cpu": str, "processors": int, "qemu": str, "commit": str},
-    "accel": Maybe(_ACCELS), "image": Maybe(Each(str)),
-    "neighbours": Maybe({"others": _NUMBER, "stolen": _NUMBER}),
-    "versions": Each(str),
-    "boots": [{"id": str, "accel": _ACCELS, "qemu_command": str, "facts": {
-        "kernel": str, "version": str, "cmdline": str, "cpu": str, "smap": bool, "flags": [str],
-        "processors": int, "mitigations": Each(str), "parameters": Each(str),
-        "features": Each(str), "versions": Each(str)}}],
+    "machine": _MACHINE, "accel": Maybe(_ACCELS), "image": Maybe(Each(str)),
+    "neighbours": Maybe(_NEIGHBOURS), "versions": Each(str), "boots": [_BOOT],
     "cells": [{**_CELL, "rate": Each(_SPREAD, _BACKENDS), "ratio": Each(_SPREAD, _BACKENDS[1:]),
                "noise": Maybe(_SPREAD), "absent": Each(str, _BACKENDS), "against": Maybe(str),
                "first": Maybe(Each(_SPREAD, _BACKENDS[1:])),
@@ -51,6 +52,26 @@ SCHEMA = {
     "nested": Maybe(Each(dict)),
     "runs": [{"kind": str, "cell": str, "backend": str, "args": [str], "command": Maybe([str]),
               "skipped": Maybe(str)}],
+}
+
+_MIDDLE = {"median": _NUMBER, "min": _NUMBER, "max": _NUMBER, "n": int}
+_STORM = {"where": ("none", "miss", "hit", "numa"), "rate": int, "reached": Each(_NUMBER, _BACKENDS),
+          "taken": Each(_NUMBER, _BACKENDS), "kept": Each(Maybe(_MIDDLE), _BACKENDS),
+          "pps": Each(Maybe(_MIDDLE), _BACKENDS), "over_stock": Each(Maybe(_MIDDLE), _BACKENDS),
+          "doubts": Each(str, _BACKENDS)}
+# What bench-mm writes; README.md, "What bench-mm's figures are", explains it.
+MM = {
+    "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str], "doubts": [str],
+    "machine": _MACHINE, "versions": Each(str), "boots": [_BOOT], "facts": Maybe(dict),
+    "accel": Maybe(_ACCELS), "image": Maybe(Each(str)), "neighbours": Maybe(_NEIGHBOURS),
+    "misses": Maybe([{"queues": int, "rings": int, "miss": _NUMBER, "age": _NUMBER,
+                      "callbacks": int, "aged": int}]),
+    "storms": Maybe([_STORM]), "timed": Maybe([_STORM]),
+    "latency": Maybe([{"operation": str, "place": str, "state": ("idle", "busy"),
+                       "backend": _BACKENDS, "n": int, "p50": _NUMBER, "p99": _NUMBER,
+                       "max": _NUMBER, "doubt": Maybe(str)}]),
+    "runs": [{"kind": str, "cell": str, "backend": str, "args": [str], "boot": Maybe(str),
+              "command": Maybe([str]), "skipped": Maybe(str)}],
 }
 
 
@@ -91,6 +112,8 @@ def _plain(value, wanted, where):
 def errors(value, wanted=None, where="bench.json"):
     """What is wrong with VALUE; nothing, if it is as it shall be. Other fields are allowed."""
     wanted = SCHEMA if wanted is None else wanted
+    if isinstance(wanted, Maybe):
+        return [] if value is None else errors(value, wanted.of, where)
     if isinstance(wanted, dict):
         return _object(value, wanted, where)
     if isinstance(wanted, Each):
@@ -103,14 +126,20 @@ def errors(value, wanted=None, where="bench.json"):
     return _plain(value, wanted, where)
 
 
-def _made_with(out):
-    """Figures that don't say what they were made with, one way or the other."""
-    boots = {boot["id"]: boot for boot in out["boots"]}
+def _boots(out):
+    """Machines, and runs, that don't say what they were."""
     found = [f"boots: {boot['id']} has no {key}" for boot in out["boots"] for key, value in (
         ("qemu_command", boot["qemu_command"]), ("flags", boot["facts"]["flags"]),
         ("mitigations", boot["facts"]["mitigations"])) if not value]
-    if len(boots) < len(out["boots"]):
+    if len({boot["id"] for boot in out["boots"]}) < len(out["boots"]):
         found.append("boots: an id twice")
+    return found + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no command"
+                    for run in out["runs"] if not run.get("command") and not run.get("skipped")]
+
+
+def _made_with(out):
+    """Figures that don't say what they were made with, one way or the other."""
+    boots, found = {boot["id"]: boot for boot in out["boots"]}, _boots(out)
     found += [f"{part}: {entry.get('cell') or entry['where']}: no boot {entry['boot']}"
               for part in ("cells", "counts", "storms") for entry in out[part]
               if entry["boot"] not in boots]
@@ -118,8 +147,17 @@ def _made_with(out):
         found.append("nested: no boot nested")
     if out["boots"] and out["accel"] != out["boots"][0]["accel"]:
         found.append(f"accel: {out['accel']}, but the first boot's is {out['boots'][0]['accel']}")
-    return found + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no command"
-                    for run in out["runs"] if not run.get("command") and not run.get("skipped")]
+    return found
+
+
+def check_mm(out):
+    """What is wrong with bench-mm's file OUT."""
+    found = errors(out, MM, "bench-mm.json")
+    if found:
+        return found
+    boots = {boot["id"] for boot in out["boots"]}
+    return _boots(out) + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no boot {run.get('boot')}"
+                          for run in out["runs"] if run.get("boot") not in boots and not run.get("skipped")]
 
 
 def check(out):
