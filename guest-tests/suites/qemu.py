@@ -87,6 +87,26 @@ def run_qtest(t, folder):
     t.equal("qtest: it ends well", done.returncode, 0)
 
 
+def told_of(schema, helped):
+    """What of the series QEMU's introspection, SCHEMA, and its -help, HELPED, lack: texts."""
+    commands = {item["name"]: item for item in schema if item["meta-type"] == "command"}
+    taps = [names for item in schema if item["meta-type"] == "object"
+            and {"vhostfds", "ifname"} <= (names := {member["name"] for member in item["members"]})]
+    lacking = [] if taps and all("vhostdev" in names for names in taps) else ["QMP: netdev tap has no vhostdev"]
+    query = commands.get("x-query-vhost-net-stats", {})
+    lacking += [] if "unstable" in query.get("features", ()) else ["QMP: no command x-query-vhost-net-stats, unstable"]
+    tap = re.search(r"^-netdev tap,.*?^-netdev \w", helped, re.M | re.S)
+    return lacking + [f"-help: -netdev tap has no {words}" for words in ("[,vhostdev=path]", "use 'vhostdev=path' to open")
+                      if words not in (tap[0] if tap else "")]
+
+
+def interfaces(t, guest, program):
+    """The option and the command are where programs and people look for them."""
+    done = subprocess.run([program, "-help"], capture_output=True, text=True, check=False)
+    t.equal("what introspection and -help lack", told_of(
+        guest.qmp.command("query-qmp-schema"), done.stdout), [])
+
+
 def rule(t):
     """What docs/operators.md tells AppArmor to allow is the file that QEMU reads."""
     number = os.stat(NODE).st_rdev
@@ -249,6 +269,7 @@ def one_guest(t, program):
                  more_memory=MORE) as guest:
         print(f"# booted in {guest.boot_seconds:.1f} s", flush=True)
         guest.check_vhost()
+        interfaces(t, guest, program)
         t.equal("vhostdev=: QEMU holds the node that it was told, once", guest.holds(NODE), 1)
         t.equal("no ping is lost", lost(guest), 0)
         counters(t, guest, "net0")
