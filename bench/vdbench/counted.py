@@ -9,6 +9,13 @@ import tcgprof
 from . import boots, lab, plan
 
 WORKER_VCPU = 1
+# What a boot takes under the instruction counter, and a run of a quick row, in seconds.
+_BOOT, _RUN = 15, 2.5
+
+
+def estimate(chosen, backends):
+    """Seconds that counting these cells in one boot will take."""
+    return _BOOT + _RUN * len(plan.counted(chosen, backends)) if chosen else 0
 
 
 def run(chosen, backends, folder, options=(), on_run=lambda run: None):

@@ -4,6 +4,19 @@
 from . import boots, lab, mm_plan, plan
 
 _RATE, _SLICES, _SLICE_MS = 1000, 8, 150
+# What a boot takes, and a run, in seconds: its clock is slower than that on the wall.
+_BOOT, _RUN = 15, 5
+
+
+def _runs(others):
+    chosen = [mm_plan.Storm(where, _RATE) for where in ("none", "miss", "hit")]
+    names = [name for name in others if name == "direct"] or list(others[:1])
+    return mm_plan.storm_runs(chosen, names, 1, _SLICES, _SLICE_MS, exact=True)
+
+
+def estimate(others):
+    """Seconds that run() will take."""
+    return _BOOT + _RUN * len(_runs(others))
 
 
 def run(others, folder, options=(), on_run=lambda run: True):
@@ -11,9 +24,7 @@ def run(others, folder, options=(), on_run=lambda run: True):
 
     Each run, and each entry, is of stock and of metadata=direct, or of what there is of OTHERS.
     """
-    chosen = [mm_plan.Storm(where, _RATE) for where in ("none", "miss", "hit")]
-    names = [name for name in others if name == "direct"] or list(others[:1])
-    wanted = mm_plan.storm_runs(chosen, names, 1, _SLICES, _SLICE_MS, exact=True)
+    wanted = _runs(others)
     lab.say(f"storms: {len(wanted)} runs on one processor that counts")
     found, runs, boot = [], [], None
     for line in plan.execute(plan.make(wanted), folder,
