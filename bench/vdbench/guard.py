@@ -24,16 +24,30 @@ OURS = ("user", "direct")
 _REPEATS = 3
 # Two runs of the same in one boot, further apart than this: no instrument.
 UNSTEADY = 0.01
-_PACKETS = 20000
 # Functions with fewer instructions a packet aren't worth a line.
 _SMALL = 2
 _SYMBOLS = "symbols-"
 
 Cell = collections.namedtuple("Cell", "name args backends")
 
-_BURSTS = ["--warmup", "0.02", "--mode", "burst", "--ring", "256", "--mark", "--packets", str(_PACKETS)]
+_BURSTS = ["--warmup", "0.02", "--mode", "burst", "--ring", "256", "--mark"]
+_PACKETS = ["--packets", "20000"]
 _DIRECTIONS = {"tx": ["--dir", "tx", "--xdp", "drop"], "rx": ["--dir", "rx"]}
 _SIZES = (64, 1500)
+# What else a guest may have, each by one cell: vring's words, and the cell whose count on stock
+# says whether the ground has moved.
+_MORE = {
+    "tx 64 q2": ("--dir tx --xdp drop --packets 20000 --size 64 --queues 2", "tx 64 split"),
+    "tx 64 in-order": ("--dir tx --xdp drop --packets 20000 --size 64 --layout in-order",
+                       "tx 64 split"),
+    # As Linux's driver sends what isn't in one piece.
+    "tx 1500 indirect": ("--dir tx --xdp drop --packets 20000 --size 1500 --chain 2 --indirect",
+                         "tx 1500 split"),
+    # Six of the driver's buffers a frame.
+    "rx 9000 merged": ("--dir rx --packets 3000 --size 9000 --buf 1536", "rx 1500 split"),
+    # What no XDP buffer holds: sent by itself, and copied by the kernel's iterators.
+    "tx 65535 gso": ("--dir tx --packets 512 --size 65535 --gso", "tx 1500 split"),
+}
 
 # Exchanges the modules, so that several builds can be measured in one boot.
 # $0: folder, $1: metadata, $2: where their symbols go, or nothing; then the command.
@@ -58,14 +72,16 @@ def all_cells(packed):
     for layout, more in (("split", []), ("packed", packed)):
         # Stock has no packed rings: nothing to put beside.
         names = OURS if layout == "packed" else ("stock", *OURS)
-        found += [Cell(f"{way} {size} {layout}", [*_BURSTS, *words, "--size", str(size), *(more or [])], names)
+        found += [Cell(f"{way} {size} {layout}",
+                       [*_BURSTS, *_PACKETS, *words, "--size", str(size), *(more or [])], names)
                   for way, words in _DIRECTIONS.items() for size in _SIZES if more is not None]
-    return found
+    return found + [Cell(name, [*_BURSTS, *words.split()], OURS)
+                    for name, (words, _) in _MORE.items()]
 
 
 def control_of(name):
     """The cell whose stock figure says whether the ground under cell NAME has moved."""
-    return name.replace(" packed", " split")
+    return _MORE[name][1] if name in _MORE else name.replace(" packed", " split")
 
 
 def _runs(chosen, folders):

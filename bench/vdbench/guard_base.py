@@ -16,8 +16,9 @@ from . import lab
 PATH = os.path.join(lab.BENCH, "baseline.json")
 # What the modules are made of.
 _SOURCES = ("Kbuild", "vhost", "virtio")
-_ABOUT = ("Instructions that the worker executes for a packet, by bench/guard, which compares with "
-          "them. bench/guard --update writes this file.")
+_ABOUT = ("Instructions that the worker executes for a packet, by bench/guard, and that a notifier's "
+          "callback takes, by bench/tests/notifier-cost, which compare with them. bench/guard --update "
+          "writes this file.")
 VERSIONS = ("kernel", "qemu", "compiler", "cpu")
 
 
@@ -72,7 +73,8 @@ def load(path):
 
 def save(path, cells, about):
     """Write a baseline: a line a cell and back end, so that git shows which changed."""
-    head = {"about": _ABOUT, "versions": about["versions"], "sources": about["sources"]}
+    head = {"about": _ABOUT, "versions": about["versions"], "sources": about["sources"],
+            "notifier": about.get("notifier")}
     lines = [f'"{key}": {json.dumps(value)}' for key, value in head.items()]
     rows = []
     for cell, each in cells.items():

@@ -30,6 +30,12 @@ def folder(name):
     return path
 
 
+def elsewhere(base, modules=lab.REPO):
+    """Why the counts of BASE aren't those of this machine, as far as that can be told without a boot: texts."""
+    return guard_judge.differences(base, guard_base.versions(
+        {"kernel": build.image("bookworm")["release"]}, build.machine(), modules))
+
+
 class Guard:
     """What was counted, and what it is compared with."""
 
@@ -68,8 +74,7 @@ class Guard:
 
     def _known(self):
         """Differences that can be told without counting."""
-        return guard_judge.differences(self.base, guard_base.versions(
-            {"kernel": build.image("bookworm")["release"]}, build.machine(), self._modules))
+        return elsewhere(self.base, self._modules)
 
     def compare(self):
         """Compare with the baseline, as directly as what has changed since allows."""
@@ -141,8 +146,11 @@ class Guard:
             return FAILED
         return UNJUDGED if "unjudged" in how else PASSED
 
-    def save(self, path):
-        """Make what was counted the baseline in PATH; returns what there is to say about it."""
+    def save(self, path, notifier=None):
+        """Make what was counted the baseline in PATH; returns what there is to say about it.
+
+        NOTIFIER: what its callbacks take, as misses.guarded() has it.
+        """
         own = os.path.realpath(self._modules) == os.path.realpath(lab.REPO)
         changed = guard_base.changed() if own else None
         sources = guard_base.sources() if own and changed == [] else None
@@ -150,7 +158,7 @@ class Guard:
         for found in (self.found["stock"], self.found["now"]):
             for cell, each in found.items():
                 cells[cell].update(each)
-        guard_base.save(path, cells, {"versions": self.versions, "sources": sources})
+        guard_base.save(path, cells, {"versions": self.versions, "sources": sources, "notifier": notifier})
         if sources:
             return []
         return ["the baseline doesn't say which sources it is of, so where packages are newer nothing "
