@@ -19,7 +19,7 @@ from vdtest import METADATA, Ktap, sh, write  # noqa: E402
 
 HERE = "/srv/host-bench"
 HOST = f"{HERE}/bench/host"
-OUT = "/tmp/host-bench.json"
+OUT, OUT_MM = "/tmp/host-bench.json", "/tmp/host-bench-mm.json"
 JOURNAL = "/var/lib/vhost-direct/bench-host.json"
 PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 UNLOAD = "modprobe -r vhost_net; modprobe -r tap tun vhost_iotlb"
@@ -46,7 +46,7 @@ def state():
     values = {path: open(path, encoding="ascii").read() for path in names if os.path.exists(path)}
     running = sorted(words for _, words in processes() if f"{HERE}/" in words)
     return {"modules": modules, "links": links, "values": values, "running": running,
-            "journal": os.path.exists(JOURNAL), "tmp": sorted(set(os.listdir("/tmp")) - {OUT[5:]})}
+            "journal": os.path.exists(JOURNAL), "tmp": sorted(set(os.listdir("/tmp")) - {OUT[5:], OUT_MM[5:]})}
 
 
 def processes():
@@ -170,6 +170,49 @@ def measures(t, quick):
     as_before(t, "measured", before)
 
 
+def special(t):
+    """Huge pages of both kinds, and the kernel's pktgen: rows that want something of the host."""
+    before, names = state(), ("tx 64 hugetlb", "tx 64 thp", "rx 64 pktgen")
+    host = Host("--yes", "bench", "--", "--json", OUT, "--backends", "direct", "--rounds", "1", "--seconds", "0.1",
+                *(word for name in names for word in ("--cells", name)))
+    status = host.end()
+    t.check("rows on huge pages and of pktgen: measured", status == 0, f"status {status}\n{host.text[-3000:]}")
+    with open(OUT, encoding="utf-8") as file:
+        found = json.load(file)
+    t.equal("all of them, on stock and on ours", [(entry["short"], sorted(entry["rate"])) for entry in found["cells"]],
+            [(name, ["direct", "stock"]) for name in names])
+    t.equal("nothing of them is left out", found["skipped"], [])
+    as_before(t, "huge pages and pktgen", before)
+
+
+def events(t):
+    """bench-mm: what memory events cost, on the host."""
+    before = state()
+    host = Host("bench-mm", "--", "--json", OUT_MM, "--rates", "100", "--rounds", "1", "--slices", "4",
+                "--slice-ms", "90", "--seconds", "0.3")
+    t.check("bench-mm asks, too", host.until("Type yes to go on"), host.text)
+    host.say("yes")
+    status = host.end(2 * LIMIT)
+    # 5: on a busy machine a storm may miss its rate, which bench-mm says.
+    t.check("bench-mm: it works", status in (0, 5), f"status {status}\n{host.text[-3000:]}")
+    with open(OUT_MM, encoding="utf-8") as file:
+        found = json.load(file)
+    t.equal("bench-mm: it was the host, and nothing failed", (found.get("accel"), found["failures"]), ("host", []))
+    t.equal("bench-mm: all storms are there", [(row["where"], row["rate"]) for row in found["timed"]],
+            [("none", 0), ("none", 100), ("miss", 100), ("hit", 100)])
+    t.check("bench-mm: those that hit took windows away, on ours alone", [
+        bool(found["timed"][-1]["taken"][name]) for name in ("stock", "direct")] == [False, True], f"{found['timed']}")
+    t.equal("bench-mm: latencies are of three operations, here and there, at rest and at work, on both", len({
+        (row["operation"], row["place"], row["state"], row["backend"]) for row in found["latency"]}), 24)
+    as_before(t, "bench-mm", before)
+    for part in ("misses", "storms", "numa"):
+        host = Host("--yes", "bench-mm", "--", "--json", OUT_MM, "--only", part)
+        status = host.end()
+        t.check(f"bench-mm, {part}: it says that this needs a virtual machine",
+                status == 2 and "without HOST=1" in host.text, f"status {status}\n{host.text[-2000:]}")
+    as_before(t, "parts that need a virtual machine", before)
+
+
 def kept(t, quick):
     """What was there before stays: modules, and the way they were set."""
     sh(f"modprobe -a vhost_net tun tap vhost_iotlb; insmod {HERE}/vhost_direct.ko metadata=user; "
@@ -251,6 +294,8 @@ def main():
         long = [*common, "--rounds", "60", "--seconds", "0.5"]
         refusals(t, quick)
         measures(t, quick)
+        special(t)
+        events(t)
         kept(t, quick)
         ended(t, long)
         crashed(t, long)
