@@ -168,7 +168,9 @@ def measure(chosen, variants, folder):
                 f"{first}/vhost_direct.ko", f"{first}/vhost_direct_net.ko"]}
     runs, facts, total = [], {}, len(work["runs"])
     lab.say(f"guard: {total} runs, one processor, its instructions as the clock")
-    for line in plan.execute(work, folder, [*options, "--plugin", f"{plugin},out={lines},profile=on"]):
+    # Five times what an idle machine takes: others may have most of this one.
+    for line in plan.execute(work, folder, [*options, "--plugin", f"{plugin},out={lines},profile=on"],
+                             timeout=120 + 6 * total):
         facts = line.get("facts", facts)
         if "run" in line:
             runs.append(_good(line["run"]))
