@@ -368,7 +368,7 @@ static void vd_vq_look_on(struct vd_virtqueue *vq)
  */
 static bool vd_vq_may_say(struct vd_virtqueue *vq, enum vd_reason reason)
 {
-	BUILD_BUG_ON(VD_REASONS > BITS_PER_BYTE * sizeof(vq->said));
+	BUILD_BUG_ON(BITS_PER_BYTE * sizeof(vq->said) < VD_REASONS);
 	if (!vq->said || time_after(jiffies, vq->said_at + VD_SAY_AGAIN)) {
 		vq->said = 0;
 		vq->said_at = jiffies;

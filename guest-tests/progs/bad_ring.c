@@ -359,7 +359,7 @@ static void used_stop(struct bad *b, bool swap)
 	t_end();
 }
 
-/* A guest may go on for ever: of each queue the log has the same once a minute, and each its own. */
+/* A guest may go on for ever: the log has the same once a minute, of each queue its own. */
 static void said_once(const struct bad *like)
 {
 	static const char what[] = "queue tx stopped: ", head[] = "head outside the ring";
