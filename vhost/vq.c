@@ -7,6 +7,7 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/ratelimit.h>
 #include <linux/sched.h>
 
 #include "../virtio/ring_packed_event.h"
@@ -361,6 +362,9 @@ static void vd_vq_look_on(struct vd_virtqueue *vq)
 	}
 }
 
+/* For an owner that opens device after device; all guests together don't get here. */
+static DEFINE_RATELIMIT_STATE(vd_said, 60 * HZ, 1000);
+
 /*
  * A guest can have this happen as often as it likes: of each queue each reason
  * is logged once a minute. The limit is the queue's own, so that no guest hides
@@ -388,7 +392,7 @@ static void vd_vq_tell(struct vd_virtqueue *vq, enum vd_reason reason,
 	else
 		vd_stat_inc(&vq->counters, malformed);
 	trace_vd_error(vq, reason);
-	if (vd_vq_may_say(vq, reason))
+	if (vd_vq_may_say(vq, reason) && __ratelimit(&vd_said))
 		pr_warn("vhost_direct: %s: queue %s %s: %s (avail %u, used %u)\n",
 			current->comm, vq->name, what, vd_reason_name(reason),
 			vq->ring.last_avail, vq->ring.last_used);
