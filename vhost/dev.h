@@ -87,6 +87,7 @@ enum {
  * @err: eventfd that tells of a stopped queue
  * @said: a bit for each reason that was logged since @said_at. Worker.
  * @said_at: in jiffies
+ * @haste: the device's count of it when the worker began to handle the queue
  * @worker: who handles the queue; changed with the device's mutex, read under
  *          RCU
  * @poll: watches @kick
@@ -121,6 +122,7 @@ struct vd_virtqueue {
 	struct eventfd_ctx *err;
 	u32 said;
 	unsigned long said_at;
+	unsigned int haste;
 	struct vd_worker *worker;
 	struct vd_poll poll;
 	struct vd_burst *burst;
@@ -148,6 +150,8 @@ struct vd_virtqueue {
  * @nvqs: how many
  * @fork: workers are threads of the owner's own; read without the mutex, too
  * @closing: nobody has the file any more, and the workers hurry
+ * @haste: how often the workers began, or ceased, to hurry: odd while they do;
+ *         read without the mutex
  * @direct: use windows; decided when the device is opened
  * @log: eventfd of VHOST_SET_LOG_FD; the queues have it too
  * @iotlb: translations; changed with all queues' mutexes, too
@@ -168,6 +172,7 @@ struct vd_dev {
 	unsigned int nvqs;
 	bool fork;
 	bool closing;
+	unsigned int haste;
 	bool direct;
 	struct eventfd_ctx *log;
 	struct vhost_iotlb *iotlb;
@@ -210,11 +215,19 @@ int vd_dev_set_features(struct vd_dev *dev, u64 features);
 
 /* haste.c */
 void vd_workers_hurry(struct vd_dev *dev);
+bool vd_vq_hurried(const struct vd_virtqueue *vq);
 void vd_workers_flush_one(struct vd_dev *dev, struct vd_worker *w);
 void vd_workers_flush(struct vd_dev *dev);
 int vd_queues_lock(struct vd_dev *dev);
 void vd_queues_unlock(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
+
+/* A worker begins to handle a queue; see vd_vq_hurried(). */
+static inline void vd_vq_begin(struct vd_virtqueue *vq)
+{
+	/* Pairs with the release in vd_haste_end(). */
+	vq->haste = smp_load_acquire(&vq->dev->haste);
+}
 
 /* Whoever isn't the worker takes a queue's mutex so. */
 static inline void vd_vq_lock(struct vd_virtqueue *vq)

@@ -8,6 +8,7 @@
  * for no page any more, until the thread has what it waited for.
  */
 #include <linux/module.h>
+#include <linux/sched/signal.h>
 
 #include "dev.h"
 
@@ -21,11 +22,32 @@ void vd_workers_hurry(struct vd_dev *dev)
 {
 	unsigned int i;
 
+	WRITE_ONCE(dev->haste, dev->haste + 1);
+	/* Who meets a signal sees the count. Pairs with vd_vq_hurried(). */
+	smp_wmb();
 	for (i = 0; i < VD_WORKERS_MAX; i++)
 		if (dev->workers[i])
 			vd_worker_hurry(dev->workers[i]);
 }
 EXPORT_SYMBOL_GPL(vd_workers_hurry);
+
+/**
+ * vd_vq_hurried - may an access have failed only as the worker must not wait?
+ * @vq: the virtqueue, for which vd_vq_begin() was called
+ *
+ * The haste may be over by now: the count tells. A thread of the owner's hurries
+ * because it is killed, which is never over. Either way the queue is handled
+ * once more if it lives on.
+ * Context: worker, queue mutex.
+ */
+bool vd_vq_hurried(const struct vd_virtqueue *vq)
+{
+	/* Whatever made the access fail came first. See vd_workers_hurry(). */
+	smp_rmb();
+	return fatal_signal_pending(current) || vq->haste & 1 ||
+	       READ_ONCE(vq->dev->haste) != vq->haste;
+}
+EXPORT_SYMBOL_GPL(vd_vq_hurried);
 
 /* Of a thread that waits for workers, which may wait for pages. */
 struct vd_haste {
@@ -72,6 +94,8 @@ static void vd_haste_end(const struct vd_haste *h)
 	for (i = 0; i < VD_WORKERS_MAX; i++)
 		if (dev->workers[i])
 			vd_worker_unhurry(dev->workers[i]);
+	/* Who sees this count meets no signal. Pairs with vd_vq_begin(). */
+	smp_store_release(&dev->haste, dev->haste + 1);
 	for (i = 0; i < dev->nvqs; i++)
 		if (dev->vqs[i]->backend)
 			vd_poll_queue(&dev->vqs[i]->poll);

@@ -270,25 +270,30 @@ static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
 }
 
 /*
- * Counts a frame that wasn't simply sent. Returns false if it is to be kept.
- * What can't be read isn't: a page that went bad or beyond its file's end stays
- * so, and all that is behind the frame would wait with it.
+ * Counts a frame that wasn't simply sent. Returns 0 if it is done with, VD_TX_LOST
+ * if so at a cost; else why it is to be kept. What can't be read isn't: a page
+ * that went bad or beyond its file's end stays so, and all that is behind the
+ * frame would wait with it. What was only not waited for may yet come.
  */
-static noinline bool vd_tx_special(struct vd_net_queue *q,
-				   const struct vd_frame *f, int result)
+static noinline int vd_tx_special(struct vd_net_queue *q,
+				  const struct vd_frame *f, int result)
 {
 	switch (result) {
-	case VD_TX_LOST:
-	case VD_TX_DROP:
-		vd_stat_inc(&q->vq.counters, dropped);
-		vd_vq_add_used(&q->vq, f->head, f->slots, 0);
-		return true;
 	case VD_TX_FLYING:
 		vd_tx_sent(q, f);
-		return true;
+		return 0;
+	case VD_TX_LOST:
+		if (vd_vq_hurried(&q->vq))
+			return -VD_BAD_BUFFER;
+		break;
+	case VD_TX_DROP:
+		break;
 	default:
-		return false;
+		return result;
 	}
+	vd_stat_inc(&q->vq.counters, dropped);
+	vd_vq_add_used(&q->vq, f->head, f->slots, 0);
+	return result == VD_TX_LOST ? VD_TX_LOST : 0;
 }
 
 /*
@@ -315,14 +320,15 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		if (likely(!ret)) {
 			vd_tx_sent(q, f);
 			vd_vq_add_used(&q->vq, f->head, f->slots, 0);
-		} else if (!vd_tx_special(q, f, ret)) {
-			break;
+		} else {
+			ret = vd_tx_special(q, f, ret);
+			if (ret && ret != VD_TX_LOST)
+				break;
 		}
 		*bytes += f->len;
 		i++;
-		if (unlikely(ret == VD_TX_LOST))
+		if (unlikely(ret))
 			break;
-		ret = 0;
 		/* Others wait: a burst of the largest frames is many turns. */
 		if (unlikely(*bytes >= VD_NET_WEIGHT_BYTES))
 			break;
@@ -409,6 +415,7 @@ static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 	if (!vd_vq_ready(vq))
 		goto out;
 	vq->busy.armed = false;
+	vd_vq_begin(vq);
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);
 	/* What an earlier fault left over goes first. */
