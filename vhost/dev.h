@@ -222,11 +222,16 @@ int vd_queues_lock(struct vd_dev *dev);
 void vd_queues_unlock(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 
-/* A worker begins to handle a queue; see vd_vq_hurried(). */
-static inline void vd_vq_begin(struct vd_virtqueue *vq)
+/*
+ * A worker begins to handle a queue, see vd_vq_hurried(). Returns false if it must
+ * not wait for any page now: then it is asked to look again later, and an attempt
+ * might cost a frame.
+ */
+static inline bool vd_vq_begin(struct vd_virtqueue *vq)
 {
 	/* Pairs with the release in vd_haste_end(). */
 	vq->haste = smp_load_acquire(&vq->dev->haste);
+	return likely(!(vq->haste & 1));
 }
 
 /* Whoever isn't the worker takes a queue's mutex so. */

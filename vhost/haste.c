@@ -33,7 +33,7 @@ EXPORT_SYMBOL_GPL(vd_workers_hurry);
 
 /**
  * vd_vq_hurried - may an access have failed only as the worker must not wait?
- * @vq: the virtqueue, for which vd_vq_begin() was called
+ * @vq: the virtqueue, for which vd_vq_begin() has returned true
  *
  * The haste may be over by now: the count tells. A thread of the owner's hurries
  * because it is killed, which is never over. Either way the queue is handled
@@ -44,7 +44,7 @@ bool vd_vq_hurried(const struct vd_virtqueue *vq)
 {
 	/* Whatever made the access fail came first. See vd_workers_hurry(). */
 	smp_rmb();
-	return fatal_signal_pending(current) || vq->haste & 1 ||
+	return fatal_signal_pending(current) ||
 	       READ_ONCE(vq->dev->haste) != vq->haste;
 }
 EXPORT_SYMBOL_GPL(vd_vq_hurried);

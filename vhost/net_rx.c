@@ -356,6 +356,11 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 	if (err == -VD_MISS)
 		return false;
 	if (err == -VD_RX_LOST) {
+		/* Not waited for, the frames behind it would be lost as fast. */
+		if (vd_vq_hurried(vq)) {
+			vd_vq_error(vq, -VD_BAD_BUFFER);
+			return false;
+		}
 		vd_vq_lost(vq);
 		return true;
 	}
@@ -414,7 +419,7 @@ static void vd_net_rx(struct vd_net_queue *q, bool kicked)
 	rx.sock = vq->backend;
 	if (!rx.sock)
 		goto out;
-	if (!vd_vq_ready(vq))
+	if (!vd_vq_begin(vq) || !vd_vq_ready(vq))
 		goto out;
 	vq->busy.armed = false;
 	vd_poll_stop(&q->sock_poll);

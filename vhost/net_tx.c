@@ -412,10 +412,9 @@ static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 	sock = vq->backend;
 	if (!sock)
 		goto out;
-	if (!vd_vq_ready(vq))
+	if (!vd_vq_begin(vq) || !vd_vq_ready(vq))
 		goto out;
 	vq->busy.armed = false;
-	vd_vq_begin(vq);
 	vd_poll_stop(&q->sock_poll);
 	vd_net_header(q);
 	/* What an earlier fault left over goes first. */

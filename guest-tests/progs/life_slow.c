@@ -450,8 +450,69 @@ static void sibling_killed_in(const struct wait_in *in)
 	t_end();
 }
 
+static long get_base_rx(struct rig *r)
+{
+	return node_get_base(r->node, Q_RX);
+}
+
+/* Reaps @n buffers, one a page from @at on, and CHECKs that they have the frames from @seq on. */
+static void received(struct rig *r, const uint8_t *at, unsigned int n, uint32_t seq)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (!CHECK_EQ(ring_reap(&r->q[Q_RX], NULL, WAIT_MS), i))
+			return;
+		CHECK(frame_is(at + i * PAGE + r->hdr, RIG_FRAME, seq + i));
+	}
+}
+
+/* The frame that was on its way to the page is lost, having left the tap; those behind it aren't. */
+static void sibling_receives(void)
+{
+	static const struct wait_in in = { "", get_base_rx };
+	enum { FRAMES = 24 };
+	struct caller c = { .in = &in };
+	uint8_t *page, f[RIG_FRAME];
+	struct uffd_msg msg;
+	unsigned int i;
+	struct rig r;
+	pid_t child;
+	int fd;
+
+	t_begin("a process in the owner's memory is killed: one frame is lost, and no more");
+	fd = open_without(&r, 0, &page, FRAMES);
+	if (fd < 0) {
+		t_skip("this kernel has no userfaultfd");
+		t_end();
+		return;
+	}
+	c.r = &r;
+	for (i = 0; i < FRAMES; i++) {
+		desc_set(r.q[Q_RX].desc, i, mem_gpa(&r.mem, page + i * PAGE), PAGE, D_WRITE, 0);
+		ring_offer(&r.q[Q_RX], i);
+		frame_make(f, sizeof(f), i);
+		CHECK(tap_feed(&r.tap, f, sizeof(f)));
+	}
+	ring_kick(&r.q[Q_RX]);
+	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	child = sibling_start(call_as_sibling, &c);
+	CHECK(gets_stuck(&child));
+	kill(child, SIGKILL);
+	if (CHECK(ends(child, NULL))) {
+		for (i = 0; i < FRAMES; i++)
+			away_bring(fd, page + i * PAGE, NULL);
+		received(&r, page, FRAMES - 1, 1);
+		CHECK_EQ(node_stat(r.node, Q_RX, "dropped"), 1);
+	}
+	close(fd);
+	rig_close(&r);
+	t_end();
+}
+
 static void sibling_killed(void)
 {
+	sibling_receives();
 	sibling_killed_in(&waits[1]);
 	sibling_killed_in(&waits[2]);
 }
