@@ -313,6 +313,7 @@ EXPORT_SYMBOL_GPL(vd_dev_renew);
 
 static int __init vd_init(void)
 {
+	vd_tell_init();
 	vd_debugfs_init();
 	vd_workers_init();
 	return 0;

@@ -55,9 +55,6 @@ enum {
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
 
-/* Jiffies until a queue's log says again what it has said. */
-#define VD_SAY_AGAIN	(60 * HZ)
-
 /* Most workers of a device. */
 #define VD_WORKERS_MAX	16
 
@@ -85,7 +82,7 @@ enum {
  * @kick: eventfd that the driver writes
  * @call: eventfd that interrupts the driver
  * @err: eventfd that tells of a stopped queue
- * @said: a bit for each reason that was logged since @said_at. Worker.
+ * @said: a bit for each thing that was logged since @said_at, see tell.c
  * @said_at: in jiffies
  * @haste: the device's count of it when the worker began to handle the queue
  * @worker: who handles the queue; changed with the device's mutex, read under
@@ -267,8 +264,13 @@ int vd_vq_no_notify(struct vd_virtqueue *vq);
 int vd_vq_notify(struct vd_virtqueue *vq);
 void vd_vq_kicked(struct vd_virtqueue *vq);
 int vd_vq_moved(struct vd_virtqueue *vq);
+void vd_vq_look_on(struct vd_virtqueue *vq);
+
+/* tell.c */
+void vd_tell_init(void);
 void vd_vq_error(struct vd_virtqueue *vq, int err);
 void vd_vq_lost(struct vd_virtqueue *vq);
+void vd_vq_unlogged(struct vd_virtqueue *vq, int err);
 
 /* guest.c */
 int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c);

@@ -19,7 +19,6 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
-#include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -111,16 +110,10 @@ static void vd_log_begin(void)
 	smp_wmb();
 }
 
-/* A page that can't be logged is lost for the migration: the owner must know. */
 static void vd_log_end(struct vd_virtqueue *vq, int err)
 {
-	if (unlikely(err)) {
-		vd_stat_inc(&vq->counters, log_failures);
-		pr_warn_ratelimited("vhost_direct: %s: queue %s: can't write the dirty log: error %d\n",
-				    current->comm, vq->name, err);
-		if (vq->err)
-			vd_eventfd_signal(vq->err);
-	}
+	if (unlikely(err))
+		vd_vq_unlogged(vq, err);
 	if (vq->log.ctx)
 		vd_eventfd_signal(vq->log.ctx);
 }

@@ -51,6 +51,7 @@ struct vd_frame {
  * @own_header: the socket knows no header: we strip it, or make it
  * @requeued: the next turn was asked for by ourselves, not by a kick
  * @starved: it waits for buffers, not for frames. RX.
+ * @lost: a frame of the burst could not be read. TX.
  * @rx_ring: the tap's ring, NULL for a socket without one. RX.
  * @rx_batch: what was taken from it. RX.
  * @rx_head: next of @rx_batch
@@ -72,6 +73,7 @@ struct vd_net_queue {
 	bool tunnel;
 	bool requeued;
 	bool starved;
+	bool lost;
 	struct ptr_ring *rx_ring;
 	void **rx_batch;
 	u32 rx_head;

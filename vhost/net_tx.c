@@ -270,10 +270,10 @@ static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
 }
 
 /*
- * Counts a frame that wasn't simply sent. Returns 0 if it is done with, VD_TX_LOST
- * if so at a cost; else why it is to be kept. What can't be read isn't: a page
- * that went bad or beyond its file's end stays so, and all that is behind the
- * frame would wait with it. What was only not waited for may yet come.
+ * Counts a frame that wasn't simply sent. Returns 0 if it is done with, else why
+ * it is to be kept. What can't be read isn't: a page that went bad or beyond its
+ * file's end stays so, and all that is behind the frame would wait with it. What
+ * was only not waited for may yet come.
  */
 static noinline int vd_tx_special(struct vd_net_queue *q,
 				  const struct vd_frame *f, int result)
@@ -285,6 +285,7 @@ static noinline int vd_tx_special(struct vd_net_queue *q,
 	case VD_TX_LOST:
 		if (vd_vq_hurried(&q->vq))
 			return -VD_BAD_BUFFER;
+		q->lost = true;
 		break;
 	case VD_TX_DROP:
 		break;
@@ -293,13 +294,12 @@ static noinline int vd_tx_special(struct vd_net_queue *q,
 	}
 	vd_stat_inc(&q->vq.counters, dropped);
 	vd_vq_add_used(&q->vq, f->head, f->slots, 0);
-	return result == VD_TX_LOST ? VD_TX_LOST : 0;
+	return 0;
 }
 
 /*
  * Sends the burst. Returns how many chains are done with, and in @result what
- * stopped at the next: 0, VD_TX_AGAIN or minus a reason; or, just before it,
- * VD_TX_LOST.
+ * stopped at the next: 0, VD_TX_AGAIN or minus a reason.
  */
 static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		       size_t *bytes, int *result)
@@ -322,13 +322,11 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 			vd_vq_add_used(&q->vq, f->head, f->slots, 0);
 		} else {
 			ret = vd_tx_special(q, f, ret);
-			if (ret && ret != VD_TX_LOST)
+			if (ret)
 				break;
 		}
 		*bytes += f->len;
 		i++;
-		if (unlikely(ret))
-			break;
 		/* Others wait: a burst of the largest frames is many turns. */
 		if (unlikely(*bytes >= VD_NET_WEIGHT_BYTES))
 			break;
@@ -381,6 +379,11 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 	*packets += done;
 	vd_vq_rewind_burst(vq, done);
 	err = vd_vq_flush(vq);
+	if (unlikely(q->lost)) {
+		/* Once for all of them, whatever else there is to say. */
+		q->lost = false;
+		vd_vq_lost(vq);
+	}
 	if (result == VD_TX_AGAIN) {
 		vd_stat_inc(&vq->counters, retries);
 		vd_net_poll(q);
@@ -389,10 +392,6 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 		return false;
 	} else if (result < 0 || err) {
 		vd_vq_error(vq, result < 0 ? result : err);
-	} else if (result == VD_TX_LOST) {
-		/* It costs that frame; what is behind it is next. */
-		vd_vq_lost(vq);
-		return true;
 	}
 	return !result && !err;
 }

@@ -23,7 +23,7 @@ struct vd_stats;
 	X(signals)		/* interrupts sent to the driver */	\
 	X(retries)		/* frames put back for a full socket */	\
 	X(malformed)		/* queue stopped: illegal ring content */ \
-	X(faults)		/* queue stopped: memory not accessible */ \
+	X(faults)		/* stopped, or frames lost: memory not accessible */ \
 	X(maps)			/* windows installed */			\
 	X(map_failures)		/* pages not to be had */		\
 	X(map_races)		/* given up: an invalidation was in flight */ \

@@ -99,7 +99,7 @@ DEFINE_EVENT(vd_queue, vd_signal,
 	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
-/* The queue was stopped; the value is of enum vd_reason. */
+/* The queue was stopped, or lost frames; the value is of enum vd_reason. */
 DEFINE_EVENT(vd_queue, vd_error,
 	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));

@@ -7,7 +7,6 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/ratelimit.h>
 #include <linux/sched.h>
 
 #include "../virtio/ring_packed_event.h"
@@ -347,11 +346,15 @@ EXPORT_SYMBOL_GPL(vd_vq_moved);
 #define vd_look_on_split_user(vq, mem)		0
 #define vd_look_on_split_piece(vq, mem)		0
 
-/*
- * Sees all that the driver has offered, so that only what it offers from now
- * on counts as new. In bursts, as the notifier may be waiting.
+/**
+ * vd_vq_look_on - see all that the driver has offered
+ * @vq: the virtqueue
+ *
+ * Only what it offers from now on counts as new for vd_vq_notify(). In bursts,
+ * as the notifier may be waiting.
+ * Context: worker, queue mutex; may sleep.
  */
-static void vd_vq_look_on(struct vd_virtqueue *vq)
+void vd_vq_look_on(struct vd_virtqueue *vq)
 {
 	unsigned int steps = vq->ring.num / VD_BURST + 1;
 
@@ -361,82 +364,6 @@ static void vd_vq_look_on(struct vd_virtqueue *vq)
 		cond_resched();
 	}
 }
-
-/* For an owner that opens device after device; all guests together don't get here. */
-static DEFINE_RATELIMIT_STATE(vd_said, 60 * HZ, 1000);
-
-/*
- * A guest can have this happen as often as it likes: of each queue each reason
- * is logged once a minute. The limit is the queue's own, so that no guest hides
- * what another does.
- */
-static bool vd_vq_may_say(struct vd_virtqueue *vq, enum vd_reason reason)
-{
-	BUILD_BUG_ON(BITS_PER_BYTE * sizeof(vq->said) < VD_REASONS);
-	if (!vq->said || time_after(jiffies, vq->said_at + VD_SAY_AGAIN)) {
-		vq->said = 0;
-		vq->said_at = jiffies;
-	}
-	if (vq->said & BIT(reason))
-		return false;
-	vq->said |= BIT(reason);
-	return true;
-}
-
-static void vd_vq_tell(struct vd_virtqueue *vq, enum vd_reason reason,
-		       const char *what)
-{
-	if (reason == VD_FAULT || reason == VD_BAD_BUFFER ||
-	    reason == VD_BAD_INDIRECT_READ)
-		vd_stat_inc(&vq->counters, faults);
-	else
-		vd_stat_inc(&vq->counters, malformed);
-	trace_vd_error(vq, reason);
-	if (vd_vq_may_say(vq, reason) && __ratelimit(&vd_said))
-		pr_warn("vhost_direct: %s: queue %s %s: %s (avail %u, used %u)\n",
-			current->comm, vq->name, what, vd_reason_name(reason),
-			vq->ring.last_avail, vq->ring.last_used);
-	/*
-	 * Whatever is wrong may be mended with the next kick: ask for it,
-	 * before the owner hears of the trouble. If the driver has been there
-	 * already, that was the kick.
-	 */
-	vd_vq_look_on(vq);
-	if (vd_vq_notify(vq) > 0)
-		vd_poll_queue(&vq->poll);
-	if (vq->err)
-		vd_eventfd_signal(vq->err);
-}
-
-/**
- * vd_vq_error - stop a queue until the next kick
- * @vq: the virtqueue
- * @err: minus one of enum vd_reason
- *
- * Counts, traces, logs at a limited rate, and tells the owner by VRING_ERR. Of
- * a packed ring all that was offered is looked at first. If the driver has
- * offered more since, work is queued at once. The caller puts the chain back
- * and does nothing more.
- * Context: worker, queue mutex; may sleep.
- */
-void vd_vq_error(struct vd_virtqueue *vq, int err)
-{
-	vd_vq_tell(vq, -err, "stopped");
-}
-EXPORT_SYMBOL_GPL(vd_vq_error);
-
-/**
- * vd_vq_lost - a frame was lost, as its buffer could not be accessed
- * @vq: the virtqueue
- *
- * Tells of it as vd_vq_error() does. The caller goes on with the next frame.
- * Context: worker, queue mutex; may sleep.
- */
-void vd_vq_lost(struct vd_virtqueue *vq)
-{
-	vd_vq_tell(vq, VD_BAD_BUFFER, "lost a frame");
-}
-EXPORT_SYMBOL_GPL(vd_vq_lost);
 
 /**
  * vd_vq_part_size - bytes of a part of the ring, with the features it has

@@ -359,44 +359,6 @@ static void used_stop(struct bad *b, bool swap)
 	t_end();
 }
 
-/* A guest may go on for ever: the log has the same once a minute, of each queue its own. */
-static void said_once(const struct bad *like)
-{
-	static const char what[] = "queue tx stopped: ", head[] = "head outside the ring";
-	struct bad b = *like, other = *like;
-	struct ring *q = &b.r.q[Q_TX];
-	unsigned int i;
-
-	t_begin("what a queue says again and again is logged once");
-	bad_open(&b);
-	bad_open(&other);
-	/* Ten in five seconds is what a limit for all of them would let pass. */
-	q->avail->ring[0] = RIG_NUM;
-	ring_publish(q, 1);
-	for (i = 0; i < 20; i++) {
-		ring_kick(q);
-		CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
-	}
-	CHECK_EQ(klog_count(what, head), 1);
-	CHECK_EQ(node_stat(b.r.node, Q_TX, "malformed"), 20);
-	t_end();
-	t_begin("another reason is, and another queue that says the same");
-	q->avail->ring[0] = 0;
-	desc_set(q->desc, 0, mem_gpa(&b.r.mem, b.r.buf), RIG_FRAME, D_NEXT, RIG_NUM);
-	ring_kick(q);
-	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
-	CHECK_EQ(klog_count(what, "next outside its table"), 1);
-	q = &other.r.q[Q_TX];
-	q->avail->ring[0] = RIG_NUM;
-	ring_publish(q, 1);
-	ring_kick(q);
-	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
-	CHECK_EQ(klog_count(what, head), 2);
-	bad_close(&other);
-	bad_close(&b);
-	t_end();
-}
-
 void bad_ring(const struct bad *like)
 {
 	struct bad b = *like;
@@ -418,7 +380,6 @@ void bad_ring(const struct bad *like)
 	protect_run(&b, Q_RX, 2, PROT_READ);
 	protect_run(&b, Q_TX, 2, PROT_READ);
 	bad_close(&b);
-	said_once(&b);
 	used_many(&b, true);
 	used_many(&b, false);
 	used_stop(&b, false);

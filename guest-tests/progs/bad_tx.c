@@ -368,6 +368,36 @@ static void tx_unreadable(struct bad *b)
 	}
 }
 
+/* Told once, however many there are; and that the queue stops is said though it lost some before. */
+static void tx_unreadable_many(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_TX];
+	uint8_t *at = mem_take(&r->mem, CHUNK_A, PAGE, PAGE);
+	unsigned int i, n = 48;
+
+	t_begin("%u frames at once that nobody may read are told of once", n);
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r->mem, at), r->hdr + RIG_FRAME, 0, 0);
+		ring_offer(q, i);
+	}
+	CHECK_EQ(mprotect(at, PAGE, PROT_NONE), 0);
+	ring_kick(q);
+	for (i = 0; i < n; i++)
+		CHECK_EQ(ring_reap(q, NULL, WAIT_MS), i);
+	expect_rest(b);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	CHECK_STAT(b, Q_TX, "faults", 1);
+	CHECK_STAT(b, Q_TX, "dropped", n);
+	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
+	t_end();
+	t_begin("a frame lost before doesn't hide that the queue stops");
+	desc_set(q->desc, 0, 1ull << 60, r->hdr + RIG_FRAME, 0, 0);
+	ring_offer(q, 0);
+	expect_stop(b, Q_TX, "buffer not accessible", true);
+	t_end();
+}
+
 /* The chain in front of a bad one has passed, what is behind it waits. */
 static void tx_between(struct bad *b)
 {
@@ -446,8 +476,8 @@ void bad_tx(const struct bad *like)
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
 		tx_pieces, tx_shorter_than_header, tx_short, tx_leak, tx_header, tx_header_fuzz, tx_border,
-		tx_indirect, tx_memory, tx_unreadable, tx_between, tx_huge,
-		tx_larger,
+		tx_indirect, tx_memory, tx_unreadable, tx_unreadable_many, tx_between,
+		tx_huge, tx_larger,
 	};
 	unsigned int i;
 
