@@ -11,6 +11,8 @@ from . import lab
 _OF_BACKENDS = ("parameters", "features")
 # What each run sets anew: on the running host one boot finds what the last run of another has left.
 _SET_BY_RUNS = ("vhost_direct.metadata",)
+# The parts of bench-mm that go by the clock on the wall; the others are emulated whatever these are.
+BY_CLOCK = ("timed", "latency", "numa")
 
 
 def describe(facts, folder):
@@ -29,6 +31,12 @@ def _alike(one, two):
     parts = [[each.get(part, {}) for each in facts] for part in _OF_BACKENDS]
     return whole[0] == whole[1] and all(a[key] == b[key] for a, b in parts
                                         for key in a.keys() & b.keys() if key not in _SET_BY_RUNS)
+
+
+def described(found):
+    """Of a file's boots, FOUND, that of which its own facts and accel are: the first by the clock, else
+    the first; None of none."""
+    return next((boot for boot in found if boot["id"] in BY_CLOCK), found[0] if found else None)
 
 
 class Boots:

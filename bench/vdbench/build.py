@@ -82,6 +82,13 @@ def neighbours(before, after):
             "stolen": round(gone["stolen"] / whole, 3)}
 
 
+def together(busy):
+    """One of several neighbours(), each behind the seconds that it is of; None of none."""
+    whole = sum(seconds for seconds, _ in busy)
+    return {key: round(sum(seconds * each[key] for seconds, each in busy) / whole, 3)
+            for key in ("others", "stolen")} if whole else None
+
+
 def where():
     """What figures are of: virtual machines, or this host's own kernel."""
     return f"host {os.uname().release}" if host_run.wanted() else "vm"

@@ -84,7 +84,8 @@ def misses(entries):
     """Instructions of callbacks that concern no ring."""
     table = [[entry["queues"], entry["rings"], f"{entry['miss']:.0f}", f"{entry['age']:.0f}"]
              for entry in entries]
-    return report.grid(["queue pairs", "rings", "start and end, instr", "a page's age, instr"], table)
+    return report.grid(["queue pairs", "rings", "start and end, instr", "a page's age, instr"], table) + [
+        "counted: emulated (TCG), whatever carried out the rest; instructions, not time"]
 
 
 def script_lines(begin, rows, others):

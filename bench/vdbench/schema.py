@@ -2,6 +2,8 @@
 """What bench.json and bench-mm.json look like, as something that can check one: bench/SCHEMA.md and
 bench/README.md explain them."""
 
+from .boots import described
+
 VERSION = 3
 _NUMBER = (int, float)
 _ACCELS = ("tcg", "kvm", "host")
@@ -155,9 +157,11 @@ def check_mm(out):
     found = errors(out, MM, "bench-mm.json")
     if found:
         return found
-    boots = {boot["id"] for boot in out["boots"]}
-    return _boots(out) + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no boot {run.get('boot')}"
-                          for run in out["runs"] if run.get("boot") not in boots and not run.get("skipped")]
+    boots, main = {boot["id"] for boot in out["boots"]}, described(out["boots"])
+    found = _boots(out) + [f"{key}: not that of boot {main['id']}" for key in ("facts", "accel")
+                           if main and out.get(key) != main[key]]
+    return found + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no boot {run.get('boot')}"
+                    for run in out["runs"] if run.get("boot") not in boots and not run.get("skipped")]
 
 
 def check(out):

@@ -186,7 +186,5 @@ class Timed:
         return ", ".join(parts)
 
     def neighbours(self):
-        """What others took of the machine meanwhile, of all boots together."""
-        whole = sum(seconds for seconds, _ in self._busy) or 1
-        return {key: round(sum(seconds * each[key] for seconds, each in self._busy) / whole, 3)
-                for key in ("others", "stolen")}
+        """What others took of the machine meanwhile, of all boots together; None if there was none."""
+        return build.together(self._busy)
