@@ -40,6 +40,8 @@ class Timed:
         self.boots = boots.Boots() if found is None else found
         self.runs = []
         self.skipped = []
+        # Of the last measure(), also where it was interrupted: of the boots that were finished.
+        self.entries = []
 
     def rounds(self, cell):
         """The cells that are judged get all rounds, others enough for a median; those that take
@@ -106,6 +108,14 @@ class Timed:
         missing = [cell for cell in chosen if kept[cell] is None]
         if len(missing) < len(chosen):
             lab.say(f"timed: {len(chosen) - len(missing)} of {len(chosen)} cells are kept from before")
+        try:
+            self._measure(missing, kept)
+        finally:
+            self.entries = [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
+        return self.entries
+
+    def _measure(self, missing, kept):
+        """Boots for MISSING; what came out goes into KEPT."""
         left, checked = pieces(missing, not self._args.full), False
         for number, piece in enumerate(left):
             rest = self.estimate([cell for some in left[number:] for cell in some])
@@ -124,7 +134,6 @@ class Timed:
                 if sound and all("skipped" in run and "unfinished" not in run or plan.good(run)
                                  for run in kept[cell]["runs"]):
                     self._kept.save("timed", self._name(cell), kept[cell])
-        return [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
 
     def _entry(self, cell, kept):
         self.runs += kept["runs"]
