@@ -13,9 +13,9 @@ WORKER_VCPU = 1
 _BOOT, _RUN = 15, 2.5
 
 
-def estimate(chosen, backends):
-    """Seconds that counting these cells in one boot will take."""
-    return _BOOT + _RUN * len(plan.counted(chosen, backends)) if chosen else 0
+def estimate(chosen, backends, boot_of=None):
+    """Seconds that counting these cells will take, in one boot or in boots of BOOT_OF cells."""
+    return _BOOT * -(-len(chosen) // (boot_of or len(chosen) or 1)) + _RUN * len(plan.counted(chosen, backends))
 
 
 def run(chosen, backends, folder, options=(), on_run=lambda run: None):
