@@ -169,11 +169,12 @@ help:
 #: make             build vhost_direct.ko and vhost_direct_net.ko here
 #:                  (KDIR= other kernel headers)
 #: make bench       measure beside stock vhost-net in virtual machines, print
-#:                  tables, in about 8 minutes; needs root once, to install
-#:                  what is missing (BENCH="--help" for its options,
-#:                  BENCH="--full" for every row: hours, resumable)
+#:                  tables, in about 8 minutes; as root: it installs what is
+#:                  missing and makes the machines' image (BENCH="--help" for
+#:                  its options, BENCH="--full" for every row: hours,
+#:                  resumable; on Debian 13 BENCH="--image trixie")
 #: make bench-mm    measure what memory events cost: packets a second under
-#:                  invalidations, latency, the notifier's callbacks
+#:                  invalidations, latency, the notifier's callbacks; as bench
 #: sudo make HOST=1 bench, sudo make HOST=1 bench-mm
 #:                  the same on the running host's own kernel: asks first, puts
 #:                  everything back (docs/hardware.md; HOST_ARGS="--help")
