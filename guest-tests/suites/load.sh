@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # The modules and the node: coming, going, taking over, what they cost and leave behind.
-# vm: timeout=300
+# vm: timeout=600
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

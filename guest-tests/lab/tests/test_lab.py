@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The parts of the lab that need no VM: suites' headers, log cutting, sizes, sources."""
 
+import glob
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -24,6 +26,28 @@ _TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian
             ["http://node/", "nodistro", "main", "/keys/n.gpg", ". nodistro"]]
 
 
+def _limit(full):
+    """What a suite's limit is with this value of VD_FULL."""
+    before = os.environ.pop("VD_FULL", None)
+    try:
+        if full is not None:
+            os.environ["VD_FULL"] = full
+        return suites.parse("x", "# vm: timeout=9 full-timeout=99").limit
+    finally:
+        os.environ.pop("VD_FULL", None)
+        if before is not None:
+            os.environ["VD_FULL"] = before
+
+
+def _full_lines():
+    """(suite, what it asks of VD_FULL), but for the matrix, to which it is a number of seconds."""
+    for path in sorted(glob.glob(os.path.join(suites.FOLDER, "*.py"))):
+        with open(path, encoding="utf-8") as file:
+            found = re.search(r"^FULL = ([^\n]*?)( or len\(sys.argv\) > 1)?$", file.read(), re.MULTILINE)
+        if found and not path.endswith("/matrix.py"):
+            yield os.path.basename(path), found[1]
+
+
 def _suites(t):
     suite = suites.parse("x", '#!/bin/sh\n# vm: mem=6G disk=1G disk=2G timeout=9 own-boot\n'
                               '# vm: append="a=1 b=2"\n# allow-log: foo.*  # why\n')
@@ -36,6 +60,10 @@ def _suites(t):
                                                     suites.parse("x", only, version).limit)
                                                    for version in ("", "6.1", "6.12", "7.2", "7.10")],
             [(2, 120), (2, 120), (2, 120), (1, 9), (1, 9)])
+    t.equal("a limit of the long runs, by VD_FULL as the suites read it", [_limit(full) for full in (None, "0", "1", "600")],
+            [9, 9, 99, 99])
+    wrong = [name for name, line in _full_lines() if line != 'os.environ.get("VD_FULL", "0") != "0"']
+    t.equal("every suite reads it so", wrong, [])
     t.equal("an image by its kernel", [image.named(name) for name in ("6.1", "bookworm", "7.2", "7.3")],
             ["bookworm", "bookworm", "trixie-backports", "trixie-backports-7.3"])
     t.raises("an unknown kernel is refused", LabError, lambda: image.named("5.10"))
