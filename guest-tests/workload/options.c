@@ -65,7 +65,7 @@ static const struct option table[] = {
 	  "--senders: one of whom nothing came for so long has vanished; 0: wait (10)" },
 	{ "join", ON, F(join), 0, 0, NULL, NULL, "receive: expect nothing before the first packet that comes" },
 	{ "wait", REAL, F(wait), 0, 0, NULL, "S", "both: for the peer, before sending; then begin without (10)" },
-	{ "max-loss", REAL, F(max_loss), 0, 0, NULL, "PERCENT", "of expected packets, that exit status 0 allows (0)" },
+	{ "max-loss", REAL, F(max_loss), 0, 100, NULL, "PERCENT", "of expected packets, that exit status 0 allows (0)" },
 	{ "same-clock", ON, F(same_clock), 0, 0, NULL, NULL,
 	  "sender and receiver read one CLOCK_MONOTONIC: report one-way latency\n(found out by itself where both run on one kernel)" },
 	{ "reorder-window", UINT, F(reorder_window), 64, 1 << 20, NULL, "N",
@@ -96,13 +96,25 @@ static const struct option table[] = {
 
 #define ALL	UINT_MAX
 #define SENDERS	(1 << ROLE_SEND | 1 << ROLE_PING | 1 << ROLE_BOTH | 1 << ROLE_PROBE)
+#define RECEIVERS	(1 << ROLE_RECEIVE | 1 << ROLE_ECHO | 1 << ROLE_PING | 1 << ROLE_BOTH)
 
 /* Options that mean nothing to other paths or roles: not to be ignored without a word. */
 static const struct {
 	const char *name;
 	unsigned int paths, roles;
 } limited[] = {
+	{ "source-port", ALL, SENDERS },
 	{ "mac", 1 << PATH_PACKET, SENDERS },
+	{ "size", ALL, SENDERS },
+	{ "mix", ALL, SENDERS },
+	{ "burst", ALL, SENDERS },
+	{ "rate", ALL, SENDERS },
+	{ "flows", ALL, SENDERS },
+	{ "no-udp-checksum", ALL, SENDERS | 1 << ROLE_ECHO },
+	{ "max-loss", ALL, RECEIVERS },
+	{ "reorder-window", ALL, RECEIVERS },
+	/* Of round trips one clock is read, whatever the other's is. */
+	{ "same-clock", ALL, RECEIVERS & ~(1u << ROLE_PING) },
 	{ "tpacket", 1 << PATH_PACKET, ALL },
 	{ "ring-slots", 1 << PATH_PACKET, ~(1u << ROLE_RECEIVE) },
 	{ "ring-bytes", 1 << PATH_PACKET, ~(1u << ROLE_SEND) },
@@ -237,7 +249,10 @@ static void take(struct options *o, const struct option *which, const char *text
 		break;
 	case REAL:
 	case RATE:
-		*(double *)field = scaled(text, which->name);
+		value = scaled(text, which->name);
+		if (which->max && value > which->max)
+			die("--%s %s: wanted is a number from 0 to %lu", which->name, text, which->max);
+		*(double *)field = value;
 		break;
 	case COUNT:
 		value = scaled(text, which->name);

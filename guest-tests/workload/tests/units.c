@@ -422,6 +422,7 @@ int main(void)
 	test_intake();
 	test_senders();
 	test_crowds();
+	test_options();
 	test_reports();
 	return t_done();
 }

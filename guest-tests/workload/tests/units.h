@@ -9,6 +9,7 @@ void test_trackers(void);
 void test_intake(void);
 void test_senders(void);
 void test_crowds(void);
+void test_options(void);
 void test_reports(void);
 
 /* The same numbers each time. */
