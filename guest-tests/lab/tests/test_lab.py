@@ -172,19 +172,51 @@ def _formats(t):
 
 
 def _programs(t):
-    lab = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for words in (["vm", "--help"], ["vm", "run", "--help"], ["nested-guest", "--help"],
                   ["ktap.py", "--help"], ["../run-tests", "--help"], ["../run-tests", "--list"],
-                  ["../kernels/build", "--help"]):
-        done = subprocess.run([os.path.join(lab, words[0]), *words[1:]], capture_output=True,
-                              text=True, check=False)
+                  ["../kernels/build", "--help"], ["../mutate-modules", "--help"], ["../../.ci/run", "--help"],
+                  ["../../packaging/deb", "--help"]):
+        done = _said(*words)
         t.check(" ".join(words), done.returncode == 0 and done.stdout, done.stderr)
+    for words in (["../../.ci/run", "--no-such"], ["../../packaging/deb", "--no-such"]):
+        done = _said(*words)
+        t.check(f"refused: {' '.join(words)}", done.returncode == 2 and done.stderr and not done.stdout, done.stdout)
+
+
+def _said(program, *words):
+    """What a program by the lab's folder said, and how it ended."""
+    lab = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return subprocess.run([os.path.join(lab, program), *words], capture_output=True, text=True, check=False)
+
+
+_TYPO = ((["--only", "vm/rings.py", "--only", "vm/rigns*"], "--only vm/rigns*"),
+         (["--skip", "vm/matrix.py", "--skip", "matrx"], "--skip matrx"),
+         (["--kernel", "6.12", "--only", "unit/test_lab.py", "--only", "rings.py"], "--only unit/test_lab.py"),
+         (["--programs", "guest-tests/lab/tests/tset*"], "--programs guest-tests/lab/tests/tset*"),
+         (["--kernel", "6.12", "--programs", "bench/tests/*"], "--programs goes with"),
+         (["--sanitizer", "kasan", "--programs", "bench/tests/*"], "--programs goes with"),
+         (["--only", "rings.py", "--skip", "rings.py"], "no test is left"))
+
+
+def _selectors(t):
+    for words, wanted in _TYPO:
+        done = _said("../run-tests", "--list", *words)
+        t.check(f"run-tests {' '.join(words)}: said, and nothing is run", done.returncode == 1 and wanted in done.stderr
+                and not done.stdout, f"{done.returncode}\n{done.stdout}\n{done.stderr}")
+    # What .ci/run leaves out may not be of this kernel, or this turn's --only.
+    done = _said("../run-tests", "--list", "--kernel", "6.12", "--skip", "unit/test_lab.py", "--skip", "vm/load.*", "--only", "r*.py")
+    t.equal("names that are known, and not run here, may be skipped", (done.returncode, done.stdout), (0, "vm/races.py\nvm/rings.py\n"))
+    done = _said("../mutate-modules", "--only", "no-mark-dirty", "--only", "no-such-*", "--list")
+    t.check("mutate-modules: a glob that names nothing is said", done.returncode == 1 and "--only no-such-*" in done.stderr
+            and not done.stdout, f"{done.returncode}\n{done.stdout}\n{done.stderr}")
+    done = _said("../mutate-modules", "--only", "race-v*", "--list")
+    t.check("mutate-modules: others are listed", done.returncode == 0 and "race-valid-read" in done.stdout, done.stdout)
 
 
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _accelerators, _kernels, _sources, _formats, _programs):
+        for part in (_suites, _machine, _accelerators, _kernels, _sources, _formats, _programs, _selectors):
             part(t)
 
 
