@@ -42,7 +42,7 @@ install: modules install-tools
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	# Debian's headers lack what modules_install wants for this, so it skips it.
 	@release=$$(modinfo -F vermagic vhost_direct.ko | cut -d' ' -f1); \
-	[ -n "$(DESTDIR)" ] || { depmod $$release || exit 1; \
+	[ -n "$(DESTDIR)" ] || { depmod $$release || exit 1; packaging/shadowed $$release; \
 		[ $$release = $$(uname -r) ] || echo "Installed for $$release, not for $$(uname -r), which runs: modprobe finds them after a reboot. For this one: apt-get install linux-headers-$$(uname -r), make clean, make." >&2; }
 
 # The sources for DKMS, which builds them for each kernel that is installed.
