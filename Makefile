@@ -76,9 +76,7 @@ uninstall:
 		rmdir --ignore-fail-on-non-empty $(DESTDIR)/lib/modules/$$release/extra; \
 		[ -n "$(DESTDIR)" ] || depmod $$release || exit 1; \
 	done
-	@for conf in modprobe.d modules-load.d; do conf=$(DESTDIR)/etc/$$conf/vhost-direct.conf; \
-		[ ! -e $$conf ] || echo "uninstall: $$conf is yours and stays; lines of the takeover in it let nobody open /dev/vhost-net now" >&2; \
-	done
+	@DPKG_ROOT="$(DESTDIR)" sh packaging/debian/vhost-direct-dkms.postrm remove
 
 setup:
 	.ci/setup
