@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+""".ci/run: what it leaves out is run at another turn, and in which order it goes when time is short.
+
+In a folder with programs of the same names that do nothing, by a clock that these move on.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+LAB = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, LAB)
+
+# pylint: disable=wrong-import-position
+from ktap import Ktap  # noqa: E402
+from vdlab.paths import REPO  # noqa: E402
+
+# Seconds: programs and suites of 6.1, of the other kernel, of that with KASAN.
+_MAKE = """#!/bin/sh
+took=0
+case "$*" in
+check) took=265 ;;
+"test KERNEL="*) took=800 what=other ;;
+"test TESTS="*) took=$SUITES; n=0; while [ ! -e "$AWAITED" ] && [ $((n += 1)) -le 1500 ]; do sleep 0.1; done ;;
+fuzz-ci*) took=100 what=fuzz ;;
+test-sanitize*) took=400 what=kasan ;;
+esac
+[ -z "${what:-}" ] || echo "$what $(cat "$AT/clock")" >>"$AT/order"
+echo $(($(cat "$AT/clock") + took)) >"$AT/clock"
+echo "1 passed, 0 failed"
+"""
+# The first to ask, which is who makes it meanwhile, has to wait, where it isn't there from the beginning.
+_KASAN = """#!/bin/sh
+! mkdir "$AT/asked" 2>/dev/null || [ "$READY" = 1 ] || exec sleep 60
+"""
+_NONE = "#!/bin/sh\n:\n"
+
+
+def _write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, 0o755)
+
+
+def _order(turn, suites, ready=True, **more):
+    """[what, ...] in order, and the output, of a turn whose suites on 6.1 take so many seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = os.path.join(folder, "tree")
+        os.makedirs(os.path.join(tree, ".ci"))
+        shutil.copy(os.path.join(REPO, ".ci", "run"), os.path.join(tree, ".ci", "run"))
+        for name in (".ci/setup", "guest-tests/lab/vm", "guest-tests/features"):
+            _write(os.path.join(tree, name), _NONE)
+        _write(os.path.join(tree, "guest-tests", "kernels", "build"), _KASAN)
+        _write(os.path.join(folder, "bin", "make"), _MAKE)
+        _write(os.path.join(folder, "bin", "date"), '#!/bin/sh\ncat "$AT/clock"\n')
+        _write(os.path.join(folder, "clock"), "1000\n")
+        env = {name: value for name, value in os.environ.items() if name not in ("CI_MINUTES", "FUZZ_TIME")}
+        env |= {"PATH": f"{folder}/bin:{os.environ['PATH']}", "AT": folder, "TURN": turn, "OTHER_KERNEL": "6.12",
+               "SUITES": str(suites), "READY": str(int(ready)), "AWAITED": "build/ci/kasan-made" if ready else f"{folder}/asked", **more}
+        done = subprocess.run([os.path.join(tree, ".ci", "run")], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False, timeout=400)
+        order = ""
+        if os.path.exists(os.path.join(folder, "order")):
+            with open(os.path.join(folder, "order"), encoding="utf-8") as file:
+                order = file.read()
+        return [line.split()[0] for line in order.splitlines()], f"{done.returncode}\n{order}\n{done.stdout}"
+
+
+def _is(t, name, wanted, left_out, found):
+    """The order, and what is said to be left out for want of time."""
+    order, said = found
+    late = re.findall(r"skip  ci: (.*): more than 50 minutes", said)
+    t.check(name, order == wanted and late == left_out and said.startswith("0\n"), said)
+
+
+def _orders(t):
+    _is(t, "an even turn: fuzzing and KASAN first", ["fuzz", "kasan", "other"], [], _order("even", 1700))
+    _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("odd", 1700))
+    _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("even", 1700, ready=False))
+    _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other"],
+        ["suites on the kernel with KASAN"], _order("even", 2300))
+    _is(t, "less: nor does fuzzing", ["other"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2600))
+    _is(t, "none: that is said of all three", [], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
+        _order("even", 2800))
+    _is(t, "all fuzzing that is asked for is reckoned with", ["other"], ["fuzzing", "suites on the kernel with KASAN"],
+        _order("odd", 2000, FUZZ_TIME="300"))
+
+
+def _tables(t):
+    with open(os.path.join(REPO, ".ci", "run"), encoding="utf-8") as file:
+        table = re.search(r"^left_out\(\) \{\n\tcat <<-'EOF'\n(.*?)\n\tEOF\n", file.read(), re.MULTILINE | re.DOTALL)[1]
+    rows = [row.split(None, 2) for row in table.splitlines()]
+    done = subprocess.run([os.path.join(LAB, "..", "run-tests"), "--list"], capture_output=True, text=True, check=True)
+    known = {re.sub(r"^vm/(.*)\.(sh|py)$", r"\1", name) for name in done.stdout.split()}
+    left = {where: {what for at, what, _ in rows if at == where} for where in ("even", "odd", "other")}
+    t.equal("what is left out is known, and said once", ([row for row in rows if row[1] not in known or row[0] not in left],
+                                                         len(rows)), ([], sum(map(len, left.values()))))
+    t.equal("nothing is left out at both turns", sorted(left["even"] & left["odd"]), [])
+    # What even turns leave to the other kernel must not be left out there.
+    t.check("what the other kernel has at both turns it has", all(
+        what not in left["other"] for _, what, why in rows if "the other kernel's has it" in why), rows)
+
+
+def main():
+    """All cases."""
+    with Ktap() as t:
+        _tables(t)
+        _orders(t)
+
+
+if __name__ == "__main__":
+    main()
