@@ -80,6 +80,7 @@ void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
 	mutex_init(&vq->mutex);
 	vd_winset_init(&vq->win, &vq->counters);
 	vd_poll_init(&vq->poll, &vq->worker, kick, EPOLLIN);
+	vd_retry_init(&vq->retry, &vq->poll);
 	vd_vq_reset(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_init);
@@ -249,6 +250,9 @@ void vd_dev_stop(struct vd_dev *dev)
 
 	for (i = 0; i < dev->nvqs; i++)
 		vd_poll_stop(&dev->vqs[i]->poll);
+	/* Before the last look at what is queued. */
+	for (i = 0; i < dev->nvqs; i++)
+		vd_retry_stop(&dev->vqs[i]->retry);
 	vd_workers_flush(dev);
 }
 EXPORT_SYMBOL_GPL(vd_dev_stop);

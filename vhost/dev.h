@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 #include <linux/vhost.h>
+#include <linux/workqueue.h>
 
 #include "../virtio/ring.h"
 #include "busy.h"
@@ -62,6 +63,20 @@ enum {
 #define VD_USED_MAX	(VD_BURST + VD_CHAIN_SEGS)
 
 /**
+ * struct vd_retry - attempts to reach a ring
+ * @work: the next
+ * @poll: what it queues; a back end has one that is no kick
+ * @last: jiffies that the present visit was waited for; 0: it is no attempt
+ * @after: the same of the next visit
+ */
+struct vd_retry {
+	struct delayed_work work;
+	struct vd_poll *poll;
+	unsigned long last;
+	unsigned long after;
+};
+
+/**
  * struct vd_virtqueue - a virtqueue
  * @dev: its device
  * @index: its number there
@@ -98,6 +113,7 @@ enum {
  * @busy: its part of busy polling
  * @log: its part of the dirty log
  * @giova: its part of the IOTLB
+ * @retry: its attempts to reach the ring. Worker.
  * @counters: statistics
  */
 struct vd_virtqueue {
@@ -131,6 +147,7 @@ struct vd_virtqueue {
 	struct vd_busy busy;
 	struct vd_log log;
 	struct vd_giova giova;
+	struct vd_retry retry;
 	struct vd_counters counters;
 };
 
@@ -220,12 +237,14 @@ void vd_queues_unlock(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 
 /*
- * A worker begins to handle a queue, see vd_vq_hurried(). Returns false if it must
- * not wait for any page now: then it is asked to look again later, and an attempt
- * might cost a frame.
+ * A worker begins to handle a queue, see vd_vq_hurried(); @kicked: for a kick, after
+ * which all that is wrong is told anew. Returns false if it must not wait for any
+ * page now: then it is asked to look again later, and an attempt might cost a frame.
  */
-static inline bool vd_vq_begin(struct vd_virtqueue *vq)
+static inline bool vd_vq_begin(struct vd_virtqueue *vq, bool kicked)
 {
+	vq->retry.last = kicked ? 0 : vq->retry.after;
+	vq->retry.after = 0;
 	/* Pairs with the release in vd_haste_end(). */
 	vq->haste = smp_load_acquire(&vq->dev->haste);
 	return likely(!(vq->haste & 1));
@@ -236,6 +255,11 @@ static inline void vd_vq_lock(struct vd_virtqueue *vq)
 {
 	vd_vq_lock_nested(vq, 0);
 }
+
+/* retry.c */
+void vd_retry_init(struct vd_retry *r, struct vd_poll *poll);
+bool vd_retry_later(struct vd_retry *r);
+void vd_retry_stop(struct vd_retry *r);
 
 /* workers.c */
 int vd_workers_start(struct vd_dev *dev);

@@ -419,7 +419,7 @@ static void vd_net_rx(struct vd_net_queue *q, bool kicked)
 	rx.sock = vq->backend;
 	if (!rx.sock)
 		goto out;
-	if (!vd_vq_begin(vq) || !vd_vq_ready(vq))
+	if (!vd_vq_begin(vq, kicked) || !vd_vq_ready(vq))
 		goto out;
 	vq->busy.armed = false;
 	vd_poll_stop(&q->sock_poll);

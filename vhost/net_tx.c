@@ -411,7 +411,7 @@ static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 	sock = vq->backend;
 	if (!sock)
 		goto out;
-	if (!vd_vq_begin(vq) || !vd_vq_ready(vq))
+	if (!vd_vq_begin(vq, kicked) || !vd_vq_ready(vq))
 		goto out;
 	vq->busy.armed = false;
 	vd_poll_stop(&q->sock_poll);

@@ -86,7 +86,8 @@ static void vd_vq_note(struct vd_virtqueue *vq, enum vd_reason reason,
 /**
  * vd_vq_error - stop a queue until the next kick
  * @vq: the virtqueue
- * @err: minus one of enum vd_reason
+ * @err: minus one of enum vd_reason; after -VD_FAULT it is looked at again
+ *       without one, too, which is told of only once it has succeeded
  *
  * Counts, traces, logs within limits, and tells the owner by VRING_ERR. Of a
  * packed ring all that was offered is looked at first. If the driver has
@@ -96,7 +97,10 @@ static void vd_vq_note(struct vd_virtqueue *vq, enum vd_reason reason,
  */
 void vd_vq_error(struct vd_virtqueue *vq, int err)
 {
-	vd_vq_note(vq, -err, -err, "stopped");
+	bool told = err == -VD_FAULT && vd_retry_later(&vq->retry);
+
+	if (!told)
+		vd_vq_note(vq, -err, -err, "stopped");
 	/*
 	 * Whatever is wrong may be mended with the next kick: ask for it,
 	 * before the owner hears of the trouble. If the driver has been there
@@ -105,7 +109,7 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 	vd_vq_look_on(vq);
 	if (vd_vq_notify(vq) > 0)
 		vd_poll_queue(&vq->poll);
-	if (vq->err)
+	if (!told && vq->err)
 		vd_eventfd_signal(vq->err);
 }
 EXPORT_SYMBOL_GPL(vd_vq_error);
