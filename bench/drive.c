@@ -64,6 +64,21 @@ static void stalled(struct vr_run *r)
 	vr_fail(r, "nothing moved for %u s", r->o->timeout);
 }
 
+static void give_way(struct vr_run *r)
+{
+	switch (r->o->wait) {
+	case VR_WAIT_CALL:
+		wait_calls(r);
+		break;
+	case VR_WAIT_NAP:
+		/* On the worker's own processor, which it has for itself meanwhile. */
+		usleep(1000);
+		break;
+	default:
+		sched_yield();
+	}
+}
+
 /*
  * To be called after each look at the queues. Gives way when nothing @moved,
  * notices when nothing has for too long. @since is the caller's, at first 0.
@@ -78,10 +93,7 @@ void vr_idle(struct vr_run *r, uint64_t *since, bool moved)
 		return;
 	}
 	r->idle_steps++;
-	if (r->o->wait == VR_WAIT_CALL)
-		wait_calls(r);
-	else
-		sched_yield();
+	give_way(r);
 	now = vr_now();
 	if (!*since)
 		*since = now;

@@ -14,7 +14,7 @@ const char *const vr_mem_names[] = { "4k", "thp", "hugetlb", "hugetlb1g", "memfd
 const char *const vr_xdp_names[] = { "none", "drop", "check", NULL };
 const char *const vr_layout_names[] = { "split", "packed", "in-order", NULL };
 const char *const vr_feeder_names[] = { "packet", "pktgen", NULL };
-const char *const vr_wait_names[] = { "poll", "call", NULL };
+const char *const vr_wait_names[] = { "poll", "call", "nap", NULL };
 const char *const vr_storm_names[] = { "no", "hit", "miss", "none", "numa", NULL };
 
 enum opt_kind {
@@ -81,8 +81,8 @@ static const struct opt opts[] = {
 	  "spoil four frames of 1,000: a run that must fail, or --check is worth nothing" },
 	{ "xdp", OPT_NAME, F(xdp), vr_xdp_names, "drop|check|none",
 	  "on the tap, in driver mode: drop frames; or check them first (none)" },
-	{ "wait", OPT_NAME, F(wait), vr_wait_names, "poll|call",
-	  "poll the used index, or sleep until the call eventfd (poll)" },
+	{ "wait", OPT_NAME, F(wait), vr_wait_names, "poll|call|nap",
+	  "poll the used index, sleep until the call eventfd, or look once a millisecond (poll)" },
 	{ "pin-worker", OPT_INT, F(pin_worker), NULL, "CPU", "pin the back end's worker" },
 	{ "pin-driver", OPT_INT, F(pin_driver), NULL, "CPU", "pin this program" },
 	{ "mark", OPT_ON, F(mark), NULL, NULL, "execute tcgcount's markers around the window" },

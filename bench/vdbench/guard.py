@@ -30,7 +30,12 @@ _SYMBOLS = "symbols-"
 
 Cell = collections.namedtuple("Cell", "name args backends")
 
-_BURSTS = ["--warmup", "0.02", "--mode", "burst", "--ring", "256", "--mark"]
+# The kernel's list of free pages of a processor is never full: whether it is, and gives pages back one by
+# one, depends on what the boot has left in it, and is 1 % of a frame of 1500 bytes.
+_PAGES = "sysctl.vm.percpu_pagelist_high_fraction=8"
+# The driver naps while the worker, on the same processor, works: with sched_yield() both settle into
+# one of two patterns of turns, which are 1.5 % of a small frame apart.
+_BURSTS = ["--warmup", "0.02", "--mode", "burst", "--ring", "256", "--wait", "nap", "--mark"]
 _PACKETS = ["--packets", "20000"]
 _DIRECTIONS = {"tx": ["--dir", "tx", "--xdp", "drop"], "rx": ["--dir", "rx"]}
 _SIZES = (64, 1500)
@@ -162,7 +167,7 @@ def measure(chosen, variants, folder):
     VARIANTS: {name: folder on this machine with modules}; stock is always beside them,
     as variant "stock". Figures: "insns" a packet, "spread" of its runs, "functions".
     """
-    folders, options = {}, ["--accel", "tcg", "--smp", "1", "--icount"]
+    folders, options = {}, ["--accel", "tcg", "--smp", "1", "--icount", "--append", _PAGES]
     for name, path in variants.items():
         same = os.path.realpath(path) == os.path.realpath(lab.REPO)
         folders[name] = "/vd" if same else f"/share/{name}"
