@@ -137,8 +137,8 @@ def _functions(count, symbols, packets):
 def spread(values):
     """How far the nearest of the others is from the median of VALUES, as a share of it.
 
-    Two of three have to agree. Driver and worker share a processor, and may settle into one of
-    two patterns of turns, which are 1.5 % apart for small frames: the third may be of the other.
+    Two of three have to agree: the third may have met what the kernel does now and then in
+    whatever task is there, such as to free what the last run has left.
     """
     middle = statistics.median_low(values)
     others = sorted(abs(value - middle) for value in values)[1:]
