@@ -245,7 +245,7 @@ static void case_run(struct bad *b, unsigned int qi, const struct bad_case *c)
 	t_end();
 }
 
-/* One part of a ring, out of reach for a while, in each way. What it waits for then: a kick, or time. */
+/* A part of a ring, out of reach for a while, in each way; what ends it then: a kick, or time. */
 static void protect_run(struct bad *b, unsigned int qi, unsigned int part, int prot, bool kick)
 {
 	static const char *const names[] = { "descriptors", "avail ring", "used ring" };

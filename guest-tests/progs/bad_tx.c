@@ -368,7 +368,7 @@ static void tx_unreadable(struct bad *b)
 	}
 }
 
-/* Told once, however many there are; and that the queue stops is said though it lost some before. */
+/* Told once, however many; and that the queue stops is said though it lost some before. */
 static void tx_unreadable_many(struct bad *b)
 {
 	struct rig *r = &b->r;

@@ -467,7 +467,7 @@ static void received(struct rig *r, const uint8_t *at, unsigned int n, uint32_t 
 	}
 }
 
-/* The frame that was on its way to the page is lost, having left the tap; those behind it aren't. */
+/* The frame that was on its way to the page is lost, having left the tap; others are not. */
 static void sibling_receives(void)
 {
 	static const struct wait_in in = { "", get_base_rx };
