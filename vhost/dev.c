@@ -50,6 +50,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 	vq->ring.num = 1;
 	memset(vq->told, 0, sizeof(vq->told));
 	memset(vq->part, 0, sizeof(vq->part));
+	vq->placed = false;
 	vq->mem = NULL;
 	vq->region = NULL;
 	vq->backend = NULL;

@@ -87,7 +87,7 @@ struct vd_retry {
  *         change it; protects all that follows unless said otherwise
  * @ring: the engine's state
  * @told: addresses of the ring's parts as the owner gave them; GIOVA if there
- *        is an IOTLB
+ *        is an IOTLB; 0 while it has given none
  * @part: their user addresses; with an IOTLB only while they are found
  * @win: the same parts through the direct map
  * @mem: memory table, the device's
@@ -100,6 +100,8 @@ struct vd_retry {
  * @said: a bit for each thing that was logged since @said_at, see tell.c
  * @said_at: in jiffies
  * @haste: the device's count of it when the worker began to handle the queue
+ * @placed: the owner gave addresses, and they mean what they meant then: an
+ *          IOTLB has neither come nor gone
  * @worker: who handles the queue; changed with the device's mutex, read under
  *          RCU
  * @poll: watches @kick
@@ -136,6 +138,7 @@ struct vd_virtqueue {
 	u32 said;
 	unsigned long said_at;
 	unsigned int haste;
+	bool placed;
 	struct vd_worker *worker;
 	struct vd_poll poll;
 	struct vd_burst *burst;
@@ -355,14 +358,16 @@ static inline void vd_vq_add_used(struct vd_virtqueue *vq, u16 head, u16 slots,
 /* Can the ring be used as it is? Queue mutex. */
 static inline bool vd_vq_found(const struct vd_virtqueue *vq)
 {
-	return likely(!vq->giova.iotlb) || vq->giova.found;
+	return likely(vq->placed) &&
+	       (likely(!vq->giova.iotlb) || vq->giova.found);
 }
 
 /**
  * vd_vq_ready - can the ring be used now?
  * @vq: the virtqueue, with a back end
  *
- * With an IOTLB it may have to be found first, and again after a change. Asked
+ * With an IOTLB it may have to be found first, and again after a change; and it
+ * is nowhere until the owner says where, once an IOTLB has come or gone. Asked
  * at each visit; the answer holds until the queue's mutex is dropped.
  * Context: the owner's memory is in use, queue mutex; may sleep.
  */

@@ -191,17 +191,19 @@ static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 
 /**
  * vd_giova_find_ring - find the ring in user memory
- * @vq: the virtqueue, with an IOTLB
+ * @vq: the virtqueue, with an IOTLB, or without an address
  *
  * Return: false if it can't be found now; the queue rests until the owner's
- * answer, or a kick. Context: queue mutex, the owner's memory is in use; may
- * sleep.
+ * answer, or a kick, or, if it has no address, until it is given one.
+ * Context: queue mutex, the owner's memory is in use; may sleep.
  */
 bool vd_giova_find_ring(struct vd_virtqueue *vq)
 {
 	unsigned int i;
 	int err;
 
+	if (!vq->placed)
+		return false;
 	for (i = 0; i < VD_PARTS; i++) {
 		err = vd_giova_find_part(vq, i);
 		if (!err)

@@ -115,6 +115,7 @@ static long vd_set_addr(struct vd_virtqueue *vq, void __user *arg)
 		memcpy(vq->told, told, sizeof(told));
 		vd_vq_place(vq);
 	}
+	vq->placed = true;
 	vq->log.ring = a.flags & BIT(VHOST_VRING_F_LOG);
 	vq->log.used_addr = a.log_guest_addr;
 	return 0;
@@ -360,7 +361,8 @@ static int vd_dev_check_log(struct vd_dev *dev, u64 features)
  *
  * Stock lets features change while a back end is attached, and so do we: the
  * ring's size may change with the event words, so its windows go. Only its
- * kind can't change then.
+ * kind can't change then. If an IOTLB comes or goes the queues' addresses are
+ * forgotten, as by stock from 6.12 on.
  * Return: 0; -EBUSY; -EFAULT if memory of a running queue has no place in the
  * dirty log that is asked for; -ENOMEM. Context: the mutexes of the device and
  * all queues; may sleep.

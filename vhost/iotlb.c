@@ -26,6 +26,18 @@ module_param(max_iotlb_entries, int, 0444);
 MODULE_PARM_DESC(max_iotlb_entries,
 		 "Most translations of a device IOTLB (default 2048)");
 
+/*
+ * The addresses that a queue was told are of another kind from now on: what a
+ * driver chose behind a vIOMMU must not be taken for the owner's memory, nor a
+ * log address that nobody has checked for one that is used. Queue mutex.
+ */
+static void vd_iotlb_unplace(struct vd_virtqueue *vq)
+{
+	memset(vq->told, 0, sizeof(vq->told));
+	vq->placed = false;
+	vq->log.ring = false;
+}
+
 /* Puts @new, or none, in place of the old; waiting queues look again. */
 static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 {
@@ -41,9 +53,9 @@ static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 		vq->giova.map = NULL;
 		vq->giova.iotlb = new;
 		vq->region = NULL;
+		if (!old || !new)
+			vd_iotlb_unplace(vq);
 		vd_vq_place(vq);
-		if (vq->backend)
-			vd_vq_describe(vq);
 		spin_lock(&dev->miss_lock);
 		waits = vq->giova.miss.state != VD_MISS_NONE;
 		vq->giova.miss.state = VD_MISS_NONE;

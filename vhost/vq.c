@@ -470,12 +470,13 @@ int vd_vq_windows(struct vd_virtqueue *vq)
  * @vq: the virtqueue
  *
  * Drops what was mapped. With an IOTLB the ring is looked for at the next
- * visit. Without memory for windows there are none: it goes by user access.
+ * visit; without an address it is nowhere. If there is no memory for windows
+ * there are none: it goes by user access.
  * Context: queue mutex; may sleep.
  */
 void vd_vq_describe(struct vd_virtqueue *vq)
 {
-	if (vq->giova.iotlb)
+	if (vq->giova.iotlb || !vq->placed)
 		vd_giova_forget(vq);
 	else if (vd_vq_windows(vq))
 		vd_winset_clear(&vq->win);
@@ -504,12 +505,14 @@ int vd_vq_move(struct vd_virtqueue *vq, const u64 told[VD_PARTS])
 	if (err) {
 		memcpy(vq->told, old, sizeof(old));
 		vd_vq_place(vq);
-	} else if (vq->giova.iotlb) {
-		vd_giova_forget(vq);
-		/* It may wait for a translation of where the ring was. */
-		vd_poll_queue(&vq->poll);
+		return err;
 	}
-	return err;
+	if (vq->giova.iotlb)
+		vd_giova_forget(vq);
+	/* It may wait for an address, or a translation of where the ring was. */
+	if (vq->giova.iotlb || !vq->placed)
+		vd_poll_queue(&vq->poll);
+	return 0;
 }
 
 static void vd_vq_ring_features(struct vd_virtqueue *vq)
@@ -557,7 +560,8 @@ static int vd_vq_read16(struct vd_virtqueue *vq, enum vd_part part, u32 off,
  * vd_vq_start - get a ring ready for its back end
  * @vq: the virtqueue, which has passed vd_vq_access_ok()
  *
- * Return: 0, -EFAULT if the ring can't be read and written, -ENOMEM.
+ * Return: 0, -EFAULT if the ring can't be read and written or has no address,
+ * -ENOMEM.
  * Context: device and queue mutex, called by the owner; may sleep.
  */
 int vd_vq_start(struct vd_virtqueue *vq)
@@ -569,6 +573,8 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (vd_log_prepare(vq, vq->features))
 		return -ENOMEM;
 	vd_vq_ring_features(vq);
+	if (!vq->placed)
+		return -EFAULT;
 	/* As with stock the owner has told where these words are, before. */
 	if (vq->giova.iotlb && !vq->giova.found && vd_giova_find_head(vq))
 		return -EFAULT;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * iotlb: rings in places that no guest would choose, but that an owner may: beyond
- * user memory, under translations that overlap, across pages at odd addresses.
+ * iotlb: rings in places that no guest would choose, but that an owner may: under
+ * translations that overlap, across pages at odd addresses; and nowhere, when the
+ * addresses that were told mean something else.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "iotlb.h"
@@ -18,6 +22,10 @@
 /* The used ring's first element is then the last byte of a page and three of the next. */
 #define ODD		(PAGE - 5)
 #define ODD_PAGES	3
+#define DECOY_BYTES	(IO_PAGES * PAGE)
+/* What buffers lie at, with an IOTLB and without; and a place in the log beside that. */
+#define LOW		(64 * PAGE)
+#define LOG_AT		(40 * PAGE)
 #define PFN_MASK	((1ull << 55) - 1)
 
 static void map(struct io *io, uint64_t iova, uint64_t size, const void *user)
@@ -47,68 +55,217 @@ static void frame_in(struct io *io)
 	CHECK(frame_is(at + HDR, sizeof(frame), io->seq));
 }
 
-static bool goes_direct(struct io *io)
+/* Stock's of 6.1 keeps the addresses. */
+static bool keeps(void)
 {
-	uint64_t before;
-	unsigned int i;
+	struct utsname u;
 
-	for (i = 0; i < 200 && !t_errors(); i++) {
-		before = node_stat(io->node, Q_RX, "bursts_direct");
-		frame_in(io);
-		io_rest(io);
-		if (node_stat(io->node, Q_RX, "bursts_direct") > before)
-			return true;
-		sleep_ms(5);
-	}
-	return false;
+	return !strcmp(node_path, "/dev/vhost-net") && !uname(&u) &&
+	       !strncmp(u.release, "6.1.", 4);
 }
 
-static void each_page_guarded(struct io *io)
+/* The ring of Q_TX in memory that begins at @base; its writes are logged at @log. */
+static struct vq_told ring_in(const uint8_t *base, uint64_t log)
 {
-	uint64_t hits;
+	const uint8_t *ring = base + AT_RING;
+
+	return (struct vq_told){ (uintptr_t)ring + AT_DESC, (uintptr_t)ring + AT_AVAIL,
+				 (uintptr_t)ring + AT_USED, log, !!log };
+}
+
+static void offer_frame(struct io *io)
+{
+	memset(io->view + AT_TX, 0, HDR);
+	frame_make(io->view + AT_TX + HDR, 300, ++io->seq);
+	vq_offer(&io->q[Q_TX], LOW + AT_TX, HDR + 300, 0);
+	io->tx_sent++;
+}
+
+static void frame_out(struct io *io)
+{
+	uint8_t frame[2048];
+
+	CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), WAIT_MS), 300);
+	CHECK(frame_is(frame, 300, io->seq));
+	CHECK(vq_wait(&io->q[Q_TX], io->tx_sent, WAIT_MS));
+}
+
+/**
+ * struct decoy - user memory that has the addresses by which a ring is found
+ * @at: as large as the guest's; GIOVA are the same as its addresses
+ * @before: its contents
+ * @log: the bitmap, of which a bit stands for the ring
+ */
+struct decoy {
+	uint8_t *at;
+	uint8_t *before;
+	uint8_t *log;
+};
+
+
+static void decoy_make(struct decoy *d)
+{
+	d->before = malloc(DECOY_BYTES);
+	d->at = mmap(NULL, DECOY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	d->log = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(d->before && d->at != MAP_FAILED && d->log != MAP_FAILED, "memory");
+}
+
+static void decoy_free(struct decoy *d)
+{
+	free(d->before);
+	munmap(d->at, DECOY_BYTES);
+	munmap(d->log, PAGE);
+}
+
+/* A frame is offered, in the guest's ring and in the decoy: neither is touched, nor looked for. */
+static void lies_still(struct io *io, struct decoy *d)
+{
+	struct vhost_iotlb_msg m;
+	uint8_t frame[2048];
 	unsigned int i;
 
-	for (i = 0; i * PAGE < AT_USED + VQ_USED_BYTES; i++) {
-		uint8_t *at = io->view + i * PAGE;
+	offer_frame(io);
+	memcpy(d->at, io->view, DECOY_BYTES);
+	memcpy(d->before, io->view, DECOY_BYTES);
+	memset(d->log, 0, PAGE);
+	vq_kick(&io->q[Q_TX]);
+	CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), 50), 0);
+	io_rest(io);
+	CHECK(io_read(io, &m));
+	CHECK_EQ(event_wait(io->q[Q_TX].err, 0), 0);
+	CHECK(!memcmp(d->at, d->before, DECOY_BYTES));
+	CHECK(!memcmp(io->view, d->before, DECOY_BYTES));
+	for (i = 0; i < PAGE; i++)
+		if (!CHECK_EQ(d->log[i], 0))
+			break;
+}
 
-		if (!CHECK(goes_direct(io)))
-			return;
-		hits = node_stat(io->node, Q_RX, "inval_hit");
-		CHECK_EQ(mprotect(at, PAGE, PROT_READ), 0);
-		if (!CHECK(node_stat(io->node, Q_RX, "inval_hit") > hits))
-			t_diag("page %u of the ring", i);
-		CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
-	}
+/* New addresses let it go on: ours at once, stock's with the next kick. */
+static void told_anew(struct io *io, const struct vq_told *told)
+{
+	CHECK_EQ(vq_told(&io->q[Q_TX], io->node, told), 0);
+	if (io->stock)
+		vq_kick(&io->q[Q_TX]);
+	frame_out(io);
+	io_rest(io);
+}
+
+/* Its addresses, GIOVA, are some user memory's, too, and then those that are GIOVA. */
+static void toggled(struct io *io, struct decoy *d)
+{
+	const struct node_region r = { LOW, DECOY_BYTES, (uintptr_t)io->view };
+	const struct vq_told ring = ring_in(io->view, 0), same = ring_in(d->at, 0);
+	const struct vq_told told = ring_in(d->at, LOG_AT);
+	uint64_t base = (uintptr_t)d->log;
+
+	CHECK_EQ(node_table(io->node, &r, 1), 0);
+	CHECK_EQ(node_call(io->node, VHOST_SET_LOG_BASE, &base), 0);
+	map(io, LOW, DECOY_BYTES, io->view);
+	map(io, (uintptr_t)d->at, DECOY_BYTES, io->view);
+	CHECK_EQ(vq_setup(&io->q[Q_TX], io->node, &told), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), 0);
+	io->worker = worker_find(getpid());
+	offer_frame(io);
+	vq_kick(&io->q[Q_TX]);
+	frame_out(io);
+	io_rest(io);
+	CHECK_EQ(node_features(io->node, io->features & ~F_PLATFORM), 0);
+	lies_still(io, d);
+	told_anew(io, &ring);
+	/* No change of the kind: nothing is forgotten. */
+	CHECK_EQ(node_features(io->node, io->features & ~F_PLATFORM), 0);
+	offer_frame(io);
+	vq_kick(&io->q[Q_TX]);
+	frame_out(io);
+	io_rest(io);
+	CHECK_EQ(node_features(io->node, io->features), 0);
+	map(io, LOW, DECOY_BYTES, io->view);
+	map(io, r.user, DECOY_BYTES, io->view);
+	lies_still(io, d);
+	map(io, (uintptr_t)d->at, DECOY_BYTES, io->view);
+	told_anew(io, &same);
+	CHECK_EQ(node_features(io->node, io->features), 0);
+	map(io, LOW, DECOY_BYTES, io->view);
+	map(io, (uintptr_t)d->at, DECOY_BYTES, io->view);
+	offer_frame(io);
+	vq_kick(&io->q[Q_TX]);
+	frame_out(io);
 }
 
 /*
- * A queue whose ring was accepted with an IOTLB runs on without one, and then
- * part of its ring is at the end of all addresses.
+ * Where a ring is said in GIOVA with an IOTLB, in user addresses without one. A queue whose
+ * IOTLB goes, or that gets one, must not take the ones for the others, nor use a place in the
+ * log that was told when there was no use for it.
  */
-static void beyond(void)
+static void running(uint64_t features, const char *kind)
 {
-	struct node_region r = { .size = IO_PAGES * PAGE };
-	uint64_t view;
+	struct decoy d;
 	struct io io;
 
-	io_device(&io, FEATURES, true);
-	if (!io_direct(&io)) {
+	t_begin("%s: an IOTLB that goes, or comes, makes a running queue wait for its addresses",
+		kind);
+	if (keeps()) {
+		t_skip("stock's vhost of 6.1 goes on with the old ones");
+	} else if (features & ~node_offered(node_path)) {
+		t_skip("not offered");
+	} else {
+		decoy_make(&d);
+		io_device(&io, features, true);
+		toggled(&io, &d);
 		io_close(&io);
-		return;
+		decoy_free(&d);
 	}
-	t_begin("a ring that ends up beyond user memory: the other's windows are guarded as before");
-	view = (uintptr_t)io.view;
-	/* Without an IOTLB its addresses are this process's. */
-	r.gpa = r.user = view;
-	CHECK_EQ(node_table(io.node, &r, 1), 0);
-	map(&io, view, IO_PAGES * PAGE, io.view);
-	queue(&io, Q_RX, view + AT_DESC, view + AT_AVAIL, view + AT_USED);
-	/* The rest on pages of the other's: of both together one run of pages. */
-	queue(&io, Q_TX, 0ull - PAGE, view + AT_AVAIL + 0x700, view + PAGE * 3);
-	CHECK_EQ(node_features(io.node, FEATURES), 0);
-	each_page_guarded(&io);
-	frame_in(&io);
-	io_close(&io);
+	t_end();
+}
+
+/* What was told, for an IOTLB, would be refused without one. */
+static void goes(struct io *io)
+{
+	const struct vq_told odd = { 0ull - PAGE, AT_RING + AT_AVAIL, AT_RING + AT_USED,
+				     1ull << 62, 1 };
+	const struct vq_told ring = ring_in(io->view, 0);
+	uint64_t base = (uintptr_t)io->view;
+
+	map(io, 0, DECOY_BYTES, io->view);
+	CHECK_EQ(vq_setup(&io->q[Q_TX], io->node, &odd), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), 0);
+	CHECK_EQ(node_features(io->node, FEATURES), 0);
+	CHECK_EQ(node_call(io->node, VHOST_SET_LOG_BASE, &base), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, -1), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), -EFAULT);
+	CHECK_EQ(vq_told(&io->q[Q_TX], io->node, &ring), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, -1), 0);
+}
+
+static void comes(struct io *io)
+{
+	const struct vq_told ring = io_told(Q_TX);
+
+	CHECK_EQ(node_features(io->node, io->features), 0);
+	map(io, 0, DECOY_BYTES, io->view);
+	map(io, (uintptr_t)io->view, DECOY_BYTES, io->view);
+	/* Stock takes none for 0, where there may be memory. */
+	if (!io->stock)
+		CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), -EFAULT);
+	CHECK_EQ(vq_told(&io->q[Q_TX], io->node, &ring), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), 0);
+}
+
+static void stopped(void)
+{
+	struct io io;
+
+	t_begin("an IOTLB that goes, or comes: a queue stops, and starts with addresses told since");
+	if (keeps()) {
+		t_skip("stock's vhost of 6.1 keeps the old ones");
+	} else {
+		io_device(&io, FEATURES, true);
+		goes(&io);
+		comes(&io);
+		io_close(&io);
+	}
 	t_end();
 }
 
@@ -235,7 +392,9 @@ static void straddling(void)
 
 void iotlb_places(void)
 {
-	beyond();
+	running(FEATURES, "split");
+	running(FEATURES | F_PACKED, "packed");
+	stopped();
 	overlapping();
 	straddling();
 }
