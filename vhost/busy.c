@@ -52,6 +52,8 @@ bool vd_busy_wait(struct vd_virtqueue *vq)
 	}
 	b->armed = true;
 	b->since = ktime_get_ns();
+	/* The ring was reached: what fails from now on is new. */
+	vq->retry.last = 0;
 	vd_stat_inc(&vq->counters, polls);
 	return true;
 }

@@ -51,6 +51,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
 	memset(vq->told, 0, sizeof(vq->told));
 	memset(vq->part, 0, sizeof(vq->part));
 	vq->placed = false;
+	vq->said = 0;
 	vq->mem = NULL;
 	vq->region = NULL;
 	vq->backend = NULL;
@@ -81,7 +82,6 @@ void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
 	mutex_init(&vq->mutex);
 	vd_winset_init(&vq->win, &vq->counters);
 	vd_poll_init(&vq->poll, &vq->worker, kick, EPOLLIN);
-	vd_retry_init(&vq->retry, &vq->poll);
 	vd_vq_reset(vq);
 }
 EXPORT_SYMBOL_GPL(vd_vq_init);
@@ -240,7 +240,7 @@ int vd_dev_set_owner(struct vd_dev *dev)
 EXPORT_SYMBOL_GPL(vd_dev_set_owner);
 
 /**
- * vd_dev_stop - no kick wakes the worker any more, and it is idle
+ * vd_dev_stop - no kick or attempt wakes the worker any more, and it is idle
  * @dev: the device; back ends have stopped their own polls
  *
  * Context: may sleep.
@@ -253,7 +253,7 @@ void vd_dev_stop(struct vd_dev *dev)
 		vd_poll_stop(&dev->vqs[i]->poll);
 	/* Before the last look at what is queued. */
 	for (i = 0; i < dev->nvqs; i++)
-		vd_retry_stop(&dev->vqs[i]->retry);
+		vd_retry_stop(dev->vqs[i]);
 	vd_workers_flush(dev);
 }
 EXPORT_SYMBOL_GPL(vd_dev_stop);

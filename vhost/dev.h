@@ -65,15 +65,19 @@ enum {
 /**
  * struct vd_retry - attempts to reach a ring
  * @work: the next
- * @poll: what it queues; a back end has one that is no kick
+ * @poll: what it queues
  * @last: jiffies that the present visit was waited for; 0: it is no attempt
  * @after: the same of the next visit
+ * @avail: how far the ring was read when it was last put off
+ * @used: how far it was written
  */
 struct vd_retry {
 	struct delayed_work work;
 	struct vd_poll *poll;
 	unsigned long last;
 	unsigned long after;
+	u16 avail;
+	u16 used;
 };
 
 /**
@@ -87,7 +91,7 @@ struct vd_retry {
  *         change it; protects all that follows unless said otherwise
  * @ring: the engine's state
  * @told: addresses of the ring's parts as the owner gave them; GIOVA if there
- *        is an IOTLB; 0 while it has given none
+ *        is an IOTLB; see @placed
  * @part: their user addresses; with an IOTLB only while they are found
  * @win: the same parts through the direct map
  * @mem: memory table, the device's
@@ -239,6 +243,12 @@ int vd_queues_lock(struct vd_dev *dev);
 void vd_queues_unlock(struct vd_dev *dev);
 void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 
+/* retry.c */
+void vd_retry_init(struct vd_virtqueue *vq, struct vd_poll *poll);
+void vd_retry_begin(struct vd_virtqueue *vq, bool kicked);
+bool vd_retry_later(struct vd_virtqueue *vq);
+void vd_retry_stop(struct vd_virtqueue *vq);
+
 /*
  * A worker begins to handle a queue, see vd_vq_hurried(); @kicked: for a kick, after
  * which all that is wrong is told anew. Returns false if it must not wait for any
@@ -246,8 +256,9 @@ void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
  */
 static inline bool vd_vq_begin(struct vd_virtqueue *vq, bool kicked)
 {
-	vq->retry.last = kicked ? 0 : vq->retry.after;
-	vq->retry.after = 0;
+	vq->retry.last = 0;
+	if (unlikely(vq->retry.after))
+		vd_retry_begin(vq, kicked);
 	/* Pairs with the release in vd_haste_end(). */
 	vq->haste = smp_load_acquire(&vq->dev->haste);
 	return likely(!(vq->haste & 1));
@@ -258,11 +269,6 @@ static inline void vd_vq_lock(struct vd_virtqueue *vq)
 {
 	vd_vq_lock_nested(vq, 0);
 }
-
-/* retry.c */
-void vd_retry_init(struct vd_retry *r, struct vd_poll *poll);
-bool vd_retry_later(struct vd_retry *r);
-void vd_retry_stop(struct vd_retry *r);
 
 /* workers.c */
 int vd_workers_start(struct vd_dev *dev);

@@ -189,12 +189,24 @@ static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 		vd_eventfd_signal(vq->err);
 }
 
+/* There was no memory for the pieces, or their number has changed meanwhile. */
+static void vd_giova_failed(struct vd_virtqueue *vq)
+{
+	if (vd_retry_later(vq))
+		return;
+	vd_stat_inc(&vq->counters, faults);
+	trace_vd_error(vq, VD_FAULT);
+	if (vq->err)
+		vd_eventfd_signal(vq->err);
+}
+
 /**
  * vd_giova_find_ring - find the ring in user memory
  * @vq: the virtqueue, with an IOTLB, or without an address
  *
  * Return: false if it can't be found now; the queue rests until the owner's
- * answer, or a kick, or, if it has no address, until it is given one.
+ * answer, or a kick, or, if it has no address, until it is given one; or for a
+ * while, if it was memory of the kernel's that was missing.
  * Context: queue mutex, the owner's memory is in use; may sleep.
  */
 bool vd_giova_find_ring(struct vd_virtqueue *vq)
@@ -209,7 +221,9 @@ bool vd_giova_find_ring(struct vd_virtqueue *vq)
 		if (!err)
 			continue;
 		vd_giova_forget(vq);
-		if (err != -VD_MISS)
+		if (err == -VD_FAULT)
+			vd_giova_failed(vq);
+		else if (err != -VD_MISS)
 			vd_giova_denied(vq, i);
 		return false;
 	}

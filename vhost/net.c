@@ -77,8 +77,8 @@ static int vd_net_open(struct inode *inode, struct file *f)
 	vd_poll_init(&rx->sock_poll, &rx->vq.worker, vd_net_rx_socket, EPOLLIN);
 	vd_poll_init(&tx->sock_poll, &tx->vq.worker, vd_net_tx_socket,
 		     EPOLLOUT);
-	rx->vq.retry.poll = &rx->sock_poll;
-	tx->vq.retry.poll = &tx->sock_poll;
+	vd_retry_init(&rx->vq, &rx->sock_poll);
+	vd_retry_init(&tx->vq, &tx->sock_poll);
 	vd_net_busy_init(rx);
 	vd_net_busy_init(tx);
 	n->vqs[VD_NET_RX] = &rx->vq;

@@ -29,7 +29,7 @@ enum {
 	VD_TX_AGAIN,		/* the socket is full; keep the chain */
 	VD_TX_FLYING,		/* sent as it lies; its chain goes back later */
 	VD_TX_COPY,		/* not sent: to be copied */
-	VD_TX_LOST,		/* its memory can't be read; its chain is done */
+	VD_TX_LOST,		/* its memory can't be read */
 };
 
 /* A frame that is ready to be sent: a chain's place in user memory. */

@@ -278,7 +278,12 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 	vd_net_iter(&rx->msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len, skip);
 	ret = rx->sock->ops->recvmsg(rx->sock, &rx->msg, len - skip,
 				     MSG_DONTWAIT | MSG_TRUNC);
-	return ret < 0 ? ret : ret == len - skip ? 0 : -EIO;
+	if (likely(ret == len - skip))
+		return 0;
+	if (ret < 0)
+		return ret;
+	/* tun's answer to a fault amid a frame that XDP sent there. */
+	return q->rx_ring ? -EFAULT : -EIO;
 }
 
 /* Throws the next frame away. */
@@ -330,9 +335,10 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 }
 
 /*
- * A frame could not be moved. Returns true to try it again at once; else the
- * queue waits for a kick. Where the frame is lost anyhow the next may fare
- * better: a driver whose buffers are all offered has no reason to kick.
+ * A frame could not be moved. Returns true to try it again at once; else the queue
+ * waits for a kick, or for vd_vq_error()'s attempt. Where the frame is lost anyhow
+ * the next may fare better: a driver whose buffers are all offered has no reason to
+ * kick.
  */
 static bool vd_rx_stopped(struct vd_rx *rx, int err)
 {

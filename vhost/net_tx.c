@@ -391,7 +391,8 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 		/* The owner is asked; until it answers there is a rest. */
 		return false;
 	} else if (result < 0 || err) {
-		vd_vq_error(vq, result < 0 ? result : err);
+		/* The ring's own first: the chain is met again, and told of then. */
+		vd_vq_error(vq, err ?: result);
 	}
 	return !result && !err;
 }

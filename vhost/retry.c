@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A ring that could not be reached is looked at again, whether the driver kicks
- * or not: it may have no reason to, with all its buffers offered, and the wish
- * for a kick is in the ring. What fails may be back in a moment, as with memory
- * that a cgroup had no room for, or an error of the disk that swap is on.
+ * A ring, or an indirect table, that could not be reached is looked at again,
+ * whether the driver kicks or not: it may have no reason to, with all its buffers
+ * offered, and the wish for a kick is in the ring. What fails may be back in a
+ * moment, as with memory that a cgroup had no room for, or an error of the disk
+ * that swap is on.
  */
 #include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/workqueue.h>
 
 #include "dev.h"
@@ -24,37 +26,65 @@ static void vd_retry_work(struct work_struct *work)
 
 /**
  * vd_retry_init - prepare to look at a ring again
- * @r: the queue's
- * @poll: what is queued then; no kick
+ * @vq: the virtqueue
+ * @poll: what is queued then, which is no kick
  */
-void vd_retry_init(struct vd_retry *r, struct vd_poll *poll)
+void vd_retry_init(struct vd_virtqueue *vq, struct vd_poll *poll)
 {
-	INIT_DELAYED_WORK(&r->work, vd_retry_work);
-	r->poll = poll;
+	INIT_DELAYED_WORK(&vq->retry.work, vd_retry_work);
+	vq->retry.poll = poll;
 }
+EXPORT_SYMBOL_GPL(vd_retry_init);
+
+/**
+ * vd_retry_begin - a visit of a ring that was put off
+ * @vq: the virtqueue
+ * @kicked: the driver had a reason, and all that is wrong is told anew
+ *
+ * Whoever has it made, it is the attempt: there is no other, unless it fails.
+ * Context: worker, queue mutex.
+ */
+void vd_retry_begin(struct vd_virtqueue *vq, bool kicked)
+{
+	struct vd_retry *r = &vq->retry;
+
+	cancel_delayed_work(&r->work);
+	r->last = kicked ? 0 : r->after;
+	r->after = 0;
+}
+EXPORT_SYMBOL_GPL(vd_retry_begin);
 
 /**
  * vd_retry_later - the ring can't be reached: look again later
- * @r: the queue's
+ * @vq: the virtqueue
  *
- * Return: true if this was such an attempt already: there is nothing new to say.
- * Context: worker, queue mutex.
+ * Return: true if this was such an attempt already, and has come no further:
+ * there is nothing new to say.
+ * Context: queue mutex, a back end is there.
  */
-bool vd_retry_later(struct vd_retry *r)
+bool vd_retry_later(struct vd_virtqueue *vq)
 {
-	r->after = clamp_t(unsigned long, 2 * r->last, VD_RETRY_FIRST,
-			   VD_RETRY_LAST);
+	const struct vd_ring *ring = &vq->ring;
+	struct vd_retry *r = &vq->retry;
+	bool same = r->last && r->avail == ring->last_avail &&
+		    r->used == ring->last_used;
+
+	r->avail = ring->last_avail;
+	r->used = ring->last_used;
+	r->after = clamp_t(unsigned long, same ? 2 * r->last : 0,
+			   VD_RETRY_FIRST, VD_RETRY_LAST);
 	schedule_delayed_work(&r->work, r->after);
-	return r->last;
+	return same;
 }
+EXPORT_SYMBOL_GPL(vd_retry_later);
 
 /**
  * vd_retry_stop - no attempt is made any more, and none is under way
- * @r: the queue's, without a back end: vd_retry_later() isn't called
+ * @vq: the virtqueue, without a back end: vd_retry_later() isn't called
  *
  * Work may have been queued by the last one. Context: may sleep.
  */
-void vd_retry_stop(struct vd_retry *r)
+void vd_retry_stop(struct vd_virtqueue *vq)
 {
-	cancel_delayed_work_sync(&r->work);
+	cancel_delayed_work_sync(&vq->retry.work);
 }

@@ -41,7 +41,7 @@ static DEFINE_RATELIMIT_STATE(vd_said_all, VD_SAY_AGAIN, VD_SAY_ALL);
 /**
  * vd_tell_init - set the log's limits up
  */
-void vd_tell_init(void)
+void __init vd_tell_init(void)
 {
 	unsigned int i;
 
@@ -67,8 +67,7 @@ static bool vd_vq_may_say(struct vd_virtqueue *vq, unsigned int what)
 	return true;
 }
 
-static void vd_vq_note(struct vd_virtqueue *vq, enum vd_reason reason,
-		       unsigned int what, const char *happened)
+static void vd_vq_count(struct vd_virtqueue *vq, enum vd_reason reason)
 {
 	if (reason == VD_FAULT || reason == VD_BAD_BUFFER ||
 	    reason == VD_BAD_INDIRECT_READ)
@@ -76,6 +75,11 @@ static void vd_vq_note(struct vd_virtqueue *vq, enum vd_reason reason,
 	else
 		vd_stat_inc(&vq->counters, malformed);
 	trace_vd_error(vq, reason);
+}
+
+static void vd_vq_say(struct vd_virtqueue *vq, enum vd_reason reason,
+		      unsigned int what, const char *happened)
+{
 	if (vd_vq_may_say(vq, what))
 		pr_warn("vhost_direct: %s: queue %s %s: %s (avail %u, used %u)\n",
 			current->comm, vq->name, happened,
@@ -83,32 +87,45 @@ static void vd_vq_note(struct vd_virtqueue *vq, enum vd_reason reason,
 			vq->ring.last_used);
 }
 
+/* May it be better in a moment, whatever the driver does? */
+static bool vd_may_pass(int err)
+{
+	return err == -VD_FAULT || err == -VD_BAD_INDIRECT_READ;
+}
+
 /**
- * vd_vq_error - stop a queue until the next kick
+ * vd_vq_error - stop a queue until the next kick, or attempt
  * @vq: the virtqueue
- * @err: minus one of enum vd_reason; after -VD_FAULT it is looked at again
- *       without one, too, which is told of only once it has succeeded
+ * @err: minus one of enum vd_reason
  *
  * Counts, traces, logs within limits, and tells the owner by VRING_ERR. Of a
  * packed ring all that was offered is looked at first. If the driver has
- * offered more since, work is queued at once. The caller puts the chain back
- * and does nothing more.
+ * offered more since, work is queued at once. If the ring, or a table, can't be
+ * reached, it is tried again later; of attempts that come no further nothing is
+ * told. The caller puts the chain back and does nothing more.
  * Context: worker, queue mutex; may sleep.
  */
 void vd_vq_error(struct vd_virtqueue *vq, int err)
 {
-	bool told = err == -VD_FAULT && vd_retry_later(&vq->retry);
+	bool told = vd_may_pass(err) && vd_retry_later(vq);
+	int more;
 
 	if (!told)
-		vd_vq_note(vq, -err, -err, "stopped");
+		vd_vq_count(vq, -err);
+	/* Unless a limit kept it from the log until now. */
+	if (!told || !(vq->said & BIT(-err)))
+		vd_vq_say(vq, -err, -err, "stopped");
 	/*
 	 * Whatever is wrong may be mended with the next kick: ask for it,
 	 * before the owner hears of the trouble. If the driver has been there
 	 * already, that was the kick.
 	 */
 	vd_vq_look_on(vq);
-	if (vd_vq_notify(vq) > 0)
+	more = vd_vq_notify(vq);
+	if (more > 0)
 		vd_poll_queue(&vq->poll);
+	else if (more == -VD_FAULT && !vd_may_pass(err))
+		vd_retry_later(vq);
 	if (!told && vq->err)
 		vd_eventfd_signal(vq->err);
 }
@@ -118,13 +135,14 @@ EXPORT_SYMBOL_GPL(vd_vq_error);
  * vd_vq_lost - frames were lost, as their buffers could not be accessed
  * @vq: the virtqueue
  *
- * Counts, traces, logs and tells as vd_vq_error() does, once whether it was one
- * frame or all of a burst. The queue goes on: no kick is asked for.
+ * Counts, traces, logs and tells as vd_vq_error() does. The queue goes on: no kick
+ * is asked for. TX calls it once for all such frames of a burst.
  * Context: worker, queue mutex; may sleep.
  */
 void vd_vq_lost(struct vd_virtqueue *vq)
 {
-	vd_vq_note(vq, VD_BAD_BUFFER, VD_SAID_LOST, "lost a frame");
+	vd_vq_count(vq, VD_BAD_BUFFER);
+	vd_vq_say(vq, VD_BAD_BUFFER, VD_SAID_LOST, "lost a frame");
 	if (vq->err)
 		vd_eventfd_signal(vq->err);
 }

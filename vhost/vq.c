@@ -591,6 +591,7 @@ int vd_vq_start(struct vd_virtqueue *vq)
 	if (!r->packed)
 		r->last_used = vd_ring16(r, raw);
 	vq->nused = 0;
+	vq->retry.after = 0;
 	/* With an IOTLB the ring is looked for at the first visit. */
 	return vq->giova.iotlb ? 0 : vd_vq_windows(vq);
 }

@@ -250,6 +250,29 @@ static void rx_batch_lost(struct bad *b)
 	t_end();
 }
 
+/* A driver that has offered all its buffers doesn't kick. */
+static void rx_table_away(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_RX];
+	uint8_t *at = mem_take(&r->mem, CHUNK_A, PAGE, PAGE), f[RIG_FRAME];
+
+	t_begin("an indirect table out of reach for a while, and the driver doesn't kick");
+	desc_set((struct vring_desc *)at, 0, mem_gpa(&r->mem, b->rx[0]), RX_SIZE, D_WRITE, 0);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, at), sizeof(struct vring_desc), D_IND, 0);
+	ring_offer(q, 0);
+	ring_kick(q);
+	CHECK_EQ(mprotect(at, PAGE, PROT_NONE), 0);
+	feed(r, f, RIG_FRAME);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	expect_log(Q_RX, "stopped", "indirect table not accessible");
+	CHECK_EQ(mprotect(at, PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	landed(r, b->rx[0], RIG_FRAME, 1);
+	CHECK_EQ(event_wait(q->err, 0), 0);
+	t_end();
+}
+
 /* CVE-2016-5403: who never gives a buffer costs the tap's queue and no more. */
 static void rx_never(struct bad *b)
 {
@@ -278,7 +301,8 @@ void bad_rx(const struct bad *like)
 {
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
-		rx_tiny, rx_too_many, rx_middle, rx_pieces, rx_border, rx_never,
+		rx_tiny, rx_too_many, rx_middle, rx_pieces, rx_border, rx_table_away,
+		rx_never,
 	};
 	unsigned int i;
 
