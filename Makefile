@@ -65,6 +65,9 @@ deb:
 	.ci/setup deb
 	packaging/deb
 
+# In a source package debian/ is where dpkg wants it.
+LEFT_OVER = $(firstword $(wildcard packaging/debian/vhost-direct-dkms.postrm debian/vhost-direct-dkms.postrm))
+
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vhost-direct-top $(DESTDIR)$(PREFIX)/share/man/man8/vhost-direct-top.8 \
 		$(DESTDIR)$(PREFIX)/include/vhost_direct.h
@@ -76,7 +79,7 @@ uninstall:
 		rmdir --ignore-fail-on-non-empty $(DESTDIR)/lib/modules/$$release/extra; \
 		[ -n "$(DESTDIR)" ] || depmod $$release || exit 1; \
 	done
-	@DPKG_ROOT="$(DESTDIR)" sh packaging/debian/vhost-direct-dkms.postrm remove
+	@DPKG_ROOT="$(DESTDIR)" sh $(LEFT_OVER) remove
 
 setup:
 	.ci/setup
