@@ -5,7 +5,6 @@
  * memory; if each page of it is one in user memory, too, windows map it all the
  * same, else it is reached by user access, piece by piece.
  */
-#include <linux/eventfd.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
@@ -14,7 +13,6 @@
 
 #include "compat/compat.h"
 #include "dev.h"
-#include "trace.h"
 
 /*
  * Where @addr lies in user memory, and how many bytes up to @last go with it.
@@ -182,22 +180,15 @@ int vd_giova_find_head(struct vd_virtqueue *vq)
  */
 static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 {
-	vd_stat_inc(&vq->counters, faults);
-	trace_vd_error(vq, VD_BAD_BUFFER);
 	vd_iotlb_miss(vq, vq->giova.denied, vd_giova_access(vq, part), false);
-	if (vq->err)
-		vd_eventfd_signal(vq->err);
+	vd_vq_tell(vq, VD_BAD_BUFFER);
 }
 
 /* There was no memory for the pieces, or their number has changed meanwhile. */
 static void vd_giova_failed(struct vd_virtqueue *vq)
 {
-	if (vd_retry_later(vq))
-		return;
-	vd_stat_inc(&vq->counters, faults);
-	trace_vd_error(vq, VD_FAULT);
-	if (vq->err)
-		vd_eventfd_signal(vq->err);
+	if (!vd_retry_later(vq))
+		vd_vq_tell(vq, VD_FAULT);
 }
 
 /**

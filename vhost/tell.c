@@ -77,6 +77,21 @@ static void vd_vq_count(struct vd_virtqueue *vq, enum vd_reason reason)
 	trace_vd_error(vq, reason);
 }
 
+/**
+ * vd_vq_tell - trouble with a queue, for who looks and for the owner
+ * @vq: the virtqueue
+ * @reason: what is wrong
+ *
+ * Counts, traces, and signals VRING_ERR. The log has nothing of it.
+ * Context: queue mutex; may sleep.
+ */
+void vd_vq_tell(struct vd_virtqueue *vq, enum vd_reason reason)
+{
+	vd_vq_count(vq, reason);
+	if (vq->err)
+		vd_eventfd_signal(vq->err);
+}
+
 static void vd_vq_say(struct vd_virtqueue *vq, enum vd_reason reason,
 		      unsigned int what, const char *happened)
 {
@@ -141,10 +156,8 @@ EXPORT_SYMBOL_GPL(vd_vq_error);
  */
 void vd_vq_lost(struct vd_virtqueue *vq)
 {
-	vd_vq_count(vq, VD_BAD_BUFFER);
 	vd_vq_say(vq, VD_BAD_BUFFER, VD_SAID_LOST, "lost a frame");
-	if (vq->err)
-		vd_eventfd_signal(vq->err);
+	vd_vq_tell(vq, VD_BAD_BUFFER);
 }
 EXPORT_SYMBOL_GPL(vd_vq_lost);
 
