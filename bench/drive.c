@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The run: warm-up, the measured window, and coming to rest. */
 #define _GNU_SOURCE
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,10 +16,25 @@
  * the patience asked for, by default 2 s.
  */
 #define REST_SHARE 5
+/* What a pause between two looks counts for at most. */
+#define MAX_PAUSE (NSEC / 10)
 
 bool vr_over(const struct vr_run *r)
 {
 	return vr_stop || r->failure;
+}
+
+/*
+ * The run's own time, for its patience. A machine may stand still for seconds, and
+ * all that it runs with it: that the clock went on then isn't the back end's doing.
+ */
+static uint64_t own_time(struct vr_run *r)
+{
+	uint64_t now = vr_now(), pause = now - r->looked;
+
+	r->own_ns += pause < MAX_PAUSE ? pause : MAX_PAUSE;
+	r->looked = now;
+	return r->own_ns;
 }
 
 static unsigned int each_vq(struct vr_run *r, struct vr_vq *out[])
@@ -61,6 +77,7 @@ static void stalled(struct vr_run *r)
 		fprintf(stderr, "vring: %s queue %u: %u made available, %u reaped, %u wait, %u of %u slots free\n",
 			vqs[i]->tx ? "tx" : "rx", i * r->npairs / n, vqs[i]->pub_idx, vqs[i]->last_used,
 			vr_ring_waiting(vqs[i]), vqs[i]->free_count, vqs[i]->slots);
+	vr_worker_tell(r);
 	vr_fail(r, "nothing moved for %u s", r->o->timeout);
 }
 
@@ -81,7 +98,8 @@ static void give_way(struct vr_run *r)
 
 /*
  * To be called after each look at the queues. Gives way when nothing @moved,
- * notices when nothing has for too long. @since is the caller's, at first 0.
+ * notices when nothing has for too long. @since is the caller's, at first 0: since
+ * when, by the run's own time.
  */
 void vr_idle(struct vr_run *r, uint64_t *since, bool moved)
 {
@@ -94,7 +112,7 @@ void vr_idle(struct vr_run *r, uint64_t *since, bool moved)
 	}
 	r->idle_steps++;
 	give_way(r);
-	now = vr_now();
+	now = own_time(r);
 	if (!*since)
 		*since = now;
 	else if (now - *since > r->o->timeout * NSEC)
@@ -128,17 +146,45 @@ static bool resting(const struct vr_run *r)
 	return true;
 }
 
-/* Lets everything under way arrive. What doesn't in time is reported as lost. */
+/* Whether all that was handed over for sending came back: the rest is the far side's. */
+static bool returned(const struct vr_run *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++) {
+		const struct vr_pair *p = &r->pairs[i];
+
+		if ((r->o->dir & VR_DIR_TX) && p->tx.free_count < p->tx.slots)
+			return false;
+		if ((r->o->dir & VR_DIR_RX) && !vr_rx_resting(r, p))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Lets everything under way arrive. What doesn't in time is reported as lost: the
+ * back end has all the patience that it has while there is traffic.
+ */
 static void come_to_rest(struct vr_run *r)
 {
-	const uint64_t limit = r->o->timeout * NSEC / REST_SHARE;
-	uint64_t quiet = vr_now();
+	const uint64_t limit = r->o->timeout * NSEC;
+	uint64_t quiet = own_time(r), looks = 0;
 
-	while (!resting(r) && vr_now() - quiet < limit) {
-		if (step(r, false))
-			quiet = vr_now();
-		else
-			sched_yield();
+	while (!resting(r)) {
+		if (step(r, false)) {
+			quiet = own_time(r);
+			looks = 0;
+			continue;
+		}
+		looks++;
+		sched_yield();
+		if (own_time(r) - quiet < limit / (returned(r) ? REST_SHARE : 1))
+			continue;
+		fprintf(stderr, "vring: not all arrives: %" PRIu64 " looks in %.3f s saw nothing move\n",
+			looks, (double)(own_time(r) - quiet) / NSEC);
+		vr_worker_tell(r);
+		return;
 	}
 }
 

@@ -189,6 +189,7 @@ struct vr_run {
 	struct vr_window tx_win, rx_win;
 	uint64_t worker_ns;
 	uint64_t steps, idle_steps;	/* is the driver ahead of the worker? */
+	uint64_t own_ns, looked;	/* the run's own time, and the clock at its last look */
 	uint64_t tap_frames;	/* what the tap says it got from the ring */
 	uint64_t vring_errs;
 	const char *failure;	/* why the run ended early, or NULL */
@@ -348,6 +349,7 @@ void vr_worker_pin(struct vr_run *r, int cpu);
 void vr_driver_pin(int cpu);
 uint64_t vr_worker_ns(const struct vr_run *r);
 bool vr_worker_asleep(const struct vr_run *r);
+void vr_worker_tell(const struct vr_run *r);
 
 /* tx.c, rx.c: a step returns whether anything moved */
 unsigned int vr_tx_submit(struct vr_run *r, struct vr_pair *p, unsigned int max);

@@ -15,6 +15,10 @@
 
 #include "vring.h"
 
+/* Fields of /proc/<pid>/stat, counted from 1 (proc(5)). */
+#define STAT_STATE	3
+#define STAT_PROCESSOR	39
+
 static void find_in(struct vr_run *r, const char *dir, const char *name)
 {
 	const unsigned int max = sizeof(r->worker) / sizeof(r->worker[0]);
@@ -100,23 +104,80 @@ uint64_t vr_worker_ns(const struct vr_run *r)
 	return sum;
 }
 
-/* Whether no worker runs or is about to. */
-bool vr_worker_asleep(const struct vr_run *r)
+/* A thread's state, or 'R' if it isn't known, and in @cpu its last processor, or -1. */
+static char state_of(int tid, int *cpu)
 {
-	char path[64], state = 'R';
+	char path[64], line[1024] = "", *word, *rest;
+	char state = 'R';
 	unsigned int i;
 	FILE *f;
 
+	*cpu = -1;
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return state;
+	/* The name has no blank: vhost-<pid>. */
+	if (fgets(line, sizeof(line), f))
+		for (i = 1, word = strtok_r(line, " ", &rest); word; i++, word = strtok_r(NULL, " ", &rest)) {
+			if (i == STAT_STATE)
+				state = *word;
+			else if (i == STAT_PROCESSOR)
+				*cpu = atoi(word);
+		}
+	fclose(f);
+	return state;
+}
+
+/* Whether no worker runs or is about to. */
+bool vr_worker_asleep(const struct vr_run *r)
+{
+	unsigned int i;
+	int cpu;
+
 	for (i = 0; i < r->nworkers; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/stat", r->worker[i]);
-		f = fopen(path, "r");
-		/* The name has no blank: vhost-<pid>. */
-		if (f && fscanf(f, "%*d %*s %c", &state) != 1)
-			state = 'R';
-		if (f)
-			fclose(f);
+		char state = state_of(r->worker[i], &cpu);
+
 		if (state != 'S' && state != 'I')
 			return false;
 	}
 	return true;
+}
+
+/* The function that a worker sleeps in; "0" if it doesn't, or nobody may know. */
+static void sleeps_in(int tid, char name[64])
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", tid);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%63s", name) != 1)
+		strcpy(name, "?");
+	if (f)
+		fclose(f);
+}
+
+/* What each worker does, for whoever reads that nothing moved. */
+void vr_worker_tell(const struct vr_run *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->nworkers; i++) {
+		unsigned long long ran = 0, waited = 0;
+		char path[64], where[64], state;
+		FILE *f;
+		int cpu;
+
+		snprintf(path, sizeof(path), "/proc/%d/schedstat", r->worker[i]);
+		f = fopen(path, "r");
+		if (f && fscanf(f, "%llu %llu", &ran, &waited) != 2)
+			ran = waited = 0;
+		if (f)
+			fclose(f);
+		state = state_of(r->worker[i], &cpu);
+		sleeps_in(r->worker[i], where);
+		fprintf(stderr, "vring: worker %d: state %c in %s, processor %d, ran %.3f s, waited %.3f s to run\n",
+			r->worker[i], state, where, cpu, ran / 1e9, waited / 1e9);
+	}
 }

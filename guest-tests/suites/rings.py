@@ -9,6 +9,7 @@ has to be written back is refused the windows by design and goes by user access.
 
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
@@ -152,12 +153,30 @@ def checked(t):
         traffic(t, f"whole frames are not, --xdp {far}", f"--dir tx {TIME} --size 64 --xdp {far}")
 
 
+def paused(t):
+    """A driver, as all in its VM, that stands still for longer than its patience is: that isn't the back end's doing."""
+    over = threading.Event()
+
+    def stop_and_go():
+        while not over.wait(0.1):
+            sh("pkill -STOP -x vring; sleep 2.2; pkill -CONT -x vring")
+    thread = threading.Thread(target=stop_and_go)
+    thread.start()
+    try:
+        run = Run("--dir both --mode rtt --warmup 0 --seconds 9 --timeout 2")
+    finally:
+        over.set()
+        thread.join()
+    t.check("a driver that stands still for longer than it is patient", not run.wrong(), run.wrong())
+
+
 def main():
     """The suite."""
     with Ktap() as t:
         load()
         write("/proc/sys/vm/nr_hugepages", "16")
         checked(t)
+        paused(t)
         page_kinds(t)
         write("/proc/sys/vm/nr_hugepages", "0")
         file_backed(t)
