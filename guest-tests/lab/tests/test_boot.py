@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """One boot for several suites: a VM that stands still is given up, the suites after it are not;
-one that failed while the machine was busy with others is run once more.
+one that failed while the machine was busy with others, or as the emulator erred, is run once more.
 """
 
 import io
@@ -41,7 +41,7 @@ class _Later:
         return 5000 + self._seconds
 
 
-def _busy(said, log, share, folder):
+def _busy(said, log, share, folder, accel="tcg"):
     """A VM whose suite prints SAID, whose kernel log is LOG, of whose time others had SHARE."""
     def run_vm(_options, command, on_out, overdue):
         assert not overdue()
@@ -58,16 +58,16 @@ def _busy(said, log, share, folder):
         os.makedirs(path, exist_ok=True)
         with open(os.path.join(path, "kernel.log"), "w", encoding="ascii") as file:
             file.write(f"vd-suite begin {name}\n{log}\n")
-        return run.Result(status=0, folder=folder, held=machine)
+        return run.Result(status=0, folder=folder, held=machine, accel=accel)
     return run_vm
 
 
-def _verdict(said, log="", share=0.5, last=False):
+def _verdict(said, log="", share=0.5, last=False, accel="tcg"):
     """What such a VM's only suite comes to: (passed, failed, how many are to run again, output)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Report(out=io.StringIO())
         report.took = lambda source, seconds: None
-        run.run_vm = _busy(said, log, share, folder)
+        run.run_vm = _busy(said, log, share, folder, accel)
         boot = testrun.Boot([suites.Suite("a.sh")], report, last=last)
         boot.go("bookworm")
         return report.passed, report.failed, len(boot.again), report._out.getvalue()
@@ -87,6 +87,19 @@ def _once_more(t):
     t.equal("a stall alone is the machine's", _verdict(good, stall)[:3], (0, 0, 1))
     t.equal("anything else that the kernel says is not", _verdict(bad, oops)[:3], (0, 2, 0))
     t.equal("nor is it beside a stall", _verdict(good, stall + "\n" + oops)[:3], (1, 1, 0))
+
+
+def _erred(t):
+    """What no processor does is the emulator's doing, on an idle machine, too; once."""
+    good, idle = "ok 1 - fine\n", {"share": 0.05}
+    wrong = "kernel BUG at net/core/skbuff.c:2612!\nRSP: 0018:ffffc9000102faa8 EFLAGS: 05909606\nKernel panic - not syncing: x"
+    verdict = _verdict(good, wrong, **idle)
+    t.equal("flags that no processor has", verdict[:3], (0, 0, 1))
+    t.check("what was found is shown", "EFLAGS: 05909606" in verdict[3], verdict[3])
+    t.equal("the second time they count", _verdict(good, wrong, last=True, **idle)[:3], (1, 1, 0))
+    t.equal("on a processor, too", _verdict(good, wrong, accel="kvm", **idle)[:3], (1, 1, 0))
+    t.equal("so do those that one has", _verdict(good, wrong.replace("05909606", "00010246"), **idle)[:3], (1, 1, 0))
+    t.equal("and corrupt data", _verdict("# certain: corrupt\nnot ok 1 - fine\n", wrong, **idle)[:3], (0, 2, 0))
 
 
 def _interrupted(said, error):
@@ -137,10 +150,25 @@ def _shares(t):
     t.equal("of others nothing", machine.worst(60, 99), 0.0)
     t.equal("without samples nothing", held.Held().worst(), 0.0)
     t.equal("a short look says nothing", machine.worst(40, 44), 0.0)
+    _pause(t)
     idle = held.Held()
     for second in range(20):
         idle.add(second, second * 1e6, second * 1e6)
     t.equal("nor does what a VM waits that stands still", idle.worst(), 0.0)
+
+
+def _pause(t):
+    """A machine that stands still between two looks at a process, here at ourselves."""
+    machine, kept = held.Held(os.getpid()), held.time
+    try:
+        for second in (*range(10), *range(14, 30)):
+            held.time = _Later(second)
+            machine.look()
+    finally:
+        held.time = kept
+    t.check("a look that comes late shows a machine that stood still", machine.worst(5000, 5012) > 0.2 or
+            machine.worst(5000, 5016) > 0.2, machine.worst())
+    t.equal("before it nothing does", machine.worst(5000, 5009), 0.0)
 
 
 def main():
@@ -161,6 +189,7 @@ def main():
         t.check("what it showed counts, and that it hung", verdicts[0] == "pass" and "fail" in verdicts, found)
         testrun.time = _Later(0)
         _once_more(t)
+        _erred(t)
         _cut_short(t)
         _not_again(t)
         run.run_vm, testrun.time = kept

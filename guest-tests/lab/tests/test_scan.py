@@ -49,6 +49,28 @@ GOOD = (
 )
 
 
+_OOPS = """[ 9.1] %s
+[ 9.2] RIP: 0010:skb_put+0x3c/0x40
+[ 9.3] Code: 48 89 c2 %s <0f> 0b 90 90
+[ 9.4] RSP: 0018:ffffc9000102faa8 EFLAGS: %s"""
+
+
+def _impossible(t):
+    """Registers as they are and as no processor has them."""
+    def why(line="Oops: invalid opcode: 0000 [#1]", byte="cc", flags="00010246"):
+        return scan.impossible(scan.scan(_OOPS % (line, byte, flags))[0])
+    t.equal("an oops that a processor may have", why(), "")
+    t.equal("flags as of the emulator's bug", why(flags="05909606"), "EFLAGS can't be 05909606")
+    for flags in ("00000000", "0001024e", "00010266", "00018246", "00410246"):
+        t.check(f"no processor has flags {flags}", why(flags=flags))
+    for flags in ("00000002", "00000406", "003f7fd7"):
+        t.equal(f"one may have flags {flags}", why(flags=flags), "")
+    t.check("a breakpoint without its byte", why("Oops: int3: 0000 [#1]", "c3"))
+    t.equal("one with it", why("Oops: int3: 0000 [#1]"), "")
+    t.equal("an oops of another kind needs none", why(byte="c3"), "")
+    t.equal("a line without registers", scan.impossible(scan.scan("WARNING: x")[0]), "")
+
+
 def _allow_file(text):
     with tempfile.NamedTemporaryFile("w", suffix=".allow") as file:
         file.write(text)
@@ -64,6 +86,7 @@ def main():
             t.equal(f"finds {name}", len(found), 1)
         for line in GOOD:
             t.equal(f"lets pass: {line[:50]}", [str(f) for f in scan.scan("[ 1.0] " + line)], [])
+        _impossible(t)
         race = "=" * 66 + "\n[ 1] BUG: KCSAN: data-race in a / b\n%s\n" + "=" * 66 + "\nvhost_direct"
         t.equal("a race of our code", len(scan.scan(race % " vd_x+0x1/0x2 [vhost_direct]")), 1)
         t.equal("a race of the kernel's alone", scan.scan(race % " b+0x1/0x2"), [])

@@ -4,7 +4,8 @@
 Limits and watchdogs inside a VM go by its clock, which runs on while its processors wait for
 one of this machine's. So that a failure on a crowded machine can be told from one of the
 modules, the wait is measured: the run queue's share (schedstat of each of QEMU's threads)
-and what a hypervisor above took from this machine (steal time).
+and what a hypervisor above took from this machine (steal time). A machine that stood still
+with all that it counts by shows in the clock alone: looks at the VM are late then.
 """
 
 import collections
@@ -16,6 +17,8 @@ from .paths import read_text
 
 # Seconds that a share is taken over, and between two looks.
 WINDOW, STEP = 10.0, 1.0
+# So much later than the look before, and the machine stood still in between.
+PAUSE = 2.0
 # More than this in one window, and the VM was held up. Two processors that do nothing but
 # emulate two busy ones show 8 %, with one more busy process beside them 51 % (`vm run --verbose`).
 LIMIT = 0.20
@@ -52,19 +55,23 @@ class Held:
         self._pid, self._samples = pid, []
         # Threads end, and their figures with them: what they had by then is added up.
         self._threads, self._ran, self._waited = {}, 0, 0
+        self._stood = 0.0
 
     def look(self):
         """Take a sample, if it is time for one."""
         now = time.monotonic()
-        if not self._pid or self._samples and now - self._samples[-1].when < STEP:
+        since = now - self._samples[-1].when if self._samples else STEP
+        if not self._pid or since < STEP:
             return
+        if since > STEP + PAUSE:
+            self._stood += (since - STEP) * os.cpu_count() * 1e9
         threads = _threads(self._pid)
         for path, (ran, waited) in threads.items():
             before = self._threads.get(path, (0, 0))
             self._ran += ran - before[0]
             self._waited += waited - before[1]
         self._threads = threads
-        self.add(now, self._ran, self._waited + _stolen())
+        self.add(now, self._ran, self._waited + _stolen() + self._stood)
 
     def add(self, when, ran, waited):
         """A sample: sums of nanoseconds at the time WHEN (monotonic, in seconds)."""

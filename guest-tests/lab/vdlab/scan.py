@@ -46,6 +46,27 @@ class Finding:
         return f"{self.kind}: {self.line.strip()}"
 
 
+# Bits of EFLAGS that are 0 on all x86 processors (3, 5, 15, and from 22 on), and one that is 1.
+_ALWAYS_0, _ALWAYS_1 = 0xffc08028, 0x2
+
+
+def impossible(finding):
+    """What in FINDING no processor does, but an emulator that errs; or an empty string.
+
+    Seen with QEMU 7.2, some thousand boots apart: flags that were another register's content,
+    and a breakpoint where the memory has none, as the code that was run had been overwritten.
+    """
+    text = "\n".join([finding.line, *finding.context])
+    flags = re.search(r"\bEFLAGS: ([0-9a-f]{8})\b", text)
+    if flags and (int(flags[1], 16) & _ALWAYS_0 or not int(flags[1], 16) & _ALWAYS_1):
+        return f"EFLAGS can't be {flags[1]}"
+    # The byte in angle brackets is the next one; before it is what was run.
+    code = re.search(r"\bCode: .*?\b([0-9a-f]{2}) <[0-9a-f]{2}>", text)
+    if "Oops: int3" in finding.line and code and code[1] != "cc":
+        return f"a breakpoint can't have been met where byte {code[1]} is"
+    return ""
+
+
 def read_allow_list(path):
     """The regular expressions of an allow-list file; each must give its reason."""
     allowed = []

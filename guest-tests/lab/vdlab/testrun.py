@@ -56,7 +56,8 @@ class Boot:
 
     A suite that failed while this machine was busy with others (vdlab.held) is to be run
     once more, unless it is LAST, a test said that it is certain (of corrupt data, which no haste
-    explains), or the kernel complained about more than time.
+    explains), or the kernel complained about more than time. So is one in whose kernel log
+    an emulated processor did what none does (scan.impossible()).
     """
 
     def __init__(self, group, report, kernel="", last=False):
@@ -113,22 +114,25 @@ class Boot:
             if suite.name in parts:
                 found = scan.scan(parts[suite.name], scan.compile_allowed(suite.allow))
                 self._log(self._trial, suite.name, found)
-            self._judge(suite, found, result.held)
+            self._judge(suite, found, result)
         found = scan.scan(parts["boot"])
         found += [finding for finding in result.findings if finding.kind == "kmemleak"]
         if found:
             self._log(self._report, "boot", found)
 
-    def _judge(self, suite, found, held):
-        worst = held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
+    def _judge(self, suite, found, result):
+        worst = result.held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
         failures = self._trial.failures(suite.name)
-        doubtful = (failures and not self._last and worst > LIMIT
-                    and not self._trial.certain(suite.name)
-                    and all(finding.kind in _WATCHDOGS for finding in found))
+        erred = [why for why in map(scan.impossible, found) if why and result.accel == "tcg"]
+        doubtful = (failures and not self._last and not self._trial.certain(suite.name)
+                    and (erred or worst > LIMIT and all(finding.kind in _WATCHDOGS for finding in found)))
         self._trial.judge(suite.name, not doubtful)
         if failures:
+            again = ": it is to run again" if doubtful else ""
             say(f"during {suite.name} this machine kept up to {worst:.0%} of the processors' "
-                f"time in {WINDOW:.0f} s from the VM" + (": it is to run again" if doubtful else ""))
+                f"time in {WINDOW:.0f} s from the VM" + ("" if erred else again))
+            if erred:
+                say(f"during {suite.name} QEMU emulated wrongly, {erred[0]}{again}")
         if doubtful:
             self.again.append(suite)
 
@@ -193,7 +197,7 @@ def run_suites(chosen, image, report, kernel=""):
             if group:
                 say(f"booting again for {', '.join(suite.name for suite in group)}")
     for suite in again:
-        say(f"once more, because the machine was busy: {suite.name}")
+        say(f"once more, because of the machine: {suite.name}")
         try:
             Boot([suite], report, kernel, last=True).go(image)
         except LabError as error:
