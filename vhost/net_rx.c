@@ -266,6 +266,20 @@ static bool vd_rx_header(const struct vd_rx *rx)
 	return true;
 }
 
+/*
+ * What the socket answered when it wasn't an error: the frame's length, if all is
+ * well. tun says that of a frame, too, that met a fault, of which it has taken
+ * back all but the header. Of one that XDP sent there it says how much there was
+ * room for; any other short answer is of another frame, or another header.
+ */
+static int vd_rx_received(const struct vd_rx *rx, u32 want, int ret)
+{
+	if (likely(ret == want))
+		return likely(!iov_iter_count(&rx->msg.msg_iter)) ? 0 : -EFAULT;
+	return rx->q->rx_ring && tun_is_xdp_frame(rx->msg.msg_control) &&
+	       ret < want ? -EFAULT : -EIO;
+}
+
 /* Takes the next frame off the socket into the chains. 0 or an error. */
 static int vd_rx_receive(struct vd_rx *rx, u32 len)
 {
@@ -278,12 +292,7 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 	vd_net_iter(&rx->msg.msg_iter, ITER_DEST, q->vq.iov, rx->niov, len, skip);
 	ret = rx->sock->ops->recvmsg(rx->sock, &rx->msg, len - skip,
 				     MSG_DONTWAIT | MSG_TRUNC);
-	if (likely(ret == len - skip))
-		return 0;
-	if (ret < 0)
-		return ret;
-	/* tun's answer to a fault amid a frame that XDP sent there. */
-	return q->rx_ring ? -EFAULT : -EIO;
+	return unlikely(ret < 0) ? ret : vd_rx_received(rx, len - skip, ret);
 }
 
 /* Throws the next frame away. */

@@ -250,6 +250,37 @@ static void rx_batch_lost(struct bad *b)
 	t_end();
 }
 
+/* tun says nothing of a fault behind the header: the frame must not pass for a whole one. */
+static void rx_second_page(struct bad *b, bool whole)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_RX];
+	uint8_t *page = mem_take(&r->mem, CHUNK_B, 2 * PAGE, PAGE), *at;
+	/* The fault is in the middle of the frame, or at its first byte. */
+	size_t first = whole ? r->hdr : 700;
+	uint8_t f[BIG_FRAME];
+
+	t_begin("a receive buffer whose second page is out of reach, from byte %zu on", first);
+	at = page + PAGE - first;
+	desc_set(q->desc, 0, mem_gpa(&r->mem, at), RX_SIZE, D_WRITE, 0);
+	ring_offer(q, 0);
+	CHECK_EQ(mprotect(page + PAGE, PAGE, PROT_NONE), 0);
+	ring_kick(q);
+	feed(r, f, BIG_FRAME);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	expect_log(Q_RX, "lost a frame", "buffer not accessible");
+	CHECK_EQ(node_stat(r->node, Q_RX, "faults"), 1);
+	CHECK_EQ(node_stat(r->node, Q_RX, "dropped"), 1);
+	CHECK_EQ(node_stat(r->node, Q_RX, "packets"), 0);
+	expect_rest(b);
+	CHECK_EQ(ring_used_idx(q), 0);
+	CHECK_EQ(mprotect(page + PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
+	feed(r, f, BIG_FRAME);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	landed(r, at, BIG_FRAME, 1);
+	t_end();
+}
+
 /* A driver that has offered all its buffers doesn't kick. */
 static void rx_table_away(struct bad *b)
 {
@@ -314,6 +345,11 @@ void bad_rx(const struct bad *like)
 	for (i = 0; i < 2; i++) {
 		bad_open(&b);
 		rx_read_only(&b, i ? PROT_READ : PROT_NONE);
+		bad_close(&b);
+	}
+	for (i = 0; i < 2; i++) {
+		bad_open(&b);
+		rx_second_page(&b, i);
 		bad_close(&b);
 	}
 	bad_open(&b);
