@@ -33,7 +33,8 @@ bool vd_busy_wait(struct vd_virtqueue *vq)
 	struct vd_worker *w;
 	bool ours;
 
-	if (likely(!b->timeout))
+	/* Whether a ring that couldn't be reached takes the wish is to be seen now. */
+	if (likely(!b->timeout) || vq->retry.last)
 		return false;
 	/*
 	 * Only in the list of its own worker, which it may be about to leave:
@@ -52,8 +53,6 @@ bool vd_busy_wait(struct vd_virtqueue *vq)
 	}
 	b->armed = true;
 	b->since = ktime_get_ns();
-	/* The ring was reached: what fails from now on is new. */
-	vq->retry.last = 0;
 	vd_stat_inc(&vq->counters, polls);
 	return true;
 }

@@ -68,14 +68,16 @@ enum {
  * @poll: what it queues
  * @last: jiffies that the present visit was waited for; 0: it is no attempt
  * @after: the same of the next visit
- * @avail: how far the ring was read when it was last put off
- * @used: how far it was written
+ * @reason: what was in the way when it was last tried
+ * @avail: how far the ring had been read then
+ * @used: how far written
  */
 struct vd_retry {
 	struct delayed_work work;
 	struct vd_poll *poll;
 	unsigned long last;
 	unsigned long after;
+	enum vd_reason reason;
 	u16 avail;
 	u16 used;
 };
@@ -100,7 +102,8 @@ struct vd_retry {
  * @features: what the driver acknowledged
  * @kick: eventfd that the driver writes
  * @call: eventfd that interrupts the driver
- * @err: eventfd that tells of a stopped queue
+ * @err: eventfd that tells of a stopped queue, of lost frames, and of a dirty log
+ *       that can't be written
  * @said: a bit for each thing that was logged since @said_at, see tell.c
  * @said_at: in jiffies
  * @haste: the device's count of it when the worker began to handle the queue
@@ -119,7 +122,7 @@ struct vd_retry {
  * @busy: its part of busy polling
  * @log: its part of the dirty log
  * @giova: its part of the IOTLB
- * @retry: its attempts to reach the ring. Worker.
+ * @retry: its attempts to reach the ring
  * @counters: statistics
  */
 struct vd_virtqueue {
@@ -246,13 +249,15 @@ void vd_vq_lock_nested(struct vd_virtqueue *vq, unsigned int subclass);
 /* retry.c */
 void vd_retry_init(struct vd_virtqueue *vq, struct vd_poll *poll);
 void vd_retry_begin(struct vd_virtqueue *vq, bool kicked);
-bool vd_retry_later(struct vd_virtqueue *vq);
+bool vd_retry_vain(struct vd_virtqueue *vq, enum vd_reason reason);
+void vd_retry_later(struct vd_virtqueue *vq, bool vain);
 void vd_retry_stop(struct vd_virtqueue *vq);
 
 /*
- * A worker begins to handle a queue, see vd_vq_hurried(); @kicked: for a kick, after
- * which all that is wrong is told anew. Returns false if it must not wait for any
- * page now: then it is asked to look again later, and an attempt might cost a frame.
+ * A worker begins to handle a queue, see vd_vq_hurried(); @kicked: for a kick, or
+ * what counts as one (an answer of the IOTLB's owner, say), after which all that is
+ * wrong is told anew. Returns false if it must not wait for any page now: an attempt
+ * might cost a frame, and it is asked to look again later, unless the device closes.
  */
 static inline bool vd_vq_begin(struct vd_virtqueue *vq, bool kicked)
 {

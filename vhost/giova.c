@@ -187,7 +187,10 @@ static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 /* There was no memory for the pieces, or their number has changed meanwhile. */
 static void vd_giova_failed(struct vd_virtqueue *vq)
 {
-	if (!vd_retry_later(vq))
+	bool vain = vd_retry_vain(vq, VD_FAULT);
+
+	vd_retry_later(vq, vain);
+	if (!vain)
 		vd_vq_tell(vq, VD_FAULT);
 }
 

@@ -379,7 +379,8 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 		vd_vq_lost(vq);
 		return true;
 	}
-	vd_vq_error(vq, err);
+	/* What the frames before it filled goes first. */
+	vd_vq_error(vq, vd_vq_flush(vq) ?: err);
 	return false;
 }
 

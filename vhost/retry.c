@@ -55,26 +55,41 @@ void vd_retry_begin(struct vd_virtqueue *vq, bool kicked)
 EXPORT_SYMBOL_GPL(vd_retry_begin);
 
 /**
- * vd_retry_later - the ring can't be reached: look again later
+ * vd_retry_vain - something is in the way: what was there before?
  * @vq: the virtqueue
+ * @reason: what it is
  *
- * Return: true if this was such an attempt already, and has come no further:
- * there is nothing new to say.
- * Context: queue mutex, a back end is there.
+ * Return: true if this visit is an attempt, or has put the ring off already, and
+ * the same is in the way as then, at the same place: there is nothing new to say.
+ * Context: queue mutex.
  */
-bool vd_retry_later(struct vd_virtqueue *vq)
+bool vd_retry_vain(struct vd_virtqueue *vq, enum vd_reason reason)
 {
 	const struct vd_ring *ring = &vq->ring;
 	struct vd_retry *r = &vq->retry;
-	bool same = r->last && r->avail == ring->last_avail &&
-		    r->used == ring->last_used;
+	bool same = (r->last || r->after) && r->reason == reason &&
+		    r->avail == ring->last_avail && r->used == ring->last_used;
 
+	r->reason = reason;
 	r->avail = ring->last_avail;
 	r->used = ring->last_used;
-	r->after = clamp_t(unsigned long, same ? 2 * r->last : 0,
+	return same;
+}
+
+/**
+ * vd_retry_later - the ring can't be reached: look again later
+ * @vq: the virtqueue
+ * @vain: what vd_retry_vain() said: this attempt has come no further
+ *
+ * Context: queue mutex, a back end is there.
+ */
+void vd_retry_later(struct vd_virtqueue *vq, bool vain)
+{
+	struct vd_retry *r = &vq->retry;
+
+	r->after = clamp_t(unsigned long, vain ? 2 * r->last : 0,
 			   VD_RETRY_FIRST, VD_RETRY_LAST);
 	schedule_delayed_work(&r->work, r->after);
-	return same;
 }
 EXPORT_SYMBOL_GPL(vd_retry_later);
 

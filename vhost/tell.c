@@ -50,7 +50,10 @@ void __init vd_tell_init(void)
 				     VD_SAY_OWNER);
 }
 
-/* May the log have @what of this queue: once a minute, and within the limits? */
+/*
+ * May the log have @what of this queue? Within the limits, and once a minute, which
+ * begins with the first that is said.
+ */
 static bool vd_vq_may_say(struct vd_virtqueue *vq, unsigned int what)
 {
 	BUILD_BUG_ON(BITS_PER_BYTE * sizeof(vq->said) < VD_SAIDS);
@@ -117,12 +120,13 @@ static bool vd_may_pass(int err)
  * packed ring all that was offered is looked at first. If the driver has
  * offered more since, work is queued at once. If the ring, or a table, can't be
  * reached, it is tried again later; of attempts that come no further nothing is
- * told. The caller puts the chain back and does nothing more.
+ * told. The caller has put the chain back, and written what it had to the used
+ * ring, as far as that can be written.
  * Context: worker, queue mutex; may sleep.
  */
 void vd_vq_error(struct vd_virtqueue *vq, int err)
 {
-	bool told = vd_may_pass(err) && vd_retry_later(vq);
+	bool told = vd_retry_vain(vq, -err);
 	int more;
 
 	if (!told)
@@ -139,8 +143,8 @@ void vd_vq_error(struct vd_virtqueue *vq, int err)
 	more = vd_vq_notify(vq);
 	if (more > 0)
 		vd_poll_queue(&vq->poll);
-	else if (more == -VD_FAULT && !vd_may_pass(err))
-		vd_retry_later(vq);
+	if (vd_may_pass(err) || more == -VD_FAULT)
+		vd_retry_later(vq, told);
 	if (!told && vq->err)
 		vd_eventfd_signal(vq->err);
 }

@@ -132,7 +132,8 @@ int main(int argc, char **argv)
 		void (*run)(const struct bad *b);
 	} parts[] = {
 		{ "ring", bad_ring }, { "tx", bad_tx }, { "rx", bad_rx },
-		{ "race", bad_race }, { "packed", bad_packed }, { "said", bad_said },
+		{ "race", bad_race }, { "packed", bad_packed }, { "told", bad_told },
+		{ "said", bad_said },
 	};
 	struct bad b = { .opts = { .features = RIG_FEATURES } };
 	unsigned int i;
@@ -140,7 +141,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr,
-			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|said...]\n");
+			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|told|said...]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
