@@ -180,8 +180,9 @@ int vd_giova_find_head(struct vd_virtqueue *vq)
  */
 static void vd_giova_denied(struct vd_virtqueue *vq, enum vd_part part)
 {
-	vd_iotlb_miss(vq, vq->giova.denied, vd_giova_access(vq, part), false);
-	vd_vq_tell(vq, VD_BAD_BUFFER);
+	if (vd_iotlb_miss(vq, vq->giova.denied, vd_giova_access(vq, part),
+			  false))
+		vd_vq_tell(vq, VD_BAD_BUFFER);
 }
 
 /* There was no memory for the pieces, or their number has changed meanwhile. */

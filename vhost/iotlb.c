@@ -119,23 +119,28 @@ void vd_iotlb_stop(struct vd_dev *dev)
  * @perm: the access wanted
  * @tell: ask the owner; false for a translation that is there and forbids
  *
- * Context: queue mutex.
+ * Return: false if the queue rests on that very address already, and the owner
+ * knows. Context: queue mutex.
  */
-void vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
+bool vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
 		   bool tell)
 {
 	struct vd_dev *dev = vq->dev;
 	struct vd_miss *m = &vq->giova.miss;
+	bool known;
 
 	spin_lock(&dev->miss_lock);
+	known = !tell && m->state == VD_MISS_TOLD && m->iova == iova &&
+		m->perm == perm;
 	m->iova = iova;
 	m->perm = perm;
 	m->state = tell ? VD_MISS_NEW : VD_MISS_TOLD;
 	spin_unlock(&dev->miss_lock);
 	if (!tell)
-		return;
+		return !known;
 	vd_stat_inc(&vq->counters, iotlb_misses);
 	wake_up_interruptible_poll(&dev->msg_wait, EPOLLIN | EPOLLRDNORM);
+	return true;
 }
 
 /**

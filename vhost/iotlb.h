@@ -68,7 +68,7 @@ struct vd_giova {
 bool vd_iotlb_allowed(void);
 int vd_iotlb_start(struct vd_dev *dev);
 void vd_iotlb_stop(struct vd_dev *dev);
-void vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
+bool vd_iotlb_miss(struct vd_virtqueue *vq, u64 iova, unsigned int perm,
 		   bool tell);
 void vd_iotlb_withdraw(struct vd_virtqueue *vq);
 ssize_t vd_iotlb_read(struct vd_dev *dev, struct iov_iter *to, bool noblock);
