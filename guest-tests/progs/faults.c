@@ -15,6 +15,7 @@
  *	faults flush NODE	a used ring that fails once: as KTAP
  *	faults iotlb-map NODE	the same, with a device IOTLB: as KTAP
  *	faults log-map NODE	the same, with a dirty log: as KTAP
+ *	faults iotlb-pieces NODE	a ring that there is no memory to find, for a while: as KTAP
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -631,6 +632,7 @@ static const struct mode {
 	{ "flush", flush },
 	{ "iotlb", faults_iotlb },
 	{ "iotlb-map", faults_iotlb_map },
+	{ "iotlb-pieces", faults_iotlb_pieces },
 	{ "log", faults_log },
 	{ "log-map", faults_log_map },
 };

@@ -41,6 +41,7 @@ void nobody_holds(void *part, size_t len);
 
 void faults_iotlb(void);
 void faults_iotlb_map(void);
+void faults_iotlb_pieces(void);
 void faults_log(void);
 void faults_log_map(void);
 

@@ -97,6 +97,12 @@ def moves(t):
             failing.hits == ALL and not failing.done, str(failing))
 
 
+def pieces(t):
+    """No memory to put down where a ring's pieces are: the worker tries again by itself."""
+    probed(t, "no memory for the pieces of a ring", allocator(), what="iotlb-pieces", ret=0,
+           comm="vhost-", times=3, least=3)
+
+
 def flush(t):
     """A used ring that fails though it is there: as a page fault amid the hand-over would.
 
@@ -155,6 +161,7 @@ def main():
                 registration(t)
                 pages(t)
                 moves(t)
+                pieces(t)
                 flush(t)
             if arm():
                 program(t, "setup", limit=150)
