@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Receive: buffers too small, too many, of the wrong kind. */
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bad.h"
+#include "xdp.h"
 
 #define BIG_FRAME 1514
 
@@ -220,6 +223,51 @@ static void rx_read_only(struct bad *b, int prot)
 	t_end();
 }
 
+/* As it comes from a program on another tap. */
+static void redirect(struct rig *r, const struct tap *from)
+{
+	uint8_t f[RIG_FRAME];
+
+	frame_make(f, sizeof(f), ++r->seq);
+	CHECK_EQ(write(from->fd, f, sizeof(f)), sizeof(f));
+}
+
+/*
+ * Of a frame that isn't an skb the tap says in such a case how much it has copied, not that it met
+ * a fault: the header has a page that is there, what is behind it hasn't.
+ */
+static void rx_redirected(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_RX];
+	uint8_t *page = mem_take(&r->mem, CHUNK_B, 2 * PAGE, PAGE) + PAGE, *at = page - r->hdr;
+	struct tap from;
+	int link;
+
+	t_begin("a frame that XDP redirects to the tap, with its buffer out of reach from amid it on");
+	tap_open_alone(&from, 0, INT_MAX);
+	link = xdp_redirect(from.ifindex, r->tap.ifindex);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, at), RX_SIZE, D_WRITE, 0);
+	ring_offer(q, 0);
+	CHECK_EQ(mprotect(page, PAGE, PROT_NONE), 0);
+	ring_kick(q);
+	redirect(r, &from);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	expect_log(Q_RX, "lost a frame", "buffer not accessible");
+	CHECK_EQ(node_stat(r->node, Q_RX, "faults"), 1);
+	CHECK_EQ(node_stat(r->node, Q_RX, "dropped"), 1);
+	expect_rest(b);
+	CHECK_EQ(ring_used_idx(q), 0);
+	CHECK_EQ(mprotect(page, PAGE, PROT_READ | PROT_WRITE), 0);
+	redirect(r, &from);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	landed(r, at, RIG_FRAME, 1);
+	CHECK_EQ(event_wait(q->err, 0), 0);
+	close(link);
+	tap_close(&from);
+	t_end();
+}
+
 /*
  * Two frames are in the batch when the first buffer comes, which can't be written: each costs its
  * frame, the second without anything new from the driver or the network.
@@ -352,6 +400,9 @@ void bad_rx(const struct bad *like)
 		rx_second_page(&b, i);
 		bad_close(&b);
 	}
+	bad_open(&b);
+	rx_redirected(&b);
+	bad_close(&b);
 	bad_open(&b);
 	rx_batch_lost(&b);
 	bad_close(&b);

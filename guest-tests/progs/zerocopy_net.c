@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/bpf.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <stdarg.h>
@@ -12,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proc.h"
+#include "xdp.h"
 #include "zerocopy.h"
 
 #define FRAMES	4000u
@@ -122,32 +121,6 @@ void test_bridge(const char *node, const struct format *f)
 	run("ip link del vd-br 2>/dev/null");
 	free(e);
 	t_end();
-}
-
-/* An XDP program on an interface that drops all; lives as long as the descriptor. */
-static int xdp_drop(int ifindex)
-{
-	struct bpf_insn insn[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_DROP },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	union bpf_attr a = {
-		.prog_type = BPF_PROG_TYPE_XDP,
-		.insns = (uintptr_t)insn,
-		.insn_cnt = ARRAY_SIZE(insn),
-		.license = (uintptr_t)"GPL",
-	};
-	int prog = syscall(SYS_bpf, BPF_PROG_LOAD, &a, sizeof(a)), link;
-
-	MUST(prog >= 0, "BPF_PROG_LOAD");
-	memset(&a, 0, sizeof(a));
-	a.link_create.prog_fd = prog;
-	a.link_create.target_ifindex = ifindex;
-	a.link_create.attach_type = BPF_XDP;
-	link = syscall(SYS_bpf, BPF_LINK_CREATE, &a, sizeof(a));
-	MUST(link >= 0, "BPF_LINK_CREATE");
-	close(prog);
-	return link;
 }
 
 static int stop(void *arg)
