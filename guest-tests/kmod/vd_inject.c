@@ -45,7 +45,7 @@ MODULE_PARM_DESC(at_return, "act when it returns, not when it is called");
 
 static uint usecs;
 module_param(usecs, uint, 0644);
-MODULE_PARM_DESC(usecs, "hold the caller up for as many microseconds");
+MODULE_PARM_DESC(usecs, "hold the caller up for as many microseconds; may be changed meanwhile");
 
 static bool fail;
 module_param(fail, bool, 0444);
@@ -107,13 +107,16 @@ static int vd_turn(void)
 	return n;
 }
 
-/* A probe's handler can't sleep. */
+/* A probe's handler can't sleep. Who has seen what was to happen meanwhile lets go: @usecs 0. */
 static void vd_hold(int n)
 {
+	uint ms;
+
 	atomic_inc(&inside);
 	atomic_set(&held, n);
-	mdelay(usecs / 1000);
-	udelay(usecs % 1000);
+	for (ms = 0; ms < READ_ONCE(usecs) / 1000; ms++)
+		mdelay(1);
+	udelay(READ_ONCE(usecs) % 1000);
 	atomic_set(&held, 0);
 	atomic_dec(&inside);
 }

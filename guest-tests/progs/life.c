@@ -334,7 +334,8 @@ static const struct life_case own_cases[] = {
 int main(int argc, char **argv)
 {
 	static const struct life_case *const groups[] = {
-		own_cases, life_pass_cases, life_slow_cases, life_oom_cases,
+		own_cases, life_pass_cases, life_slow_cases, life_haste_cases,
+		life_oom_cases,
 	};
 	const struct life_case *c;
 	unsigned int i;

@@ -25,7 +25,6 @@
 #include "life.h"
 #include "test.h"
 
-#define SOON_MS 5000
 /* What a stranger ends with. */
 enum { RELEASED, NO_USERFAULTFD, NOT_SLOW, TIMED_OUT };
 
@@ -73,11 +72,11 @@ static int keep_away(void **page)
 	return fd;
 }
 
-static bool readable(int fd)
+bool life_readable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	return poll(&p, 1, SOON_MS) == 1 && p.revents & (POLLIN | POLLHUP);
+	return poll(&p, 1, LIFE_SOON_MS) == 1 && p.revents & (POLLIN | POLLHUP);
 }
 
 /* @tell: gets a byte when the call waits for its page; @wait: ends when the owner is done. */
@@ -91,10 +90,10 @@ static int stranger(int node, unsigned long cmd, int tell, int wait)
 	if (fd < 0)
 		return NO_USERFAULTFD;
 	MUST(!pthread_create(&thread, NULL, make_call, &c), "pthread_create");
-	if (!readable(fd))
+	if (!life_readable(fd))
 		return NOT_SLOW;
 	MUST(write(tell, &byte, 1) == 1, "write");
-	if (!readable(wait))
+	if (!life_readable(wait))
 		how = TIMED_OUT;
 	away_bring(fd, c.arg, NULL);
 	pthread_join(thread, NULL);
@@ -142,18 +141,6 @@ static void slow(void)
 		one_call(&calls[i]);
 }
 
-/*
- * What a thread of the owner waits in, uninterruptibly but for its end. @second: for a worker that
- * waits for another one, which waits for a page. @forked: the worker is a thread of the owner's,
- * has more to do, and does it as the last of all.
- */
-struct wait_in {
-	const char *name;
-	long (*call)(struct rig *r);
-	bool second;
-	bool forked;
-};
-
 static long get_base(struct rig *r)
 {
 	return node_get_base(r->node, Q_TX);
@@ -177,7 +164,7 @@ static long attach(struct rig *r)
 	return node_call(r->node, VHOST_ATTACH_VRING_WORKER, &v);
 }
 
-static const struct wait_in waits[] = {
+static const struct life_wait waits[] = {
 	{ "", NULL },
 	{ " and a thread for a queue", get_base },
 	{ " and a thread for the worker", set_kick },
@@ -185,15 +172,9 @@ static const struct wait_in waits[] = {
 	{ ", a thread of its own with more to do,", .forked = true },
 };
 
-struct caller {
-	const struct wait_in *in;
-	struct rig *r;
-	pid_t tid;
-};
-
 static void *make_wait(void *at)
 {
-	struct caller *c = at;
+	struct life_caller *c = at;
 
 	__atomic_store_n(&c->tid, gettid(), __ATOMIC_RELEASE);
 	c->in->call(c->r);
@@ -214,10 +195,9 @@ static bool stuck(pid_t tid)
 	return state && state[2] == 'D';
 }
 
-/* Will the one whose number is in @tid be stuck? */
-static bool gets_stuck(pid_t *tid)
+bool life_stuck(pid_t *tid)
 {
-	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
+	uint64_t end = now_ns() + LIFE_SOON_MS * NS_PER_MS;
 	pid_t found;
 
 	do {
@@ -227,12 +207,12 @@ static bool gets_stuck(pid_t *tid)
 	return stuck(found);
 }
 
-static bool begin_wait(struct caller *c)
+static bool begin_wait(struct life_caller *c)
 {
 	pthread_t thread;
 
 	MUST(!pthread_create(&thread, NULL, make_wait, c), "pthread_create");
-	return gets_stuck(&c->tid);
+	return life_stuck(&c->tid);
 }
 
 /* The node, whose worker will be a thread of the owner's; 0: this kernel can't. */
@@ -247,11 +227,7 @@ static int open_forking(void)
 	return 0;
 }
 
-/*
- * A device (@node: open already), pages of its memory that aren't there, and the descriptor by
- * which they come; or -1.
- */
-static int open_without(struct rig *r, int node, uint8_t **page, unsigned int pages)
+int life_without(struct rig *r, int node, uint8_t **page, unsigned int pages)
 {
 	const struct rig_opts o = {
 		.node = life_node, .features = RIG_FEATURES, .batch = true, .fd = node,
@@ -266,8 +242,7 @@ static int open_without(struct rig *r, int node, uint8_t **page, unsigned int pa
 	return fd;
 }
 
-/* Offers the frame that is to lie at @at. */
-static void offer(struct rig *r, unsigned int i, const uint8_t *at)
+void life_offer(struct rig *r, unsigned int i, const uint8_t *at)
 {
 	desc_set(r->q[Q_TX].desc, i, mem_gpa(&r->mem, at), r->hdr + RIG_FRAME, 0, 0);
 	ring_offer(&r->q[Q_TX], i);
@@ -291,25 +266,26 @@ static bool second_waits(struct rig *r, int fd)
 	struct uffd_msg msg;
 
 	frame_make(f, sizeof(f), ++r->seq);
-	return read(fd, &msg, sizeof(msg)) == sizeof(msg) && tap_feed(&r->tap, f, sizeof(f)) && readable(fd);
+	return read(fd, &msg, sizeof(msg)) == sizeof(msg) && tap_feed(&r->tap, f, sizeof(f)) &&
+	       life_readable(fd);
 }
 
 /* The owner: its worker waits for a page for ever, a descriptor of which others hold. */
-static void wait_to_be_killed(int sock, const struct wait_in *in)
+static void wait_to_be_killed(int sock, const struct life_wait *in)
 {
-	struct caller c = { .in = in };
+	struct life_caller c = { .in = in };
 	struct rig r;
 	uint8_t *page;
-	int fd = open_without(&r, in->forked ? open_forking() : 0, &page, 2);
+	int fd = life_without(&r, in->forked ? open_forking() : 0, &page, 2);
 
 	if (fd < 0)
 		_exit(1);
 	if (in->second)
 		offer_room(&r, page + PAGE);
-	offer(&r, 0, page);
+	life_offer(&r, 0, page);
 	c.r = &r;
 	/* Its end, before it has told anything, is the test's. */
-	if ((in->call || in->forked) && !readable(fd))
+	if ((in->call || in->forked) && !life_readable(fd))
 		_exit(1);
 	if (in->forked)
 		ring_kick(&r.q[Q_TX]);
@@ -325,9 +301,9 @@ static void wait_to_be_killed(int sock, const struct wait_in *in)
 		pause();
 }
 
-static bool ends(pid_t child, int *status)
+bool life_ends(pid_t child, int *status)
 {
-	uint64_t end = now_ns() + SOON_MS * NS_PER_MS;
+	uint64_t end = now_ns() + LIFE_SOON_MS * NS_PER_MS;
 
 	do {
 		if (waitpid(child, status, WNOHANG) == child)
@@ -337,7 +313,7 @@ static bool ends(pid_t child, int *status)
 	return false;
 }
 
-static void kill_in(const struct wait_in *in)
+static void kill_in(const struct life_wait *in)
 {
 	int sock[2], fd = -1, probe;
 	pid_t child;
@@ -355,14 +331,14 @@ static void kill_in(const struct wait_in *in)
 	close(sock[1]);
 	if (probe < 0) {
 		t_skip("this kernel has no userfaultfd");
-		CHECK(ends(child, NULL));
+		CHECK(life_ends(child, NULL));
 	} else if (CHECK(life_receive(sock[0], &fd, 1) && fd >= 0)) {
-		CHECK(readable(fd));
+		CHECK(life_readable(fd));
 		kill(child, SIGKILL);
-		ended = CHECK(ends(child, NULL));
+		ended = CHECK(life_ends(child, NULL));
 		/* Whoever still waits goes on. */
 		close(fd);
-		CHECK(ended || ends(child, NULL));
+		CHECK(ended || life_ends(child, NULL));
 		CHECK(worker_gone(child));
 	}
 	close(sock[0]);
@@ -379,16 +355,15 @@ static void killed(void)
 		kill_in(&waits[i]);
 }
 
-static int call_as_sibling(void *at)
+int life_sibling(void *at)
 {
-	struct caller *c = at;
+	struct life_caller *c = at;
 
 	c->in->call(c->r);
 	return 0;
 }
 
-/* The last frame made. */
-static bool comes(struct rig *r)
+bool life_comes(struct rig *r)
 {
 	uint8_t f[PAGE];
 	size_t len;
@@ -399,8 +374,7 @@ static bool comes(struct rig *r)
 	return len;
 }
 
-/* The page comes, and the next frame in it. */
-static void bring(struct rig *r, int fd, uint8_t *page)
+void life_bring(struct rig *r, int fd, uint8_t *page)
 {
 	uint8_t frame[PAGE] = { 0 };
 
@@ -412,9 +386,9 @@ static void bring(struct rig *r, int fd, uint8_t *page)
  * Who is killed need not take the device with him. What the worker gave up for him it tries again,
  * though the driver has nothing more to kick for; and for what comes later it waits as ever.
  */
-static void sibling_killed_in(const struct wait_in *in)
+static void sibling_killed_in(const struct life_wait *in)
 {
-	struct caller c = { .in = in };
+	struct life_caller c = { .in = in };
 	struct uffd_msg msg;
 	uint8_t *page;
 	struct rig r;
@@ -422,35 +396,35 @@ static void sibling_killed_in(const struct wait_in *in)
 	int fd;
 
 	t_begin("a process in the owner's memory%s is killed: the device serves on", in->name);
-	fd = open_without(&r, 0, &page, 2);
+	fd = life_without(&r, 0, &page, 2);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
 		return;
 	}
 	c.r = &r;
-	offer(&r, 0, page);
-	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	life_offer(&r, 0, page);
+	CHECK(life_readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
 	/* Inside of a call that waits for the worker. */
-	child = sibling_start(call_as_sibling, &c);
-	CHECK(gets_stuck(&child));
+	child = sibling_start(life_sibling, &c);
+	CHECK(life_stuck(&child));
 	kill(child, SIGKILL);
-	if (CHECK(ends(child, NULL))) {
-		bring(&r, fd, page);
-		CHECK(comes(&r));
+	if (CHECK(life_ends(child, NULL))) {
+		life_bring(&r, fd, page);
+		CHECK(life_comes(&r));
 		while (read(fd, &msg, sizeof(msg)) == sizeof(msg))
 			;
-		offer(&r, 1, page + PAGE);
-		CHECK(readable(fd));
-		bring(&r, fd, page + PAGE);
-		CHECK(comes(&r));
+		life_offer(&r, 1, page + PAGE);
+		CHECK(life_readable(fd));
+		life_bring(&r, fd, page + PAGE);
+		CHECK(life_comes(&r));
 	}
 	close(fd);
 	rig_close(&r);
 	t_end();
 }
 
-static long get_base_rx(struct rig *r)
+long life_get_base_rx(struct rig *r)
 {
 	return node_get_base(r->node, Q_RX);
 }
@@ -470,9 +444,9 @@ static void received(struct rig *r, const uint8_t *at, unsigned int n, uint32_t 
 /* The frame that was on its way to the page is lost, having left the tap; others are not. */
 static void sibling_receives(void)
 {
-	static const struct wait_in in = { "", get_base_rx };
+	static const struct life_wait in = { "", life_get_base_rx };
 	enum { FRAMES = 24 };
-	struct caller c = { .in = &in };
+	struct life_caller c = { .in = &in };
 	uint8_t *page, f[RIG_FRAME];
 	struct uffd_msg msg;
 	unsigned int i;
@@ -481,7 +455,7 @@ static void sibling_receives(void)
 	int fd;
 
 	t_begin("a process in the owner's memory is killed: one frame is lost, and no more");
-	fd = open_without(&r, 0, &page, FRAMES);
+	fd = life_without(&r, 0, &page, FRAMES);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
@@ -495,11 +469,11 @@ static void sibling_receives(void)
 		CHECK(tap_feed(&r.tap, f, sizeof(f)));
 	}
 	ring_kick(&r.q[Q_RX]);
-	CHECK(readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
-	child = sibling_start(call_as_sibling, &c);
-	CHECK(gets_stuck(&child));
+	CHECK(life_readable(fd) && read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	child = sibling_start(life_sibling, &c);
+	CHECK(life_stuck(&child));
 	kill(child, SIGKILL);
-	if (CHECK(ends(child, NULL))) {
+	if (CHECK(life_ends(child, NULL))) {
 		for (i = 0; i < FRAMES; i++)
 			away_bring(fd, page + i * PAGE, NULL);
 		received(&r, page, FRAMES - 1, 1);
@@ -550,25 +524,25 @@ static void stranger_killed_in(const struct meddling *m)
 	int fd;
 
 	t_begin("a stranger that waits for the owner's worker in %s can be killed", m->name);
-	fd = open_without(&r, 0, &page, 1);
+	fd = life_without(&r, 0, &page, 1);
 	if (fd < 0) {
 		t_skip("this kernel has no userfaultfd");
 		t_end();
 		return;
 	}
-	offer(&r, 0, page);
-	CHECK(readable(fd));
+	life_offer(&r, 0, page);
+	CHECK(life_readable(fd));
 	fflush(stdout);
 	child = fork();
 	if (!child) {
 		m->call(r.node);
 		_exit(0);
 	}
-	CHECK(gets_stuck(&child));
+	CHECK(life_stuck(&child));
 	kill(child, SIGKILL);
-	CHECK(ends(child, NULL));
-	bring(&r, fd, page);
-	CHECK(comes(&r));
+	CHECK(life_ends(child, NULL));
+	life_bring(&r, fd, page);
+	CHECK(life_comes(&r));
 	close(fd);
 	rig_close(&r);
 	t_end();
@@ -589,7 +563,7 @@ static void close_at_last(int node, int fd, int tell)
 
 	MUST(write(tell, &self, sizeof(self)) == sizeof(self), "write");
 	/* The worker waits. */
-	if (readable(fd))
+	if (life_readable(fd))
 		close(node);
 	pause();
 	_exit(0);
@@ -600,12 +574,12 @@ static void leave(int tell)
 {
 	uint8_t *page;
 	struct rig r;
-	int fd = open_without(&r, 0, &page, 1);
+	int fd = life_without(&r, 0, &page, 1);
 
 	if (fd < 0)
 		_exit(1);
-	offer(&r, 0, page);
-	MUST(readable(fd), "the worker wants no page");
+	life_offer(&r, 0, page);
+	MUST(life_readable(fd), "the worker wants no page");
 	if (!fork())
 		close_at_last(r.node, fd, tell);
 	_exit(0);
@@ -628,10 +602,10 @@ static void closer_killed(void)
 		t_skip("this kernel has no userfaultfd");
 	} else {
 		/* It waits, unless the worker was a thread of the owner's. */
-		gets_stuck(&closer);
+		life_stuck(&closer);
 		kill(closer, SIGKILL);
 		/* Its end of the pipe is closed after the device. */
-		CHECK(readable(tell[0]));
+		CHECK(life_readable(tell[0]));
 		CHECK(worker_gone(child));
 	}
 	close(tell[0]);
@@ -646,12 +620,12 @@ static void close_both(void)
 {
 	uint8_t *page;
 	struct rig r;
-	int node, fd = open_without(&r, 0, &page, 1);
+	int node, fd = life_without(&r, 0, &page, 1);
 
 	if (fd < 0)
 		_exit(NO_USERFAULTFD);
-	offer(&r, 0, page);
-	MUST(readable(fd), "the worker wants no page");
+	life_offer(&r, 0, page);
+	MUST(life_readable(fd), "the worker wants no page");
 	node = fcntl(r.node, F_DUPFD, fd + 1);
 	MUST(node >= 0, "F_DUPFD");
 	close(r.node);
@@ -669,7 +643,7 @@ static void both_closed(void)
 	child = fork();
 	if (!child)
 		close_both();
-	if (!CHECK(ends(child, &status))) {
+	if (!CHECK(life_ends(child, &status))) {
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 	} else if (WIFEXITED(status) && WEXITSTATUS(status) == NO_USERFAULTFD) {

@@ -56,6 +56,16 @@ def interrupted(t):
             slow.hits >= OWNERS + 30, str(slow))
 
 
+def haste_over(t):
+    """A worker that was told to hurry looks why its access failed when the haste is over: it is held up until then."""
+    if missing():
+        t.skip("a worker that looks late whether it had to hurry", missing())
+        return
+    with Inject("vhost_direct_net:vd_tx_special", usecs=0, comm="vhost-") as slow:
+        life(t, "haste")
+    t.diag(str(slow))
+
+
 def one_notifier(t):
     """All devices and queues of a process have one subscription, and so one callback."""
     functions = {"alloc": "vhost_direct:vd_mn_alloc", "free": "vhost_direct:vd_mn_free",
@@ -207,6 +217,7 @@ def main():
         load()
         for case in ("inherited", "passed", "handed-over", "slow", "killed", "sibling", "stranger", "both", "closer", "moves", "closes"):
             life(t, case)
+        haste_over(t)
         interrupted(t)
         one_notifier(t)
         oom(t)
