@@ -291,6 +291,7 @@ int vd_vq_start(struct vd_virtqueue *vq);
 void vd_vq_stop(struct vd_virtqueue *vq);
 void vd_vq_place(struct vd_virtqueue *vq);
 int vd_vq_windows(struct vd_virtqueue *vq);
+void vd_vq_windowless(struct vd_virtqueue *vq);
 void vd_vq_describe(struct vd_virtqueue *vq);
 int vd_vq_move(struct vd_virtqueue *vq, const u64 told[VD_PARTS]);
 void vd_vq_refresh(struct vd_virtqueue *vq);

@@ -223,8 +223,8 @@ bool vd_giova_find_ring(struct vd_virtqueue *vq)
 		return false;
 	}
 	vq->giova.found = true;
-	/* Without windows it goes by user access. */
-	vd_vq_windows(vq);
+	if (vd_vq_windows(vq))
+		vd_vq_windowless(vq);
 	return true;
 }
 EXPORT_SYMBOL_GPL(vd_giova_find_ring);

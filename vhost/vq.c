@@ -466,12 +466,25 @@ int vd_vq_windows(struct vd_virtqueue *vq)
 }
 
 /**
+ * vd_vq_windowless - there was no memory for the description of windows
+ * @vq: the virtqueue
+ *
+ * Context: queue mutex; may sleep.
+ */
+void vd_vq_windowless(struct vd_virtqueue *vq)
+{
+	vd_winset_clear(&vq->win);
+	vd_stat_inc(&vq->counters, map_failures);
+}
+
+/**
  * vd_vq_describe - the ring has changed: its size or its memory
  * @vq: the virtqueue
  *
  * Drops what was mapped. With an IOTLB the ring is looked for at the next
  * visit; without an address it is nowhere. If there is no memory for windows
- * there are none: it goes by user access.
+ * there are none, which is counted: it goes by user access until it is described
+ * anew.
  * Context: queue mutex; may sleep.
  */
 void vd_vq_describe(struct vd_virtqueue *vq)
@@ -479,7 +492,7 @@ void vd_vq_describe(struct vd_virtqueue *vq)
 	if (vq->giova.iotlb || !vq->placed)
 		vd_giova_forget(vq);
 	else if (vd_vq_windows(vq))
-		vd_winset_clear(&vq->win);
+		vd_vq_windowless(vq);
 }
 
 /**

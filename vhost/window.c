@@ -541,7 +541,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 		vd_winset_drop(ws);
 		vd_stat_inc(ws->counters, inval_hit);
 		trace_vd_invalidate(ws, start, end);
-	} else {
+	} else if (!ws->valid) {
+		/* Else the pages' list says that it was beside a scattered ring. */
 		vd_stat_inc(ws->counters, inval_missed);
 	}
 	spin_unlock(&ws->lock);

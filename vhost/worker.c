@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A worker: a kernel thread of a device, in the owner's mm and cgroups, named
- * "vhost-<pid of the owner>" as stock's, because people's pinning scripts look
- * for that name. Or, where the owner asks for it (VHOST_SET_FORK_FROM_OWNER), a
+ * "vhost-<pid of the owner's thread>" as stock's, because people's pinning scripts
+ * look for that name. Or, where the owner asks for it (VHOST_SET_FORK_FROM_OWNER), a
  * thread of the owner's own, of the same name, which inherits all that threads
  * inherit, and is killed with its process.
  */

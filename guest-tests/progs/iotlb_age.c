@@ -91,6 +91,23 @@ static void told_of_each(struct io *io, const uint8_t *far)
 		      i == AT_DESC / PAGE + 1);
 }
 
+/* What happens to memory that has nothing of the ring but lies between its pieces. */
+static void untouched(struct io *io)
+{
+	const uint64_t hits = node_stat(io->node, Q_TX, "inval_hit");
+	const uint64_t missed = node_stat(io->node, Q_TX, "inval_missed");
+	uint8_t *page = mmap(io->view - APART / 2, PAGE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	MUST(page == io->view - APART / 2, "mmap");
+	CHECK(io_mapped(io));
+	*page = 1;
+	CHECK_EQ(madvise(page, PAGE, MADV_DONTNEED), 0);
+	munmap(page, PAGE);
+	CHECK_EQ(node_stat(io->node, Q_TX, "inval_hit"), hits);
+	CHECK_EQ(node_stat(io->node, Q_TX, "inval_missed"), missed);
+}
+
 void iotlb_age(void)
 {
 	const struct vq_told told = io_told(Q_TX);
@@ -114,6 +131,7 @@ void iotlb_age(void)
 		if (CHECK(io_mapped(&io))) {
 			told_at_once(&io, far);
 			told_of_each(&io, far);
+			untouched(&io);
 		}
 		munmap(far, PAGE);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
  * What <linux/vhost.h> of 7.2 has and that of the kernel we build against, or
- * of the C library, may lack. All of it works on every kernel.
+ * of the C library, may lack. All of it works on every kernel,
+ * but for threads of the owner's as workers: from 6.12 on.
  */
 #ifndef VHOST_DIRECT_NEW_H
 #define VHOST_DIRECT_NEW_H
