@@ -133,28 +133,16 @@ static bool step(struct vr_run *r, bool more)
 	return moved;
 }
 
-static bool resting(const struct vr_run *r)
-{
-	unsigned int i;
-
-	for (i = 0; i < r->npairs; i++) {
-		if ((r->o->dir & VR_DIR_TX) && !vr_tx_resting(r, &r->pairs[i]))
-			return false;
-		if ((r->o->dir & VR_DIR_RX) && !vr_rx_resting(r, &r->pairs[i]))
-			return false;
-	}
-	return true;
-}
-
-/* Whether all that was handed over for sending came back: the rest is the far side's. */
-static bool returned(const struct vr_run *r)
+/* Whether all that was handed over came back, and, if @far, what was sent has arrived. */
+static bool resting(const struct vr_run *r, bool far)
 {
 	unsigned int i;
 
 	for (i = 0; i < r->npairs; i++) {
 		const struct vr_pair *p = &r->pairs[i];
 
-		if ((r->o->dir & VR_DIR_TX) && p->tx.free_count < p->tx.slots)
+		if ((r->o->dir & VR_DIR_TX) &&
+		    !(far ? vr_tx_resting(r, p) : p->tx.free_count == p->tx.slots))
 			return false;
 		if ((r->o->dir & VR_DIR_RX) && !vr_rx_resting(r, p))
 			return false;
@@ -171,7 +159,7 @@ static void come_to_rest(struct vr_run *r)
 	const uint64_t limit = r->o->timeout * NSEC;
 	uint64_t quiet = own_time(r), looks = 0;
 
-	while (!resting(r)) {
+	while (!resting(r, true)) {
 		if (step(r, false)) {
 			quiet = own_time(r);
 			looks = 0;
@@ -179,7 +167,7 @@ static void come_to_rest(struct vr_run *r)
 		}
 		looks++;
 		sched_yield();
-		if (own_time(r) - quiet < limit / (returned(r) ? REST_SHARE : 1))
+		if (own_time(r) - quiet < limit / (resting(r, false) ? REST_SHARE : 1))
 			continue;
 		fprintf(stderr, "vring: not all arrives: %" PRIu64 " looks in %.3f s saw nothing move\n",
 			looks, (double)(own_time(r) - quiet) / NSEC);

@@ -80,26 +80,33 @@ void vr_driver_pin(int cpu)
 	pin(0, cpu);
 }
 
+/* Nanoseconds that a thread ran, and waited for a processor; 0 if it isn't known. */
+static void times_of(int tid, unsigned long long *ran, unsigned long long *waited)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", tid);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%llu %llu", ran, waited) != 2)
+		*ran = *waited = 0;
+	if (f)
+		fclose(f);
+}
+
 /*
  * CPU time of all workers so far. The scheduler brings the figure of a thread
  * that is running up to date at each tick, so a window should be many ticks long.
  */
 uint64_t vr_worker_ns(const struct vr_run *r)
 {
+	unsigned long long ran, waited;
 	uint64_t sum = 0;
 	unsigned int i;
 
 	for (i = 0; i < r->nworkers; i++) {
-		unsigned long long ns = 0;
-		char path[64];
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/%d/schedstat", r->worker[i]);
-		f = fopen(path, "r");
-		if (f && fscanf(f, "%llu", &ns) == 1)
-			sum += ns;
-		if (f)
-			fclose(f);
+		times_of(r->worker[i], &ran, &waited);
+		sum += ran;
 	}
 	return sum;
 }
@@ -164,17 +171,11 @@ void vr_worker_tell(const struct vr_run *r)
 	unsigned int i;
 
 	for (i = 0; i < r->nworkers; i++) {
-		unsigned long long ran = 0, waited = 0;
-		char path[64], where[64], state;
-		FILE *f;
+		unsigned long long ran, waited;
+		char where[64], state;
 		int cpu;
 
-		snprintf(path, sizeof(path), "/proc/%d/schedstat", r->worker[i]);
-		f = fopen(path, "r");
-		if (f && fscanf(f, "%llu %llu", &ran, &waited) != 2)
-			ran = waited = 0;
-		if (f)
-			fclose(f);
+		times_of(r->worker[i], &ran, &waited);
 		state = state_of(r->worker[i], &cpu);
 		sleeps_in(r->worker[i], where);
 		fprintf(stderr, "vring: worker %d: state %c in %s, processor %d, ran %.3f s, waited %.3f s to run\n",
