@@ -91,7 +91,6 @@ void vd_retry_later(struct vd_virtqueue *vq, bool vain)
 			   VD_RETRY_FIRST, VD_RETRY_LAST);
 	schedule_delayed_work(&r->work, r->after);
 }
-EXPORT_SYMBOL_GPL(vd_retry_later);
 
 /**
  * vd_retry_stop - no attempt is made any more, and none is under way

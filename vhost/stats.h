@@ -25,7 +25,7 @@ struct vd_stats;
 	X(malformed)		/* queue stopped: illegal ring content */ \
 	X(faults)		/* stopped, or frames lost: memory not accessible */ \
 	X(maps)			/* windows installed */			\
-	X(map_failures)		/* pages, or memory for windows, not to be had */		\
+	X(map_failures)		/* pages, or memory for windows, not to be had */ \
 	X(map_races)		/* given up: an invalidation was in flight */ \
 	X(inval_hit)		/* invalidations that dropped windows */ \
 	X(inval_missed)		/* of the ring, or amid its pieces, with no window mapped */ \
