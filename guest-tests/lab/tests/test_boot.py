@@ -62,13 +62,13 @@ def _busy(said, log, share, folder, accel="tcg"):
     return run_vm
 
 
-def _verdict(said, log="", share=0.5, last=False, accel="tcg"):
+def _verdict(said, log="", share=0.5, last=False, accel="tcg", kernel=""):
     """What such a VM's only suite comes to: (passed, failed, how many are to run again, output)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Report(out=io.StringIO())
         report.took = lambda source, seconds: None
         run.run_vm = _busy(said, log, share, folder, accel)
-        boot = testrun.Boot([suites.Suite("a.sh")], report, last=last)
+        boot = testrun.Boot([suites.Suite("a.sh")], report, kernel, last=last)
         boot.go("bookworm")
         return report.passed, report.failed, len(boot.again), report._out.getvalue()
 
@@ -99,6 +99,8 @@ def _erred(t):
     t.equal("the second time they count", _verdict(good, wrong, last=True, **idle)[:3], (1, 1, 0))
     t.equal("on a processor, too", _verdict(good, wrong, accel="kvm", **idle)[:3], (1, 1, 0))
     t.equal("so do those that one has", _verdict(good, wrong.replace("05909606", "00010246"), **idle)[:3], (1, 1, 0))
+    t.equal("and what the kernel said before", _verdict(good, "BUG: Bad page state in process x\n" + "a line of it\n" * 20 + wrong, **idle)[:3], (1, 1, 0))
+    t.equal("and what a sanitizer kernel says", _verdict(good, wrong, kernel="kasan", **idle)[:3], (1, 1, 0))
     t.equal("and corrupt data", _verdict("# certain: corrupt\nnot ok 1 - fine\n", wrong, **idle)[:3], (0, 2, 0))
 
 

@@ -56,8 +56,8 @@ class Boot:
 
     A suite that failed while this machine was busy with others (vdlab.held) is to be run
     once more, unless it is LAST, a test said that it is certain (of corrupt data, which no haste
-    explains), or the kernel complained about more than time. So is one in whose kernel log
-    an emulated processor did what none does (scan.impossible()).
+    explains), or the kernel complained about more than time. So is one whose kernel log begins
+    with what an emulated processor did and none does (scan.impossible()), but for sanitizer kernels.
     """
 
     def __init__(self, group, report, kernel="", last=False):
@@ -123,7 +123,9 @@ class Boot:
     def _judge(self, suite, found, result):
         worst = result.held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
         failures = self._trial.failures(suite.name)
-        erred = [why for why in map(scan.impossible, found) if why and result.accel == "tcg"]
+        # What came first is what the others may follow from; a sanitizer kernel is there for what it reports.
+        emulated = found and result.accel == "tcg" and not self._kernel
+        erred = scan.impossible(found[0]) if emulated else ""
         doubtful = (failures and not self._last and not self._trial.certain(suite.name)
                     and (erred or worst > LIMIT and all(finding.kind in _WATCHDOGS for finding in found)))
         self._trial.judge(suite.name, not doubtful)
@@ -132,7 +134,7 @@ class Boot:
             say(f"during {suite.name} this machine kept up to {worst:.0%} of the processors' "
                 f"time in {WINDOW:.0f} s from the VM" + ("" if erred else again))
             if erred:
-                say(f"during {suite.name} QEMU emulated wrongly, {erred[0]}{again}")
+                say(f"during {suite.name} QEMU emulated wrongly, {erred}{again}")
         if doubtful:
             self.again.append(suite)
 
