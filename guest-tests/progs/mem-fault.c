@@ -4,6 +4,7 @@
  * say so by VRING_ERR, keep what it could not write, and go on with the next kick.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,19 @@ static void on_poison(int sig)
 		_exit(1);
 }
 
+/* Gives a page up, which is refused for a while if somebody has it in hand. */
+static void poison(uint8_t *page)
+{
+	unsigned int tries = 0;
+
+	while (madvise(page, MD_PAGE, MADV_HWPOISON)) {
+		if (errno != EBUSY)
+			md_skip("MADV_HWPOISON: %m");
+		MD_EXPECT(++tries < 100, "MADV_HWPOISON: %m, for a second");
+		usleep(10000);
+	}
+}
+
 /* The device must not use the pages that the kernel gave up, nor stop the machine. */
 static void hwpoison(void)
 {
@@ -145,8 +159,7 @@ static void hwpoison(void)
 		memcpy(was, d.area, MD_AREA);
 		hits = md_stats(&d, "inval_hit");
 		for (at = 0; at < MD_AREA; at += MD_PAGE)
-			if (madvise(d.area + at, MD_PAGE, MADV_HWPOISON))
-				md_skip("MADV_HWPOISON: %m");
+			poison(d.area + at);
 		MD_EXPECT(md_stats(&d, "inval_hit") == hits + MD_RINGS,
 			  "the memory error did not hit both rings");
 		/* An error of the round before may have been raised twice. */

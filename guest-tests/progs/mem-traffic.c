@@ -130,9 +130,9 @@ static void reap_one(struct md *d, unsigned int ring, uint32_t id, uint32_t len)
 	struct md_ring *r = &d->ring[ring];
 	const uint8_t *buf = r->bufs + r->reaped % d->num * MD_BUF;
 
-	MD_EXPECT(id == r->reaped % d->num, "ring %u: element %u has id %u", ring, r->reaped, id);
+	MD_CERTAIN(id == r->reaped % d->num, "ring %u: element %u has id %u", ring, r->reaped, id);
 	if (ring == MD_RX) {
-		MD_EXPECT(len == MD_HDR + MD_FRAME, "element %u has length %u", r->reaped, len);
+		MD_CERTAIN(len == MD_HDR + MD_FRAME, "element %u has length %u", r->reaped, len);
 		MD_EXPECT(md_frame_is(buf + MD_HDR, MD_RX, r->next),
 			  "rx: frame %lu is not as it was fed", (unsigned long)r->next);
 		r->next++;
@@ -163,8 +163,8 @@ static bool reap(struct md *d, unsigned int ring)
 		return reap_packed(d, ring);
 	used = __atomic_load_n(&r->used->idx, __ATOMIC_ACQUIRE);
 	moved = used != r->reaped;
-	MD_EXPECT((uint16_t)(used - r->reaped) <= (uint16_t)(r->added - r->reaped),
-		  "ring %u: used index %u, %u reaped of %u added", ring, used, r->reaped, r->added);
+	MD_CERTAIN((uint16_t)(used - r->reaped) <= (uint16_t)(r->added - r->reaped),
+		   "ring %u: used index %u, %u reaped of %u added", ring, used, r->reaped, r->added);
 	while (r->reaped != used) {
 		const struct vring_used_elem *e = &r->used->ring[r->reaped % d->num];
 
