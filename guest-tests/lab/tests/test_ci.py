@@ -25,6 +25,8 @@ took=0
 case "$*" in
 check) took=265 ;;
 "test KERNEL="*) took=800 what=other ;;
+"test TESTS=--only vm/races.py") took=100 what=races ;;
+"test TESTS=--only vm/iotlb.sh --only vm/races.py") took=250 what=both ;;
 "test TESTS="*) took=$SUITES; n=0; while [ ! -e "$AWAITED" ] && [ $((n += 1)) -le 1500 ]; do sleep 0.1; done ;;
 fuzz-ci*) took=100 what=fuzz ;;
 test-sanitize*) took=400 what=kasan ;;
@@ -82,10 +84,10 @@ def _orders(t):
     _is(t, "an even turn: fuzzing and KASAN first", ["fuzz", "kasan", "other"], [], _order("even", 1700))
     _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("odd", 1700))
     _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("even", 1700, ready=False))
-    _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other"],
+    _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other", "races"],
         ["suites on the kernel with KASAN"], _order("even", 2300))
-    _is(t, "less: nor does fuzzing", ["other"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2600))
-    _is(t, "none: that is said of all three", [], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
+    _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2600))
+    _is(t, "none: that is said of all three, and 6.1 has what was theirs", ["both"], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
         _order("even", 2800))
     _is(t, "all fuzzing that is asked for is reckoned with", ["other"], ["fuzzing", "suites on the kernel with KASAN"],
         _order("odd", 2000, FUZZ_TIME="300"))
