@@ -285,11 +285,37 @@ static void regions(void)
 	t_end();
 }
 
-static int set_up(int tap)
+/* A frame of zeros, for nobody. */
+static void offer(uint8_t *ring)
+{
+	struct vring_avail *avail = (void *)(ring + PAGE);
+	struct vring_desc *desc = (void *)ring;
+
+	desc->addr = 0x100000;
+	desc->len = 12 + 60;
+	avail->idx = 1;
+}
+
+/* Until the worker has served it: the rings are mapped by then. */
+static void served(const uint8_t *ring)
+{
+	const struct vring_used *used = (const void *)(ring + 2 * PAGE);
+	uint64_t end = now_ns() + 5000 * NS_PER_MS;
+
+	while (!__atomic_load_n(&used->idx, __ATOMIC_ACQUIRE) && now_ns() < end)
+		usleep(50);
+	CHECK_EQ(used->idx, 1);
+}
+
+/* With or without something to do: then a close may come before a look at the rings. */
+static int set_up(int tap, bool busy)
 {
 	static uint8_t ring[2][4 * PAGE] __attribute__((aligned(4096)));
 	int fd = opened_with_memory(), i, e[3];
 
+	memset(ring, 0, sizeof(ring));
+	if (busy)
+		offer(ring[Q_TX]);
 	CHECK_EQ(node_features(fd, RIG_FEATURES), 0);
 	for (i = 0; i < 3; i++)
 		e[i] = event_new();
@@ -303,18 +329,19 @@ static int set_up(int tap)
 		CHECK_EQ(node_backend(fd, i, tap), 0);
 	}
 	CHECK_EQ(node_call(fd, VHOST_SET_LOG_FD, &e[0]), 0);
-	/* The worker looks at the rings, which are empty: so it maps them. */
 	event_post(e[0]);
+	if (busy)
+		served(ring[Q_TX]);
 	for (i = 0; i < 3; i++)
 		close(e[i]);
 	return fd;
 }
 
-static void one_cycle(int tap, bool reset)
+static void one_cycle(int tap, unsigned int number)
 {
-	int fd = set_up(tap);
+	int fd = set_up(tap, number & 2);
 
-	if (reset)
+	if (number & 1)
 		CHECK_EQ(node_call(fd, VHOST_RESET_OWNER, NULL), 0);
 	close(fd);
 }
@@ -330,7 +357,7 @@ static void cycles_of_children(int tap, unsigned int count)
 		if (fork())
 			continue;
 		for (j = 0; j < count / CHILDREN; j++)
-			one_cycle(tap, j & 1);
+			one_cycle(tap, j);
 		_exit(t_errors() > 0);
 	}
 	for (i = 0; i < CHILDREN; i++) {
@@ -352,7 +379,7 @@ static void cycles(void)
 	/* Whatever is made once and kept, first. */
 	cycles_of_children(tap, count < CYCLES ? count : CYCLES);
 	for (i = 0; i < 10; i++)
-		one_cycle(tap, i & 1);
+		one_cycle(tap, i);
 	sleep_ms(500);
 	free_before = free_kb();
 	slab = meminfo_kb("SUnreclaim");
@@ -360,7 +387,7 @@ static void cycles(void)
 	files = files_of_system();
 	start = now_ns();
 	for (i = 0; i < OWN_CYCLES; i++)
-		one_cycle(tap, i & 1);
+		one_cycle(tap, i);
 	t_diag("%llu us each", (unsigned long long)(now_ns() - start) / 1000 / OWN_CYCLES);
 	cycles_of_children(tap, count);
 	sleep_ms(500);
@@ -396,9 +423,9 @@ static void children(void)
 				continue;
 			/* Each other leaves it to its own end, which comes after its memory's. */
 			if (j & 1)
-				set_up(tap);
+				set_up(tap, j & 1);
 			else
-				one_cycle(tap, false);
+				one_cycle(tap, 0);
 			_exit(t_errors() > 0);
 		}
 		for (j = 0; j < WAVE; j++) {

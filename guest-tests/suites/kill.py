@@ -3,8 +3,7 @@
 """SIGKILL of the driver under load, again and again: the worker goes, the memory comes
 back, the modules unload.
 
-The drivers run in a memory cgroup: what it's charged for once they are dead is what they left, to
-the page and, of slab, to the byte. All other memory of the kernel's goes up and down by megabytes.
+The drivers run in a memory cgroup: what it's charged for once they are dead is what they left (lib/charge.py).
 """
 # vm: timeout=300
 
@@ -19,16 +18,14 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
+import charge  # noqa: E402
 from owner import doing, gone, loaded, moved, wait, worker  # noqa: E402
 from vdtest import ENDLESS, NODE, SLOW, VRING, Ktap, in_group  # noqa: E402
 from vdtest import load, sh, traffic, unload, write  # noqa: E402
 
 ROUNDS = 20
 MOST_KB = 6144
-CGROUPS = "/sys/fs/cgroup"
-GROUP = f"{CGROUPS}/vd-kill"
-# Of what a kill leaves: less than a page, and less than the least object, for every second one.
-PAGE_LEFT, SLAB_LEFT = 2048, 32
+GROUP = charge.Group("vd-kill")
 
 
 def memory():
@@ -43,37 +40,13 @@ def memory():
     return kb["MemFree"] + 4 * kept, sum(kb[key] for key in ("SUnreclaim", "KernelStack", "Percpu"))
 
 
-def charged():
-    """Bytes of pages, and of slab, that the group is charged for, but for what is cache."""
-    # Gives back what each processor holds for it, and what can be reclaimed.
-    write(f"{GROUP}/memory.high", "0")
-    write(f"{GROUP}/memory.high", "max")
-    with open(f"{GROUP}/memory.stat", encoding="ascii") as file:
-        stat = {name: int(value) for name, value in map(str.split, file)}
-    with open(f"{GROUP}/memory.current", encoding="ascii") as file:
-        pages = int(file.read()) - stat["file"] - stat["slab_reclaimable"]
-    return pages, stat["slab_unreclaimable"]
-
-
-def settled():
-    """The least of it: what dies with a grace period, or is counted later, is gone."""
-    seen, quiet = charged(), 0
-    end = time.monotonic() + 30 * SLOW
-    # The kernel adds up what processors count apart every two seconds.
-    while quiet < 30 and time.monotonic() < end:
-        time.sleep(0.1)
-        least = tuple(map(min, seen, charged()))
-        seen, quiet = least, quiet + 1 if least == seen else 0
-    return seen
-
-
 def kill_one(args, number):
     """One driver, killed at some moment of its work. Returns why it's not right."""
     # Not a pipe: a child that the driver forked may hold its end for a while.
     with (tempfile.TemporaryFile("w+") as said,
           subprocess.Popen([VRING, "--dev", NODE, "--dir", "both", "--check", *ENDLESS, *args.split()],
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
-                           preexec_fn=in_group(GROUP)) as driver):
+                           preexec_fn=in_group(GROUP.path)) as driver):
         under_load = wait(lambda: loaded(driver.pid) or driver.poll() is not None)
         time.sleep(random.random() * 0.1)
         # Once it is dead there is nothing left to be said of it.
@@ -92,8 +65,8 @@ def kill_one(args, number):
 
 def now():
     """What there is before kills, or after."""
-    empty = wait(lambda: not sh(["cat", f"{GROUP}/cgroup.procs"]).stdout)
-    return *memory(), *settled(), empty
+    empty = wait(GROUP.empty)
+    return *memory(), *GROUP.settled(), empty
 
 
 def group(args, count, before):
@@ -104,14 +77,14 @@ def group(args, count, before):
         why = why or kill_one(args, number)
     free, held, *left, empty = now()
     if not empty:
-        why = why or f"processes are left in {GROUP}"
+        why = why or f"processes are left in {GROUP.path}"
     return why, (before[0] - free, held - before[1], left[0] - before[2], left[1] - before[3])
 
 
 def too_much(lost, count):
     """Whether that looks like a leak of so many kills: (of the machine's, of the group's)."""
     return (lost[0] > MOST_KB or lost[1] > MOST_KB // 4,
-            lost[2] >= count * PAGE_LEFT or lost[3] >= count * SLAB_LEFT)
+            charge.much(*lost[2:], count))
 
 
 def rounds(t, name, args, count=ROUNDS):
@@ -153,21 +126,10 @@ def rest():
         write(path, was)
 
 
-@contextlib.contextmanager
-def control_group():
-    """The drivers', whose memory is counted."""
-    write(f"{CGROUPS}/cgroup.subtree_control", "+memory")
-    os.makedirs(GROUP, exist_ok=True)
-    try:
-        yield
-    finally:
-        os.rmdir(GROUP)
-
-
 def main():
     """The suite."""
     random.seed(1)
-    with Ktap() as t, rest(), control_group():
+    with Ktap() as t, rest(), GROUP.there():
         load()
         rounds(t, "stream", "")
         rounds(t, "two queues, memory events", "--queues 2 --events fork,split,unrelated,mremap", 6)

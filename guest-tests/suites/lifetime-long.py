@@ -14,8 +14,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
+import charge  # noqa: E402
 from inject import Calls  # noqa: E402
-from vdtest import NODE, SLOW, Ktap, load, unload, write  # noqa: E402
+from vdtest import NODE, SLOW, Ktap, in_group, load, unload, write  # noqa: E402
 
 FULL = os.environ.get("VD_FULL", "0") != "0"
 CYCLES = 100_000 if FULL else 400
@@ -39,11 +40,27 @@ def there():
     return {name: sum(int(word[1]) for word in words if word[0] == name) for name in WHAT}
 
 
-def device(case, **env):
+def device(case, group=None, **env):
     """A part of the program; its CompletedProcess."""
     return subprocess.run(["/vd/build/guest-tests/device", case, NODE], text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
-                          stderr=subprocess.STDOUT, env={**os.environ, **env})
+                          stderr=subprocess.STDOUT, env={**os.environ, **env},
+                          preexec_fn=in_group(group))
+
+
+def charged(t, group):
+    """As many cycles again, in a memory cgroup: what it is charged for then is what they left."""
+    # What is made once, first.
+    device("cycles", group.path, VD_CYCLES="16")
+    wait(group.empty)
+    before = group.settled()
+    done = device("cycles", group.path, VD_CYCLES=str(CYCLES))
+    wait(group.empty)
+    left = [now - then for now, then in zip(group.settled(), before)]
+    about = f"bytes of pages and of slab more: {left}\n{done.stdout}"
+    t.diag(about)
+    t.check("nothing is left that their control group is charged for",
+            done.returncode == 0 and not charge.much(*left, CYCLES), about)
 
 
 def wait(what, limit=10):
@@ -55,15 +72,16 @@ def wait(what, limit=10):
 
 def main():
     """The suite."""
-    with Ktap() as t:
+    with Ktap() as t, charge.Group("vd-cycles").there() as group:
         load()
         before, began = there(), time.monotonic()
         functions = {"alloc": "vhost_direct:vd_mn_alloc", "free": "vhost_direct:vd_mn_free",
-                     "owner": "vhost_direct:vd_dev_set_owner", "end": "vhost_direct:vd_dev_cleanup"}
+                     "owner": "vhost_direct:vd_dev_set_owner", "end": "vhost_direct:vd_dev_cleanup",
+                     "map": "vhost_direct:vd_winset_map"}
         with Calls(functions) as calls:
             done = device("cycles", VD_CYCLES=str(CYCLES))
             took = [time.monotonic() - began]
-            owned = calls.read()["owner"]
+            owned, maps = calls.read()["owner"], calls.read()["map"]
             many = device("children", VD_CHILDREN=str(CHILDREN))
             took.append(time.monotonic() - began - took[0])
             wait(lambda: calls.read()["free"] >= calls.read()["alloc"])
@@ -74,6 +92,8 @@ def main():
         t.check(f"{CHILDREN} processes owned a device and ended",
                 many.returncode == 0 and said["owner"] - owned >= CHILDREN,
                 f"{owned} {said}\n{many.stdout}")
+        t.check(f"of the devices' rings {maps} were looked for, to be mapped", maps >= CYCLES, said)
+        charged(t, group)
         t.check("each subscription was freed, each device cleaned up",
                 said["alloc"] == said["free"] > 0 and said["end"] >= said["owner"], said)
         for name, what in WHAT.items():
