@@ -9,14 +9,17 @@
  *
  * In /sys/module/vd_late/parameters: "taken" windows that were there when the lock was asked
  * for and not when it was had, "changed" attempts to map during which an invalidation ended
- * then. For one device at a time, whose sets stay where they are.
+ * then; "marked" pages that a worker marked dirty while it mapped, "unlocked" those of them
+ * for which it didn't have the lock. For one device at a time, whose sets stay where they are.
  */
 #include <linux/atomic.h>
 #include <linux/build_bug.h>
 #include <linux/delay.h>
+#include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
@@ -28,7 +31,7 @@ static uint usecs = 1000;
 module_param(usecs, uint, 0444);
 MODULE_PARM_DESC(usecs, "how late, in microseconds");
 
-static atomic_t taken, changed;
+static atomic_t taken, changed, marked, unlocked;
 
 static int vd_count_get(char *buffer, const struct kernel_param *kp)
 {
@@ -39,11 +42,13 @@ static const struct kernel_param_ops vd_count_ops = { .get = vd_count_get };
 
 module_param_cb(taken, &vd_count_ops, &taken, 0444);
 module_param_cb(changed, &vd_count_ops, &changed, 0444);
+module_param_cb(marked, &vd_count_ops, &marked, 0444);
+module_param_cb(unlocked, &vd_count_ops, &unlocked, 0444);
 
-/* A set, and whether its worker maps it now: each is one worker's. */
+/* A set, and who maps it now, if anybody does: each is one worker's. */
 struct vd_late {
-	const struct vd_winset *ws;
-	bool mapping;
+	struct vd_winset *ws;
+	const struct task_struct *mapping;
 };
 
 static struct vd_late sets[VD_LATE_SETS];
@@ -61,7 +66,7 @@ static struct vd_late *vd_late_find(const struct vd_winset *ws)
 
 static int vd_map_begins(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	const struct vd_winset *ws = (void *)regs_get_kernel_argument(regs, 0);
+	struct vd_winset *ws = (void *)regs_get_kernel_argument(regs, 0);
 	struct vd_late *late = vd_late_find(ws);
 
 	/* Another worker may take the place first: then it is this one's turn the next time. */
@@ -70,14 +75,14 @@ static int vd_map_begins(struct kretprobe_instance *ri, struct pt_regs *regs)
 		if (!late || cmpxchg(&late->ws, NULL, ws))
 			return 1;
 	}
-	late->mapping = true;
+	late->mapping = current;
 	*(struct vd_late **)ri->data = late;
 	return 0;
 }
 
 static int vd_map_ends(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
-	(*(struct vd_late **)ri->data)->mapping = false;
+	(*(struct vd_late **)ri->data)->mapping = NULL;
 	return 0;
 }
 
@@ -108,6 +113,21 @@ static int vd_lock_wanted(struct kprobe *p, struct pt_regs *regs)
 	return 0;
 }
 
+static int vd_marked(struct kprobe *p, struct pt_regs *regs)
+{
+	int i;
+
+	for (i = 0; i < VD_LATE_SETS; i++) {
+		if (READ_ONCE(sets[i].mapping) != current)
+			continue;
+		atomic_inc(&marked);
+		/* A callback may have it instead, now and then: none has each time. */
+		if (!spin_is_locked(&sets[i].ws->lock))
+			atomic_inc(&unlocked);
+	}
+	return 0;
+}
+
 static struct kretprobe vd_map = {
 	.kp.symbol_name = "vhost_direct:vd_winset_map",
 	.entry_handler = vd_map_begins,
@@ -121,13 +141,20 @@ static struct kprobe vd_lock = {
 	.pre_handler = vd_lock_wanted,
 };
 
+static struct kprobe vd_mark = {
+	.symbol_name = "folio_mark_dirty",
+	.pre_handler = vd_marked,
+};
+
+static struct kprobe *vd_probes[] = { &vd_lock, &vd_mark };
+
 static int __init vd_late_init(void)
 {
 	int err = register_kretprobe(&vd_map);
 
 	if (err)
 		return err;
-	err = register_kprobe(&vd_lock);
+	err = register_kprobes(vd_probes, ARRAY_SIZE(vd_probes));
 	if (err)
 		unregister_kretprobe(&vd_map);
 	return err;
@@ -135,7 +162,7 @@ static int __init vd_late_init(void)
 
 static void __exit vd_late_exit(void)
 {
-	unregister_kprobe(&vd_lock);
+	unregister_kprobes(vd_probes, ARRAY_SIZE(vd_probes));
 	unregister_kretprobe(&vd_map);
 }
 

@@ -174,7 +174,7 @@ def mapping(t):
 
 def late(t):
     """A worker comes late to the window lock, of which it knew what it would find there."""
-    name, why, taken, changed, given_up = "look to lock", "", 0, 0, 0
+    name, why, taken, changed, given_up, marked, unlocked = "look to lock", "", 0, 0, 0, 0, 0
     for attempt in range(1, ATTEMPTS + 1):
         with Late(usecs=2000) as late_by, Maps() as maps:
             run = Run(f"{TRAFFIC} --events split,movepages --event-us 2000")
@@ -182,6 +182,8 @@ def late(t):
         taken += late_by.taken
         changed += late_by.changed
         given_up += maps["raced"]
+        marked += late_by.marked
+        unlocked += late_by.unlocked
         why = why or under(run, False)
         if why or (taken >= 3 and changed >= 3):
             break
@@ -191,6 +193,8 @@ def late(t):
             f"{changed} in {attempt} attempts")
     t.check(f"{name}: which then they were not", given_up >= changed,
             f"memory changed {changed} times, given up {given_up} times")
+    t.check(f"{name}: pages are marked dirty, each under the lock", why or marked and not unlocked,
+            f"{marked} marked, {unlocked} of them without it")
     t.check(f"{name}: nothing lost or corrupted, the windows come back", not why, why)
 
 

@@ -106,8 +106,8 @@ class Waits(_Counting):
 class Late(_Counting):
     """Workers come late to the window lock, by the module vd_late."""
 
-    name, counts = "vd_late", ("taken", "changed")
-    taken = changed = 0
+    name, counts = "vd_late", ("taken", "changed", "marked", "unlocked")
+    taken = changed = marked = unlocked = 0
 
 
 class Readers(_Counting):
