@@ -97,7 +97,7 @@ def storm(name, seconds):
 
 
 def part(t, name):
-    """One of the storms, judged."""
+    """One of the storms, judged. Returns packets, and windows taken away."""
     seconds = PARTS[name][4 if FULL else 3]
     run, turns, why, about = storm(name, seconds)
     packets = run.packets
@@ -111,12 +111,11 @@ def part(t, name):
     if name == "hog":
         t.check(f"the hog took all of its memory, more than there is RAM ({turns} times)",
                 turns >= TURNS, f"{TURNS} wanted\n{about}")
-    judge(t, name, run, census, about)
-    return packets
+    return packets, judge(t, name, run, census, about)
 
 
 def judge(t, name, run, census, about):
-    """What the driver saw of its pages, and the device of its windows."""
+    """What the driver saw of its pages, and the device of its windows, of which it returns how many went."""
     pages, rings, samples = (census.get(key, 0) for key in ("pages", "ring_pages", "samples"))
     out, ring_out = census.get("out_most", 0), census.get("ring_out_most", 0)
     if name == "owner" and samples:
@@ -139,6 +138,7 @@ def judge(t, name, run, census, about):
     t.check(f"{name}: windows were taken away ({hits}; {run.stat('inval_missed')} times none was "
             "mapped), and came back", hits >= least and run.stat("maps") > run.stat("inval_hit") // 2
             and min(run.each("bursts_direct", "stats_tail")) > 0, f"{least} wanted\n{about}")
+    return hits
 
 
 def floor(name, run):
@@ -146,7 +146,8 @@ def floor(name, run):
     if name == "owner":
         # Each time all of them, unless they aren't back yet.
         return max(1, run.json.get("events", {}).get("pageall", {}).get("done", 0))
-    # Pages may go before the device has looked at them: then none is mapped.
+    # Pages may go before the device has looked at them: then none is mapped. The long run wants
+    # one of both parts together.
     return 0
 
 
@@ -159,8 +160,11 @@ def main():
         done = sh(f"mkswap /dev/vda && swapon /dev/vda && mkdir -p {GROUP} && "
                   "echo +memory >/sys/fs/cgroup/cgroup.subtree_control")
         t.check("there are swap and a control group", not done.returncode, done.stdout)
-        packets = sum(part(t, name) for name in PARTS)
-        t.diag(f"{packets} packets")
+        done = {name: part(t, name) for name in PARTS}
+        t.diag(f"{sum(packets for packets, _ in done.values())} packets")
+        if FULL:
+            taken = done["hog"][1] + done["limit"][1]
+            t.check(f"reclaim itself took {taken} windows away", taken > 0, done)
         said = unload()
         t.check("the modules unload", not said, said)
 
