@@ -8,13 +8,15 @@ import math
 from .result import PERCENTILES
 
 # What a judgement takes: values on each side; how often the rank test may be wrong; the least change
-# that matters; the least change of a counted figure.
-FEWEST, CHANCE, LEAST, COUNTED = 4, 0.01, 0.01, 0.02
+# that matters; the same of a counted figure: boots of a crowded machine differ by up to 4 %.
+FEWEST, CHANCE, LEAST, COUNTED = 4, 0.01, 0.01, 0.05
 # Fewer values than ENOUGH show little of the spread: ranges have to be further apart then. How often
 # normal noise parts so few so far, found by trial; of more values the share is known.
 ENOUGH = 8
 _BY_TRIAL = {4: 0.0034, 5: 0.0005, 6: 0.0001, 7: 0.0001}
-_COUNTED = ("insns", "stac", "clac", "lfence")
+# Counted figures, and the least difference of each, a packet: a few thousandths are once in a few hundred
+# packets, as an interrupt is, and a third more of them is nothing.
+_COUNTED = {"insns": 1, "stac": 0.05, "clac": 0.05, "lfence": 0.05}
 SLOWER, FASTER, SAME, UNSURE, SINGLE = "slower", "faster", "same", "too few values", "no spread"
 
 
@@ -162,12 +164,12 @@ class Comparison:
 
     def _counts(self, one, two):
         rows = []
-        for kind in _COUNTED:
+        for kind, least in _COUNTED.items():
             if kind not in one.values or kind not in two.values:
                 continue
             a, b = one.values[kind], two.values[kind]
             row = Row(one.name, one.backend, kind, a, b, _over(a, b))
-            if abs(row.change) > self._counted:
+            if abs(row.change) > self._counted and abs(b - a) >= least:
                 row.verdict = SLOWER if b > a else FASTER
                 row.regression = b > a and one.backend != "stock"
             rows.append(row)

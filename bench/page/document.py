@@ -67,7 +67,7 @@ def _banner(result):
     if result.accel == "tcg":
         return tag("p", tag("strong", "EMULATED: ratios are not a forecast for hardware."),
                    " An emulator prices neither serialisation (STAC, CLAC, LFENCE) nor caches. "
-                   "Counted instructions are exact all the same, and are not time. Absolute figures "
+                   "Instructions are counted all the same, and are not time. Absolute figures "
                    "compare the lines of this page with each other and nothing else.", class_="banner")
     if result.accel == "host" and result.virtual():
         return tag("p", tag("strong", f"Measured on {result.how()}: its figures are no "
@@ -189,7 +189,8 @@ def _sections(result, plots):
         tables.first_looks(result, plots)]
     yield "counts", "Counted a packet", [
         tag("p", "Instructions and user-access windows of the worker's processor, by QEMU's "
-            "instruction counter. They don't depend on how busy the machine is."),
+            "instruction counter. They aren't time: another boot, or a busy machine, moves them by a few "
+            "per cent at most."),
         _gallery(plots.counts(), "Nothing was counted.")]
     yield "sizes", "Cost against packet size", [
         _gallery(plots.sizes(), "No cell was measured with two packet sizes.")]
