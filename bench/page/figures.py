@@ -289,15 +289,19 @@ class Figures:
             kinds[storm.where, storm.rate, tuple(one.storm for one in storm.slices)].append(storm)
         panels = []
         for (where, rate, on), storms in kinds.items():
-            series, kept = [], []
+            series, kept, doubts = [], [], []
             for storm in sorted(storms, key=lambda one: self.result.backends.index(one.backend)):
                 again = any(storm.backend == one.label for one in series)
                 series.append(Series("" if again else storm.backend, self.look(storm.backend),
                                      [(at + 1, one.rate) for at, one in enumerate(storm.slices)]))
                 if storm.kept() is not None:
                     kept.append(f"{storm.backend} {storm.kept():.3f}")
+                if storm.doubt():
+                    doubts.append(f"{storm.backend}: {storm.doubt()}")
             note = "Packets a second" + (f"; in the storm over beside it: {', '.join(kept)}"
                                          if kept else "")
+            # The title is what was asked for.
+            note += "".join(f". Not judged, {doubt}" for doubt in doubts)
             shaded = [at + 1 for at, one in enumerate(on) if one]
             panels.append(self._panel(
                 WHERE[where].format(rate) if where in WHERE else f"{where}, {rate} a second", note,

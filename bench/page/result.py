@@ -10,6 +10,8 @@ import json
 import math
 import statistics
 
+from vdbench import mm_stats
+
 SCHEMAS = (2, 3)
 # What a cell is made of, besides direction and size, and what it is unless a cell is about just that.
 FACTORS = {"layout": "split", "memory": "4k", "pairs": 1, "smap": True, "generator": "vring"}
@@ -203,12 +205,19 @@ class Storm:
     rate: int
     slices: tuple
 
+    def _run(self):
+        """As the terminal's tables take it: the same slices mustn't say another thing there."""
+        return {"result": {"storm": {"slices": [
+            [one.storm, one.packets, one.seconds * 1e9, one.invalidations, one.taken] for one in self.slices]}}}
+
     def kept(self):
-        """The median rate of slices in the storm over that of those beside it, or None."""
-        inside, beside = ([one.rate for one in self.slices if one.storm == on] for on in (True, False))
-        if not inside or not beside or not statistics.median(beside):
-            return None
-        return statistics.median(inside) / statistics.median(beside)
+        """The rate in a slice with the storm over that of the slice beside it, the median of all pairs; or None."""
+        values = mm_stats.kept(self._run())
+        return statistics.median(values) if values else None
+
+    def doubt(self):
+        """Why this isn't the storm that was asked for, or nothing."""
+        return mm_stats.doubt(self.where, self.rate, self.backend, [self._run()])
 
 
 def _storm(entry):

@@ -64,7 +64,7 @@ def storm(dice, backend, where, rate):
     for at in range(16):
         on = at % 4 in (1, 2)
         packets = 40000 * GAIN[backend] * (0.95 if on else 1) * dice.gauss(1, 0.01)
-        done = rate // 5 if on and where != "none" else 0
+        done = rate // 5 if on else 0
         slices.append([int(on), int(packets), 200000000, done, done if where == "hit" else 0])
     return {"backend": backend, "boot": "storms", "where": where, "rate": rate, "slices": slices}
 
