@@ -34,12 +34,12 @@ def program(name="bench"):
     return module
 
 
-def _result(run):
-    """What vring would print."""
+def _result(run, windowless=False):
+    """What vring would print; WINDOWLESS: hits find no window."""
     name = run["backend"]
     if run["kind"] == "storm":
         where, rate = run["cell"].split()
-        made, hits = int(rate) // 10, where == "hit" and name == "direct"
+        made, hits = int(rate) // 10, where == "hit" and name == "direct" and not windowless
         return {"ok": True, "storm": {"slices": [
             [on, 90 if on else 100, 10 ** 8, made * on, made * on * hits]
             for on in [0, 1] * 4]}}
@@ -73,6 +73,8 @@ class FakeLab:
         self.before, self.torn = None, ""
         # A cell whose runs lose frames, one whose runs have no result.
         self.broken, self.mute = None, None
+        # No invalidation takes a window away.
+        self.windowless = False
         # Words in the names of cells that need another boot of the host.
         self.elsewhere = None
         # Packets a second of metadata=user by (cell, which look at it).
@@ -121,7 +123,7 @@ class FakeLab:
             return {**run, "skipped": "SMAP is on", "unfinished": True}
         if run["cell"] == self.mute:
             return {**run, "status": 2, "command": ["vring", *run["args"]], "error": "no figures"}
-        result = {**_result(run), "ok": run["cell"] != self.broken}
+        result = {**_result(run, self.windowless), "ok": run["cell"] != self.broken}
         slow = self.slow.get((run["cell"], run.get("look", 1)))
         if slow and run["backend"] == "user":
             result["tx"] = {"pps": slow}

@@ -72,6 +72,12 @@ def doubt(where, rate, name, runs):
     return ""
 
 
+def missed(where, name, taken):
+    """Did hits, which strike the ring, take no window (TAKEN) although back end NAME has them? That is no doubt
+    but a failure: windows don't come back."""
+    return where == "hit" and name == _WINDOWS and not taken
+
+
 def storm(runs, cell, others):
     """One row: what was asked, what was reached, what was kept, beside stock."""
     mine = [run for run in runs if run["cell"] == cell]

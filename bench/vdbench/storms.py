@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The storms' boot: packets in slices of time while invalidations hit or miss the ring."""
 
-from . import boots, lab, mm_plan, plan
+from . import boots, lab, mm_plan, mm_stats, plan
 
 _RATE, _SLICES, _SLICE_MS = 1000, 8, 150
 # What a boot takes, and a run, in seconds: its clock is slower than that on the wall.
@@ -37,6 +37,12 @@ def run(others, folder, options=(), on_run=lambda run: True):
             if "skipped" not in line["run"] and on_run(line["run"]):
                 found.append(_entry(line["run"]))
     return found, runs, boot
+
+
+def wrong(entries):
+    """What these ENTRIES of run() show to be broken, as bench-mm has it."""
+    return [f"{entry['where']} {entry['rate']}, {entry['backend']}: no window was taken away" for entry in entries
+            if mm_stats.missed(entry["where"], entry["backend"], sum(one[-1] for one in entry["slices"]))]
 
 
 def _entry(run):
