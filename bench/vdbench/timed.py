@@ -161,12 +161,12 @@ class Timed:
         work = plan.make(runs, setup=plan.setup([cell for cell in self._args.chosen if cell.boot == kind]))
         found = {cell.name: [] for cell in chosen}
         options = [*self._args.vm_options, "--cpu", _CPU[kind], "--accel", self._args.accel]
+        # What the VM has used, its boot as well, is known when it has ended: ahead of all of it.
         before, done, sound = build.load(), 0, True
         for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
             if "facts" in line:
                 boot = boots.describe(line["facts"], folder)
                 self.boots.add(kind, boot)
-                before = build.load()
             if "run" in line:
                 done += 1
                 sound &= line["run"]["kind"] != "check" or plan.good(line["run"])
