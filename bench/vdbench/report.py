@@ -48,8 +48,9 @@ def heading(out):
              "mitigations: " + ("; ".join(f"{name}: {text}" for name, text in bugs.items()) or "none")]
     # What is counted depends on no neighbour: where nothing was timed they weren't watched.
     if meanwhile:
-        lines.append(f"meanwhile others used {meanwhile['others']:.0%} of this machine and "
-                     f"{meanwhile['stolen']:.0%} was stolen; the VM went first")
+        others = f"others used {meanwhile['others']:.0%} of this machine and " if "others" in meanwhile else ""
+        lines.append(f"meanwhile {others}{meanwhile['stolen']:.0%} was stolen"
+                     f"{'' if accel == 'host' else '; the VM went first'}")
     return [part for line in lines for part in _wrapped(line)]
 
 

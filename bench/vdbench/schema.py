@@ -35,7 +35,7 @@ _BOOT = {"id": str, "accel": _ACCELS, "qemu_command": str, "facts": {
     "kernel": str, "version": str, "cmdline": str, "cpu": str, "smap": bool, "flags": [str],
     "processors": int, "mitigations": Each(str), "parameters": Each(str), "features": Each(str),
     "versions": Each(str)}}
-_NEIGHBOURS = {"others": _NUMBER, "stolen": _NUMBER}
+_NEIGHBOURS = {"others": Maybe(_NUMBER), "stolen": _NUMBER}
 SCHEMA = {
     "schema": (VERSION,), "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str],
     "skipped": [{"cell": str, "reason": str, "backend": Maybe(str), "part": Maybe(str)}],
