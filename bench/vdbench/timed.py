@@ -25,6 +25,11 @@ def pieces(chosen, whole):
     return found
 
 
+def _made_here(runs):
+    """Is there one of a cell's RUNS that isn't left for another boot of this host?"""
+    return any("unfinished" not in run for run in runs)
+
+
 class Timed:
     """Measures cells and makes their entries; runs are told to NOTE, boots that failed to FAILED, machines
     that ran are added to FOUND."""
@@ -111,7 +116,8 @@ class Timed:
         try:
             self._measure(missing, kept)
         finally:
-            self.entries = [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
+            found = [self._entry(cell, kept[cell]) for cell in chosen if kept[cell] and kept[cell]["runs"]]
+            self.entries = [entry for entry in found if entry]
         return self.entries
 
     def _measure(self, missing, kept):
@@ -136,16 +142,19 @@ class Timed:
                     self._kept.save("timed", self._name(cell), kept[cell])
 
     def _entry(self, cell, kept):
+        """What is known of CELL; None if another boot of this host has to make it: this one isn't its machine."""
         self.runs += kept["runs"]
         entry = stats.entry(cell, [run for run in kept["runs"] if plan.good(run)],
                             ["stock", *self.others(cell)])
-        entry["boot"] = self.boots.add(cell.boot, kept["boot"])
         for run in kept["runs"]:
             if "skipped" in run:
                 entry["absent"][run["backend"]] = run["skipped"]
         if not entry["rate"]:
             reasons = sorted(set(entry["absent"].values())) or ["every run failed: see failures"]
             self.skipped.append({"cell": cell.name, "reason": "; ".join(reasons)})
+        if not _made_here(kept["runs"]):
+            return None
+        entry["boot"] = self.boots.add(cell.boot, kept["boot"])
         return entry
 
     def _piece(self, chosen, check):
@@ -166,7 +175,6 @@ class Timed:
         for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
             if "facts" in line:
                 boot = boots.describe(line["facts"], folder)
-                self.boots.add(kind, boot)
             if "run" in line:
                 done += 1
                 sound &= line["run"]["kind"] != "check" or plan.good(line["run"])
@@ -175,6 +183,8 @@ class Timed:
                     lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
         self._busy.append((build.load()["wall"] - before["wall"],
                            build.neighbours(before, build.load())))
+        if any(_made_here(runs) for runs in found.values()):
+            self.boots.add(kind, boot)
         return found, sound, boot
 
     def _take(self, run, found):
