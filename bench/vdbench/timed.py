@@ -128,16 +128,20 @@ class Timed:
             lab.say(f"timed: piece {number + 1} of {len(left)}, {len(piece)} cells; about "
                     f"{rest / 60:.0f} min to go")
             try:
-                found, sound, boot = self._piece(piece, not checked)
+                found, sound, boot, failure = self._piece(piece, not checked)
             except lab.BenchError as error:
                 # Of the boots to come, and of what was taken before, nothing is wrong.
                 self._failed(f"timed: {error}")
                 continue
-            checked = True
+            if failure:
+                self._failed(f"timed: {failure}")
+            # Where a boot failed it may have been in the middle of that.
+            checked = checked or not failure
             for cell in piece:
                 kept[cell] = {"runs": found[cell.name], "boot": boot}
-                # What went wrong is to be tried again, and what another boot of this host can make.
-                if sound and all("skipped" in run and "unfinished" not in run or plan.good(run)
+                # What went wrong is to be tried again, and what another boot of this host can make; of a boot
+                # that failed, which may have less of each row than was asked for, all.
+                if sound and not failure and all("skipped" in run and "unfinished" not in run or plan.good(run)
                                  for run in kept[cell]["runs"]):
                     self._kept.save("timed", self._name(cell), kept[cell])
 
@@ -158,9 +162,9 @@ class Timed:
         return entry
 
     def _piece(self, chosen, check):
-        """One boot; returns the runs by cell, whether contents were right, where they were checked, and
-        which machine it was."""
-        kind, boot = chosen[0].boot, None
+        """One boot; returns the runs by cell, whether contents were right, where they were checked, which
+        machine it was, and why it failed after it had made these runs, or None."""
+        kind, boot, failure = chosen[0].boot, None, None
         folder = os.path.join(self._folder, f"timed-{kind}")
         shutil.rmtree(folder, ignore_errors=True)
         runs = self._plan(chosen)
@@ -172,20 +176,26 @@ class Timed:
         options = [*self._args.vm_options, "--cpu", _CPU[kind], "--accel", self._args.accel]
         # What the VM has used, its boot as well, is known when it has ended: ahead of all of it.
         before, done, sound = build.load(), 0, True
-        for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
-            if "facts" in line:
-                boot = boots.describe(line["facts"], folder)
-            if "run" in line:
-                done += 1
-                sound &= line["run"]["kind"] != "check" or plan.good(line["run"])
-                self._take(line["run"], found)
-                if done % 40 == 0:
-                    lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
+        try:
+            for line in plan.execute(work, folder, options, timeout=90 + 5 * len(runs), first=True):
+                if "facts" in line:
+                    boot = boots.describe(line["facts"], folder)
+                if "run" in line:
+                    done += 1
+                    sound &= line["run"]["kind"] != "check" or plan.good(line["run"])
+                    self._take(line["run"], found)
+                    if done % 40 == 0:
+                        lab.say(f"timed: {done} of {len(runs)} runs; {self._so_far(chosen, found)}")
+        except lab.BenchError as error:
+            # What was measured before is none the worse for it.
+            if not done:
+                raise
+            failure = error
         self._busy.append((build.load()["wall"] - before["wall"],
                            build.neighbours(before, build.load())))
         if any(_made_here(runs) for runs in found.values()):
             self.boots.add(kind, boot)
-        return found, sound, boot
+        return found, sound, boot, failure
 
     def _take(self, run, found):
         if "skipped" not in run:
