@@ -20,23 +20,30 @@ def estimate(others):
 
 
 def run(others, folder, options=(), on_run=lambda run: True):
-    """Returns (entries, runs, boot): one entry a back end and kind, of the runs that ON_RUN calls good.
+    """Returns (entries, runs, boot, failure): one entry a back end and kind, of the runs that ON_RUN calls good.
 
-    Each run, and each entry, is of stock and of metadata=direct, or of what there is of OTHERS.
+    Each run, and each entry, is of stock and of metadata=direct, or of what there is of OTHERS. FAILURE is why
+    the boot failed after it had made these runs, or None.
     """
     wanted = _runs(others)
     lab.say(f"storms: {len(wanted)} runs on one processor that counts")
-    found, runs, boot = [], [], None
-    for line in plan.execute(plan.make(wanted), folder,
-                             [*options, "--icount", "--smp", "1", "--accel", "tcg"],
-                             timeout=90 + 20 * len(wanted)):
-        if "facts" in line:
-            boot = boots.describe(line["facts"], folder)
-        if "run" in line:
-            runs.append(line["run"])
-            if "skipped" not in line["run"] and on_run(line["run"]):
-                found.append(_entry(line["run"]))
-    return found, runs, boot
+    found, runs, boot, failure = [], [], None, None
+    try:
+        for line in plan.execute(plan.make(wanted), folder,
+                                 [*options, "--icount", "--smp", "1", "--accel", "tcg"],
+                                 timeout=90 + 20 * len(wanted)):
+            if "facts" in line:
+                boot = boots.describe(line["facts"], folder)
+            if "run" in line:
+                runs.append(line["run"])
+                if "skipped" not in line["run"] and on_run(line["run"]):
+                    found.append(_entry(line["run"]))
+    except lab.BenchError as error:
+        # What was measured before is none the worse for it.
+        if not runs:
+            raise
+        failure = error
+    return found, runs, boot, failure
 
 
 def wrong(entries):
