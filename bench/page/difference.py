@@ -129,8 +129,11 @@ class Comparison:
 
     @staticmethod
     def _names(cells, counts, other_cells, other_counts):
-        """What only one has: cells, counts, and back ends of cells that both have."""
+        """What only one has: cells, counts, back ends of cells that both have, and ratios to another row."""
         names = [cell.name for place, cell in cells.items() if place not in other_cells]
+        names += [f"{cell.name}, {name}, ratio to {cell.against or 'stock'}" for place, cell in cells.items()
+                  if place in other_cells and cell.against != other_cells[place].against
+                  for name in cell.ratio if name in other_cells[place].ratio]
         names += [f"{cell.name}, {name}" for place, cell in cells.items() if place in other_cells
                   for name in sorted({*cell.rate, *cell.ratio}
                                      - {*other_cells[place].rate, *other_cells[place].ratio})]
@@ -140,17 +143,17 @@ class Comparison:
     @staticmethod
     def _spreads(one, two):
         """Rows with, for each, whether more is better. A rate depends on what else the machine did;
-        a ratio is of adjacent runs. So a rate is a regression only where there is no ratio."""
-        rows = []
+        a ratio is of adjacent runs. So a rate is a regression only where there is no ratio to the same row."""
+        rows, alike = [], one.against == two.against
         for name in one.rate:
             if name in two.rate and one.unit == two.unit:
                 a, b = one.rate[name], two.rate[name]
                 rows.append((Row(one.name, name, one.unit, a, b, _over(a.median, b.median),
                                  regression=name != "stock" and not (
-                                     name in one.ratio and name in two.ratio)), one.unit == "pps"))
+                                     alike and name in one.ratio and name in two.ratio)), one.unit == "pps"))
         for name in one.ratio:
             # What it was compared with has to be the same, too.
-            if name in two.ratio and one.against == two.against:
+            if name in two.ratio and alike:
                 a, b = one.ratio[name], two.ratio[name]
                 rows.append((Row(one.name, name, "ratio", a, b, _over(a.median, b.median),
                                  regression=True), True))
