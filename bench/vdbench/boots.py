@@ -8,7 +8,7 @@ import os
 from . import lab
 
 # A boot loads those back ends that its rows need: a machine that says less of them isn't another one.
-_OF_BACKENDS = ("parameters", "features")
+_OF_BACKENDS = ("parameters", "features", "versions")
 # What each run sets anew: on the running host one boot finds what the last run of another has left.
 _SET_BY_RUNS = ("vhost_direct.metadata",)
 # The parts of bench-mm that go by the clock on the wall; the others are emulated whatever these are.
