@@ -42,6 +42,8 @@ class Guard:
     def __init__(self, chosen, modules, base):
         self._chosen, self._modules, self.base = chosen, modules, base
         self.found, self.versions = {}, {}
+        # What each of several boots found, where how far they are apart is asked: the last is in found, too.
+        self.boots = []
         self.how, self.reasons = "", []
         self.verdicts = []
         # Where the modules to compare with are built, if that is what is compared with.
