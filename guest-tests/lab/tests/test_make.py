@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The Makefile's ways to tests: what they build before, and what they run. KTAP.
+
+In a folder with programs of the same names that only say that they were called.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+LAB = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, LAB)
+
+# pylint: disable=wrong-import-position
+from ktap import Ktap  # noqa: E402
+from vdlab.paths import REPO  # noqa: E402
+
+PROGRAMS = (".ci/setup", "guest-tests/lab/vm", "guest-tests/run-tests", "qemu-patches/build", "submake")
+# vm's answer is the folder with headers.
+_PROGRAM = '#!/bin/sh\necho "$(basename "$0") $*" >>"$AT/calls"\n[ "$(basename "$0")" != vm ] || echo /headers\n'
+HEADERS = "vm kdir --install"
+
+
+def _calls(*words):
+    """What `make WORDS` calls."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("Makefile", "Kbuild"):
+            shutil.copy(os.path.join(REPO, name), folder)
+        for name in PROGRAMS:
+            path = os.path.join(folder, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="ascii") as file:
+                file.write(_PROGRAM)
+            os.chmod(path, 0o755)
+        env = {name: value for name, value in os.environ.items()
+               if name not in ("KERNEL", "KERNELS", "QEMU", "TESTS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        subprocess.run(["make", "-s", "-C", folder, f"MAKE={folder}/submake", "J=2", *words],
+                       env={**env, "AT": folder}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        with open(os.path.join(folder, "calls"), encoding="ascii") as file:
+            return file.read().splitlines()
+
+
+def _built(calls):
+    """Whether Debian 12's headers were asked for, and how often modules were built with them."""
+    return HEADERS in calls, sum("modules KDIR=/headers" in call for call in calls)
+
+
+def main():
+    """All cases."""
+    run = "run-tests --kernel {} --only vm/qemu.py"
+    with Ktap() as t:
+        for words, modules, kernels in (([], True, ("6.1", "6.12")), (["QEMU=7.2"], True, ("6.1",)),
+                                        (["QEMU=10.0"], False, ("6.12",)), (["QEMU=10.0 7.2"], True, ("6.12", "6.1"))):
+            calls = _calls("test-qemu", *words)
+            name = " ".join(["make test-qemu", *words])
+            t.equal(f"{name}: modules for 6.1 are built where they are tested", _built(calls), (modules, int(modules)))
+            t.equal(f"{name}: each QEMU on its release's kernel", [call for call in calls if "run-tests" in call],
+                    [run.format(kernel) for kernel in kernels])
+        for kernel, modules in (("6.1", True), ("6.12", False)):
+            calls = _calls("test", f"KERNEL={kernel}")
+            t.equal(f"make test KERNEL={kernel}: the same", _built(calls), (modules, int(modules)))
+
+
+if __name__ == "__main__":
+    main()
