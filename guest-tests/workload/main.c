@@ -143,7 +143,10 @@ static void watch(struct run *run)
 	}
 }
 
-/* Before the run: its results would be lost. */
+/*
+ * Before the run, whose results would be lost; but not before it is sure that there is one: those
+ * of the run before are in the file until then.
+ */
 static FILE *open_json(const struct options *o)
 {
 	FILE *file = o->json == JSON_FILE ? fopen(o->json_file, "w") : stdout;
@@ -189,7 +192,6 @@ int main(int argc, char **argv)
 	FILE *json;
 
 	options_parse(&options, argc, argv);
-	json = open_json(&options);
 	signals();
 	files(&options);
 	if (getrandom(&run.session.id, sizeof(run.session.id), 0) != sizeof(run.session.id) || !run.session.id)
@@ -199,6 +201,7 @@ int main(int argc, char **argv)
 	crowd_init(&run.crowd, &options);
 	tell_host(&run, &options);
 	load_start(&run);
+	json = open_json(&options);
 	tell(&run);
 	load_go(&run);
 	if (options.role != ROLE_PROBE)
