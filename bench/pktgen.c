@@ -99,10 +99,15 @@ void vr_pktgen_feed(struct vr_run *r, unsigned int n)
 	}
 }
 
-/* To be called when the tap is empty again. */
-void vr_pktgen_end(void)
+/*
+ * To be called when the tap is empty again, or the run over. What a stuck back end left in the tap
+ * keeps the write from returning, and pktgen from looking whether it is to stop: the end of this
+ * process ends both, by a signal to the starter and by closing the tap.
+ */
+void vr_pktgen_end(const struct vr_run *r)
 {
-	pthread_join(starter, NULL);
+	if (!vr_over(r))
+		pthread_join(starter, NULL);
 	if (start_error) {
 		errno = start_error;
 		vr_die_errno("pktgen: start");

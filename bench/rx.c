@@ -178,5 +178,5 @@ void vr_rx_burst(struct vr_run *r, struct vr_window *w)
 		w->packets += got;
 	}
 	if (r->o->feeder == VR_FEED_PKTGEN)
-		vr_pktgen_end();
+		vr_pktgen_end(r);
 }

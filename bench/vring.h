@@ -372,7 +372,7 @@ void vr_trips_print(void);
 /* pktgen.c */
 void vr_pktgen_open(const struct vr_run *r, const struct vr_pair *p);
 void vr_pktgen_feed(struct vr_run *r, unsigned int n);
-void vr_pktgen_end(void);
+void vr_pktgen_end(const struct vr_run *r);
 
 /* drive.c */
 void vr_drive(struct vr_run *r);
