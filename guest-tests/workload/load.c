@@ -58,16 +58,36 @@ static struct tally *tally_of(struct worker *w, int whose)
 	return w->tally && whose >= 0 ? &w->tally[whose] : &nobody;
 }
 
-static void corrupt(struct worker *w, const struct arrival *in)
+/* Of a packet that can't be read: whose it is by where it came from, or NULL, of a stranger. */
+static struct tally *unread(struct worker *w, const struct arrival *in)
 {
 	int whose = crowd_at(&w->run->crowd, &in->way);
 
 	/* It may be anything, and was never ours. A frame without a way has a damaged head. */
 	if (whose == STRANGER && in->way.from_port) {
 		count(&w->foreign, 1);
-		return;
+		return NULL;
 	}
-	tally_of(w, whose)->corrupt++;
+	return tally_of(w, whose);
+}
+
+static void too_long(struct worker *w, const struct arrival *in)
+{
+	struct tally *t = unread(w, in);
+
+	if (!t)
+		return;
+	t->too_long++;
+	count(&w->too_long, 1);
+}
+
+static void corrupt(struct worker *w, const struct arrival *in)
+{
+	struct tally *t = unread(w, in);
+
+	if (!t)
+		return;
+	t->corrupt++;
 	if (!w->corrupt && in->wrong_sum && payload_parse(in->payload, in->length, &(struct payload){ 0 }))
 		snprintf(w->blame, sizeof(w->blame), "%zu bytes: in its head, by UDP's checksum", in->length);
 	else if (!w->corrupt)
@@ -84,6 +104,10 @@ static void take(void *context, const struct arrival *in)
 	struct payload p;
 	int whose;
 
+	if (in->cut) {
+		too_long(w, in);
+		return;
+	}
 	if (in->wrong_sum || !payload_parse(in->payload, in->length, &p)) {
 		corrupt(w, in);
 		return;

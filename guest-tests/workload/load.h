@@ -11,7 +11,7 @@
 
 /* What a thread has received of one of several senders. */
 struct tally {
-	uint64_t packets, bytes, corrupt, unstamped;
+	uint64_t packets, bytes, corrupt, too_long, unstamped;
 	uint64_t first, last;		/* data: ns */
 	uint64_t heard;			/* anything: ns */
 	struct histogram latency;
@@ -27,6 +27,7 @@ struct worker {
 	struct histogram latency;	/* one way, or of round trips */
 	/* Of packets that came. */
 	uint64_t packets, bytes, fresh, corrupt, foreign;
+	uint64_t too_long;		/* for --receive-bytes */
 	uint64_t late;			/* answers beyond --timeout: as good as lost */
 	uint64_t unstamped;		/* sent after they came, by these clocks */
 	uint64_t first, last;		/* when: ns */

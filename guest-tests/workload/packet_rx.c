@@ -23,20 +23,25 @@
 #define AT_IP	14
 #define ROUND	256
 
-static void give(struct port *port, const uint8_t *frame, size_t length, uint32_t status, port_take take,
-		 void *context)
-{
-	struct arrival in = { .length = 0 };
+/* A frame in the ring: how long it was, and how much of it is there, which has its head. */
+struct caught {
+	const uint8_t *frame;
+	uint32_t length, there, status;
+};
 
-	in.payload = frame_parse(frame, length, port->o->six, &in.way, &in.length);
+static void give(struct port *port, const struct caught *c, port_take take, void *context)
+{
+	struct arrival in = { .cut = c->there < c->length };
+
+	in.payload = frame_parse(c->frame, c->length, port->o->six, &in.way, &in.length);
 	/* A sum that the card was to make isn't there where no card is passed. */
-	in.wrong_sum = in.payload && !(status & TP_STATUS_CSUMNOTREADY) &&
+	in.wrong_sum = in.payload && !in.cut && !(c->status & TP_STATUS_CSUMNOTREADY) &&
 		       !frame_summed(&in.way, in.payload, in.length);
 	if (in.payload)
 		take(context, &in);
 	else
 		/* The filter lets UDP to our ports through alone: its head is damaged. */
-		take(context, &(struct arrival){ .payload = frame, .length = 0 });
+		take(context, &(struct arrival){ .payload = c->frame, .length = 0 });
 }
 
 static void take_block(struct packet_rx *r, struct port *port, struct tpacket_block_desc *block,
@@ -48,7 +53,8 @@ static void take_block(struct packet_rx *r, struct port *port, struct tpacket_bl
 	for (i = 0; i < block->hdr.bh1.num_pkts; i++) {
 		struct tpacket3_hdr *head = (struct tpacket3_hdr *)at;
 
-		give(port, at + head->tp_mac, head->tp_snaplen, head->tp_status, take, context);
+		give(port, &(struct caught){ at + head->tp_mac, head->tp_len, head->tp_snaplen, head->tp_status },
+		     take, context);
 		at += head->tp_next_offset;
 	}
 }
@@ -68,7 +74,8 @@ static bool take_unit(struct packet_rx *r, struct port *port, port_take take, vo
 	if (r->version == 3)
 		take_block(r, port, block, take, context);
 	else
-		give(port, at + slot->tp_mac, slot->tp_snaplen, slot->tp_status, take, context);
+		give(port, &(struct caught){ at + slot->tp_mac, slot->tp_len, slot->tp_snaplen, slot->tp_status },
+		     take, context);
 	__atomic_store_n(status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 	r->head = (r->head + 1) % r->units;
 	return true;

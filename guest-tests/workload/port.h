@@ -20,6 +20,7 @@ struct arrival {
 	size_t length;
 	struct frame_way way;	/* of UDP's paths: from, from_port and scope, if named */
 	bool wrong_sum;		/* of UDP: the network's doing, if the payload is right */
+	bool cut;		/* longer than we take: its end is missing */
 };
 
 typedef void (*port_take)(void *context, const struct arrival *in);

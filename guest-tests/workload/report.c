@@ -39,6 +39,7 @@ static void add_worker(struct result *r, const struct worker *w, uint64_t span[4
 	r->packets += w->packets;
 	r->bytes += w->bytes;
 	r->corrupt += w->corrupt;
+	r->too_long += w->too_long;
 	r->foreign += w->foreign;
 	r->unstamped += w->unstamped;
 	r->late += w->late;
@@ -65,12 +66,15 @@ static void judge(struct result *r, const struct run *run)
 		snprintf(r->verdict, sizeof(r->verdict), "couldn't go on: %s", stop_reason());
 	else if (run->forced)
 		snprintf(r->verdict, sizeof(r->verdict), "stuck: sending was ended by force after --duration");
-	else if (r->receives && !t->unique && !r->late && !r->corrupt)
+	else if (r->receives && !t->unique && !r->late && !r->corrupt && !r->too_long)
 		snprintf(r->verdict, sizeof(r->verdict), "nothing was received");
 	else if (run->o->role == ROLE_PROBE)
 		r->ok = true;
 	else if (!r->receives && !r->sent.sent)
 		snprintf(r->verdict, sizeof(r->verdict), "nothing was sent");
+	else if (r->receives && r->too_long && (!t->expected || percent(r->too_long, t->expected) > limit))
+		snprintf(r->verdict, sizeof(r->verdict), "%llu packets longer than --receive-bytes",
+			 (unsigned long long)r->too_long);
 	else if (r->receives && percent(r->lost, t->expected) > limit)
 		snprintf(r->verdict, sizeof(r->verdict), "%.4g %% lost, %.4g %% allowed",
 			 percent(r->lost, t->expected), limit);
@@ -171,6 +175,9 @@ static void text_received(const struct result *r, const struct run *run, FILE *t
 			(unsigned long long)t->stale);
 	if (r->late)
 		fprintf(to, "  of the lost ones %llu came later than --timeout\n", (unsigned long long)r->late);
+	if (r->too_long)
+		fprintf(to, "  of the lost ones %llu were longer than --receive-bytes (%u)\n",
+			(unsigned long long)r->too_long, run->o->receive_bytes);
 	if (r->foreign)
 		fprintf(to, "  %llu of %s\n", (unsigned long long)r->foreign,
 			r->sender ? "strangers" : "another session");

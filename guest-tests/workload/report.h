@@ -19,7 +19,7 @@ struct result {
 	double seconds;
 	struct port_counts sent, received;	/* of either side's ports */
 	double sent_seconds, received_seconds;
-	uint64_t packets, bytes, corrupt, foreign, unstamped, late, lost;
+	uint64_t packets, bytes, corrupt, too_long, foreign, unstamped, late, lost;
 	struct intake_totals totals;
 	struct histogram latency;
 	const char *blame;

@@ -91,12 +91,12 @@ static void received(FILE *to, const struct result *r)
 	static const char *const names[] = {
 		"packets", "bytes", "expected", "unique", "lost", "queue_full", "duplicated", "reordered",
 		"reorder_reach", "stale", "corrupt", "foreign", "flows",
-		"unstamped", "late", NULL };
+		"unstamped", "late", "too_long", NULL };
 	const struct intake_totals *t = &r->totals;
 	const uint64_t values[] = {
 		r->packets, r->bytes, t->expected, t->unique, r->lost, r->received.queue_full, t->duplicated,
 		t->reordered, t->reach, t->stale, r->corrupt, r->foreign, t->flows,
-		r->unstamped, r->late };
+		r->unstamped, r->late, r->too_long };
 
 	if (!r->receives) {
 		fputs("  \"received\": null,\n", to);
@@ -141,11 +141,12 @@ static void sender(FILE *to, const struct sender_result *s, const struct member 
 {
 	static const char *const names[] = {
 		"packets", "bytes", "expected", "unique", "lost", "duplicated", "reordered", "reorder_reach", "stale",
-		"corrupt", "flows", "unstamped", NULL };
+		"corrupt", "flows", "unstamped", "too_long", NULL };
 	const struct intake_totals *t = &s->totals;
 	const uint64_t values[] = {
 		s->sum.packets, s->sum.bytes, t->expected, t->unique, s->lost, t->duplicated, t->reordered, t->reach,
-		t->stale, s->sum.corrupt, t->flows, s->sum.unstamped };
+		t->stale, s->sum.corrupt, t->flows, s->sum.unstamped,
+		s->sum.too_long };
 	double seconds = (s->sum.last - s->sum.first) / 1e9;
 	char text[ADDRESS_TEXT];
 

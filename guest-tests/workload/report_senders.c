@@ -10,6 +10,7 @@ static void add_tally(struct tally *sum, const struct tally *more)
 	sum->packets += more->packets;
 	sum->bytes += more->bytes;
 	sum->corrupt += more->corrupt;
+	sum->too_long += more->too_long;
 	sum->unstamped += more->unstamped;
 	if (more->first && (!sum->first || more->first < sum->first))
 		sum->first = more->first;
@@ -77,6 +78,8 @@ static void text_one(const struct sender_result *s, const struct member *m, FILE
 	fprintf(to, "    lost %llu, duplicated %llu, reordered %llu (by %llu at most), corrupt %llu",
 		(unsigned long long)s->lost, (unsigned long long)t->duplicated, (unsigned long long)t->reordered,
 		(unsigned long long)t->reach, (unsigned long long)s->sum.corrupt);
+	if (s->sum.too_long)
+		fprintf(to, ", longer than --receive-bytes %llu", (unsigned long long)s->sum.too_long);
 	if (s->clocks == CLOCKS_SAME && h->count)
 		fprintf(to, "; one-way p50 %.4g us, max %.4g us", histogram_share(h, 0.5) / 1e3, h->max / 1e3);
 	fputc('\n', to);

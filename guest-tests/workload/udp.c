@@ -153,7 +153,7 @@ static void take_message(struct udp *u, unsigned int i, port_take take, void *co
 {
 	struct msghdr *m = &u->in_msg[i].msg_hdr;
 	size_t left = u->in_msg[i].msg_len, each = u->port.o->gro ? segment(m) : 0;
-	struct arrival in = { .payload = u->in_iov[i].iov_base };
+	struct arrival in = { .payload = u->in_iov[i].iov_base, .cut = m->msg_flags & MSG_TRUNC };
 
 	if (u->port.named)
 		address_from(&u->in_name[i], &in.way.from, &in.way.scope, &in.way.from_port);

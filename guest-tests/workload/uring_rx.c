@@ -100,6 +100,13 @@ static void arm(struct uring *u)
 		r->want--;
 }
 
+/* There is room for more: of READ_FIXED alone nothing else says that a packet was cut. */
+static void give(const struct uring *u, struct arrival *in, port_take take, void *context)
+{
+	in->cut = in->length > u->port.o->receive_bytes;
+	take(context, in);
+}
+
 static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port_take take, void *context)
 {
 	unsigned int buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -119,7 +126,7 @@ static void take_multishot(struct uring *u, const struct io_uring_cqe *cqe, port
 		}
 		address_from(&from, &in.way.from, &in.way.scope, &in.way.from_port);
 	}
-	take(context, &in);
+	give(u, &in, take, context);
 	io_uring_buf_ring_add(u->rx.ring_of, at, u->rx.room, buffer, u->rx.mask, 0);
 	io_uring_buf_ring_advance(u->rx.ring_of, 1);
 }
@@ -130,7 +137,7 @@ static void take_single(struct uring *u, uint32_t which, size_t length, port_tak
 
 	if (u->port.named)
 		address_from(&u->rx.single[which].from, &in.way.from, &in.way.scope, &in.way.from_port);
-	take(context, &in);
+	give(u, &in, take, context);
 }
 
 static void trouble(struct uring *u, uint32_t socket, int error)
@@ -280,7 +287,8 @@ static void open_single(struct uring *u, const char *why, struct facts *facts)
 
 size_t uring_rx_room(const struct port *port)
 {
-	size_t room = port->o->receive_bytes;
+	/* A byte more, so that what is longer shows. */
+	size_t room = port->o->receive_bytes + 1;
 
 	if (port->named)
 		room += sizeof(struct io_uring_recvmsg_out) + address_size(port->o->six);

@@ -96,5 +96,15 @@ void test_reports(void)
 	memset(&r.latency, 0, sizeof(r.latency));
 	both_writers(&r, &run, "\"one_way\": " JSON "}]", "; one-way p50 0.05 us, max 0.127 us\n");
 	t_end();
+
+	t_begin("packets that were too long: all, and one sender's");
+	o.receive_bytes = 896;
+	r.too_long = 3;
+	sender.sum.too_long = 2;
+	both_writers(&r, &run, ", \"too_long\": 3, \"first_corrupt\": null}",
+		     "  of the lost ones 3 were longer than --receive-bytes (896)\n");
+	both_writers(&r, &run, ", \"too_long\": 2, \"one_way\": ",
+		     "corrupt 0, longer than --receive-bytes 2; one-way p50");
+	t_end();
 	free(member);
 }
