@@ -5,6 +5,7 @@ bench/host sets the variable that makes lab.run() come here, after it has asked 
 down what the host was like. Plans are those for a VM: their paths are translated.
 """
 
+import glob
 import json
 import os
 import re
@@ -100,12 +101,24 @@ def _has_pktgen():
     return not subprocess.run(["modprobe", "-n", "-q", "pktgen"], check=False).returncode
 
 
-def lacking(run, pktgen=_has_pktgen):
+def pktgen_devices(root="/"):
+    """Devices that the kernel's pktgen has been given: who starts it starts all of them."""
+    found = set()
+    for path in glob.glob(os.path.join(glob.escape(root), "proc/net/pktgen/kpktgend_*")):
+        for line in (host_journal.read(path) or "").splitlines():
+            kind, _, names = line.partition(":")
+            found.update(names.split() if kind in ("Running", "Stopped") else ())
+    return sorted(found)
+
+
+def lacking(run, pktgen=_has_pktgen, devices=pktgen_devices):
     """Why RUN can't be made on this host, or nothing."""
     if run.get("program") == "testpmd":
         return "testpmd's threads are placed for a virtual machine: measured there, without HOST=1"
     if "pktgen" in run["args"] and not pktgen():
         return "this kernel has no pktgen"
+    if "pktgen" in run["args"] and devices():
+        return f"pktgen has devices of somebody else ({', '.join(devices())}), which it would start and remove"
     return ""
 
 
