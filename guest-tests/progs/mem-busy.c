@@ -3,7 +3,7 @@
  * The rings' pages go in the middle of work: somewhere between the reading of a ring and
  * the writing of what was used. From the moment when the call that took them returned
  * nobody may write them. Who holds up bursts (suite races) makes sure that one is
- * under way then.
+ * under way then. Where huge pages differ, $MEM_KIND may be "thp" or "hugetlb".
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,10 +27,12 @@
 /*
  * @alias: where the same pages can be seen besides. A mapping won't do for pages that are freed:
  * those are kept by a pipe, @held, of which @copies take what they hold.
+ * @span: how much of @area goes: all of a huge page.
  */
 struct busy {
 	struct md d;
 	uint8_t *area, *away;
+	size_t span;
 	const uint8_t *alias;
 	int fd, uffd, held[2], copies[2];
 	uint8_t was[MD_AREA];
@@ -70,6 +72,8 @@ static unsigned int while_busy(struct busy *b, const struct busy_event *e, unsig
 	unsigned int i, errors = 0;
 
 	srand(1);
+	if (md_kind_is("thp"))
+		MD_EXPECT(md_huge_kb(b->area) * 1024 >= b->span, "the rings don't lie in a huge page");
 	md_open(&b->d, b->area);
 	md_traffic_direct(&b->d);
 	while (rounds--) {
@@ -110,21 +114,20 @@ static void look_at_alias(struct busy *b, uint8_t *to)
 
 static void shared(struct busy *b)
 {
-	void *area;
-
-	b->fd = md_memfd(&area);
-	b->area = area;
-	b->alias = md_map(MD_AREA, b->fd);
+	b->span = md_kind_span();
+	b->fd = md_kind_memfd();
+	b->area = md_kind_map(b->fd);
+	b->alias = md_kind_map(b->fd);
 }
 
 static void unmap(struct busy *b)
 {
-	MD_EXPECT(!munmap(b->area, MD_AREA), "munmap: %m");
+	MD_EXPECT(!munmap(b->area, b->span), "munmap: %m");
 }
 
 static void map(struct busy *b)
 {
-	void *p = mmap(b->area, MD_AREA, RW, MAP_SHARED | MAP_FIXED, b->fd, 0);
+	void *p = mmap(b->area, b->span, RW, MAP_SHARED | MAP_FIXED, b->fd, 0);
 
 	MD_EXPECT(p == b->area, "mmap: %m");
 }
@@ -140,59 +143,41 @@ static void munmap_busy(void)
 
 static void make_readonly(struct busy *b)
 {
-	MD_EXPECT(!mprotect(b->area, MD_AREA, PROT_READ), "mprotect: %m");
+	MD_EXPECT(!mprotect(b->area, b->span, PROT_READ), "mprotect: %m");
 }
 
 static void forbid(struct busy *b)
 {
-	MD_EXPECT(!mprotect(b->area, MD_AREA, PROT_NONE), "mprotect: %m");
+	MD_EXPECT(!mprotect(b->area, b->span, PROT_NONE), "mprotect: %m");
 }
 
 static void allow(struct busy *b)
 {
-	MD_EXPECT(!mprotect(b->area, MD_AREA, RW), "mprotect: %m");
+	MD_EXPECT(!mprotect(b->area, b->span, RW), "mprotect: %m");
 }
 
-static void readonly_busy(void)
+static void move(uint8_t *from, uint8_t *to, size_t span)
 {
-	const struct busy_event e = { .take = make_readonly, .look = look_at_alias, .give = allow };
-	struct busy b = { 0 };
-
-	shared(&b);
-	while_missing(&b, &e, 150);
-}
-
-static void noaccess_busy(void)
-{
-	const struct busy_event e = { .take = forbid, .look = look_at_alias, .give = allow };
-	struct busy b = { 0 };
-
-	shared(&b);
-	while_missing(&b, &e, 150);
-}
-
-static void move(uint8_t *from, uint8_t *to)
-{
-	void *p = mremap(from, MD_AREA, MD_AREA, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	void *p = mremap(from, span, span, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 
 	MD_EXPECT(p == to, "mremap: %m");
 }
 
 static void move_away(struct busy *b)
 {
-	move(b->area, b->away);
+	move(b->area, b->away, b->span);
 }
 
 static void move_back(struct busy *b)
 {
-	move(b->away, b->area);
+	move(b->away, b->area, b->span);
 }
 
 /* The pages stay what they are: elsewhere, where the device was not told that it may write. */
 static void mremap_busy(void)
 {
 	const struct busy_event e = { .take = move_away, .look = look_at_alias, .give = move_back };
-	struct busy b = { .area = md_map(MD_AREA, -1), .away = md_map(MD_AREA, -1) };
+	struct busy b = { .span = md_kind_span(), .area = md_kind_area(), .away = md_kind_area() };
 
 	b.alias = b.away;
 	while_missing(&b, &e, 60);
@@ -212,6 +197,13 @@ static void look_at_held(struct busy *b, uint8_t *to)
 	MD_EXPECT(read(b->copies[0], to, MD_AREA) == (ssize_t)MD_AREA, "a pipe: %m");
 }
 
+static void let_go(struct busy *b)
+{
+	static uint8_t sink[MD_AREA];
+
+	MD_EXPECT(read(b->held[0], sink, MD_AREA) == (ssize_t)MD_AREA, "a pipe: %m");
+}
+
 /* New pages with what the old ones held; who wants them waits until then. */
 static void renew_held(struct busy *b)
 {
@@ -220,10 +212,47 @@ static void renew_held(struct busy *b)
 		.src = (uintptr_t)b->was,
 		.len = MD_AREA,
 	};
-	static uint8_t sink[MD_AREA];
 
 	MD_EXPECT(!ioctl(b->uffd, UFFDIO_COPY, &c) && c.copy == (int64_t)MD_AREA, "UFFDIO_COPY: %m");
-	MD_EXPECT(read(b->held[0], sink, MD_AREA) == (ssize_t)MD_AREA, "a pipe: %m");
+	let_go(b);
+}
+
+static void open_pipes(struct busy *b)
+{
+	MD_EXPECT(!pipe2(b->held, O_CLOEXEC) && !pipe2(b->copies, O_CLOEXEC), "pipe: %m");
+}
+
+static void allow_held(struct busy *b)
+{
+	allow(b);
+	let_go(b);
+}
+
+/* Pages that stay where they are, but may not be written. A file's can be seen elsewhere. */
+static void protected_busy(void (*take)(struct busy *b))
+{
+	const struct busy_event held = { hold_pages, take, look_at_held, allow_held };
+	const struct busy_event mapped = { .take = take, .look = look_at_alias, .give = allow };
+	struct busy b = { .span = md_kind_span() };
+
+	if (md_kind_is("thp")) {
+		b.area = md_kind_area();
+		open_pipes(&b);
+		while_missing(&b, &held, 150);
+	} else {
+		shared(&b);
+		while_missing(&b, &mapped, 150);
+	}
+}
+
+static void readonly_busy(void)
+{
+	protected_busy(make_readonly);
+}
+
+static void noaccess_busy(void)
+{
+	protected_busy(forbid);
 }
 
 static void open_held(struct busy *b)
@@ -231,7 +260,7 @@ static void open_held(struct busy *b)
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	struct uffdio_api api = { .api = UFFD_API };
 
-	MD_EXPECT(!pipe2(b->held, O_CLOEXEC) && !pipe2(b->copies, O_CLOEXEC), "pipe: %m");
+	open_pipes(b);
 	b->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
 	if (b->uffd < 0)
 		md_skip("userfaultfd: %m");
@@ -348,7 +377,7 @@ static void see_off(struct busy *b)
 static void fork_busy(void)
 {
 	const struct busy_event e = { .take = give_birth, .give = see_off };
-	struct busy b = { .area = md_map(MD_AREA, -1) };
+	struct busy b = { .span = md_kind_span(), .area = md_kind_area() };
 
 	while_busy(&b, &e, 60);
 }

@@ -65,6 +65,12 @@ void *md_map(size_t bytes, int fd);
 int md_memfd(void **area);
 /* MD_AREA bytes of the kind that $MEM_KIND names; traffic through windows if it has any. */
 void *md_kind_area(void);
+bool md_kind_is(const char *name);
+/* How much of it an event takes: MD_AREA, or a huge page of 2 MiB. */
+size_t md_kind_span(void);
+/* So much of memory that can be mapped twice, and one of its mappings. */
+int md_kind_memfd(void);
+void *md_kind_map(int fd);
 void md_kind_traffic(struct md *d);
 /* A huge page, if there is one. */
 void *md_thp(void);

@@ -2,6 +2,7 @@
 /* Rings in memory of the kind that $MEM_KIND names, as bench/vring's --mem does. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,11 +66,42 @@ void *md_kind_area(void)
 	return map_file();
 }
 
-void md_kind_traffic(struct md *d)
+bool md_kind_is(const char *name)
 {
 	const char *kind = getenv("MEM_KIND");
 
-	if (kind && !strcmp(kind, "file"))
+	return kind && !strcmp(kind, name);
+}
+
+size_t md_kind_span(void)
+{
+	return md_kind_is("thp") || md_kind_is("hugetlb") ? HUGE : MD_AREA;
+}
+
+int md_kind_memfd(void)
+{
+	const int huge = md_kind_is("hugetlb") ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
+	int fd = memfd_create("rings", MFD_CLOEXEC | huge);
+
+	MD_EXPECT(fd >= 0 && !ftruncate(fd, md_kind_span()), "memfd: %m");
+	return fd;
+}
+
+void *md_kind_map(int fd)
+{
+	void *p;
+
+	if (!md_kind_is("hugetlb"))
+		return md_map(MD_AREA, fd);
+	/* Where the kernel likes: not each address is a huge page's. */
+	p = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MD_EXPECT(p != MAP_FAILED, "mmap: %m");
+	return p;
+}
+
+void md_kind_traffic(struct md *d)
+{
+	if (md_kind_is("file"))
 		md_traffic(d, 8);
 	else
 		md_traffic_direct(d);
@@ -77,9 +109,7 @@ void md_kind_traffic(struct md *d)
 
 unsigned long md_kind_kb(void)
 {
-	const char *kind = getenv("MEM_KIND");
-
-	return (kind && !strcmp(kind, "thp") ? HUGE : MD_AREA) / 1024;
+	return (md_kind_is("thp") ? HUGE : MD_AREA) / 1024;
 }
 
 unsigned long md_huge_kb(const void *at)

@@ -22,6 +22,9 @@ LIFE = "/vd/build/guest-tests/life"
 CORE = "vhost_direct:"
 TRAFFIC = "--dir both --warmup 0 --seconds 1 --size 60:600"
 ATTEMPTS = 8
+HUGE_PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+# Those that take all of a huge page at once, and leave it one.
+HUGE_BURSTS = (("readonly-busy", 300), ("noaccess-busy", 300), ("mremap-busy", 2000), ("fork-busy", 2000))
 
 
 class Meddler:
@@ -198,14 +201,30 @@ def late(t):
     t.check(f"{name}: nothing lost or corrupted, the windows come back", not why, why)
 
 
+def burst(t, case, usecs, kind="4k"):
+    """One of the cases in the middle of a burst that lasts so much longer."""
+    os.environ["MEM_KIND"] = kind
+    life(t, f"burst to start, {case}{'' if kind == '4k' else ', ' + kind}", "",
+         f"{CORE}vd_flush_split_contig", [CASES, case],
+         usecs=usecs, comm="vhost-", watch=f"{CORE}vd_mn_start")
+    del os.environ["MEM_KIND"]
+
+
 def bursts(t):
     """A burst that has begun ends before start returns: then nobody writes what is gone."""
     # Longer where it takes long from there until the call returns, or a child runs.
     for case, usecs in (("munmap-busy", 300), ("readonly-busy", 300), ("noaccess-busy", 300),
                         ("mremap-busy", 2000), ("dontneed-busy", 300), ("punch-busy", 2000),
                         ("migrate", 300), ("fork-busy", 2000)):
-        life(t, f"burst to start, {case}", "", f"{CORE}vd_flush_split_contig", [CASES, case],
-             usecs=usecs, comm="vhost-", watch=f"{CORE}vd_mn_start")
+        burst(t, case, usecs)
+    # Two, and what a fork or a move has besides.
+    write(HUGE_PAGES, "8")
+    for case, usecs in HUGE_BURSTS:
+        for kind in ("thp", "hugetlb"):
+            burst(t, case, usecs, kind)
+    # Unmapped, one of no file is gone.
+    burst(t, "munmap-busy", 300, "hugetlb")
+    write(HUGE_PAGES, "0")
 
 
 def waiting(t, name, func):
