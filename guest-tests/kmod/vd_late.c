@@ -122,7 +122,7 @@ static int vd_marked(struct kprobe *p, struct pt_regs *regs)
 			continue;
 		atomic_inc(&marked);
 		/* A callback may have it instead, now and then: none has each time. */
-		if (!spin_is_locked(&sets[i].ws->lock))
+		if (!raw_spin_is_locked(spinlock_check(&sets[i].ws->lock)))
 			atomic_inc(&unlocked);
 	}
 	return 0;

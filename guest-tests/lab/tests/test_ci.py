@@ -86,7 +86,7 @@ def _orders(t):
     _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("even", 1700, ready=False))
     _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other", "races"],
         ["suites on the kernel with KASAN"], _order("even", 2300))
-    _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2600))
+    _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2650))
     _is(t, "none: that is said of all three, and 6.1 has what was theirs", ["both"], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
         _order("even", 2800))
     _is(t, "all fuzzing that is asked for is reckoned with", ["other"], ["fuzzing", "suites on the kernel with KASAN"],
