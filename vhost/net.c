@@ -329,9 +329,20 @@ static long vd_net_set_features(struct vd_net *n, const u64 *features)
 	return ret;
 }
 
+/*
+ * The words behind the count. Not the structure's array: the kernel's has it
+ * counted, and a compiler that checks bounds reads the count for that, of the
+ * user's memory and without a fault handler.
+ */
+static u64 __user *vd_net_array_words(struct vhost_features_array __user *arg)
+{
+	return (u64 __user *)(&arg->count + 1);
+}
+
 /* As many words as there is room for; those we know nothing of are 0. */
 static long vd_net_get_array(struct vhost_features_array __user *arg)
 {
+	u64 __user *words = vd_net_array_words(arg);
 	const u64 offered[VD_NET_WORDS] = {
 		vd_net_offered(0), vd_net_offered(1),
 	};
@@ -340,11 +351,9 @@ static long vd_net_get_array(struct vhost_features_array __user *arg)
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
 		return -EFAULT;
 	known = min_t(u64, count, VD_NET_WORDS);
-	if (copy_to_user(&arg->features[0], offered,
-			 known * sizeof(u64)))
+	if (copy_to_user(words, offered, known * sizeof(u64)))
 		return -EFAULT;
-	if (!access_ok(&arg->features[known],
-		       size_mul(count - known, sizeof(u64))))
+	if (!access_ok(words + known, size_mul(count - known, sizeof(u64))))
 		return -EFAULT;
 	for (i = known; i < count; i += run) {
 		/* A count may be of any size. */
@@ -352,7 +361,7 @@ static long vd_net_get_array(struct vhost_features_array __user *arg)
 			return -EINTR;
 		cond_resched();
 		run = min_t(u64, count - i, PAGE_SIZE / sizeof(u64));
-		if (clear_user(&arg->features[i], run * sizeof(u64)))
+		if (clear_user(words + i, run * sizeof(u64)))
 			return -EFAULT;
 	}
 	return 0;
@@ -361,6 +370,7 @@ static long vd_net_get_array(struct vhost_features_array __user *arg)
 static long vd_net_copy_array(u64 *features,
 			      struct vhost_features_array __user *arg)
 {
+	u64 __user *words = vd_net_array_words(arg);
 	u64 count, i, word;
 
 	if (copy_from_user(&count, &arg->count, sizeof(count)))
@@ -369,7 +379,7 @@ static long vd_net_copy_array(u64 *features,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
-		if (copy_from_user(&word, &arg->features[i], sizeof(word)))
+		if (copy_from_user(&word, words + i, sizeof(word)))
 			return -EFAULT;
 		if (i < VD_NET_WORDS)
 			features[i] = word;
