@@ -18,6 +18,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 
+#include "compat/compat.h"
 #include "dev.h"
 
 /**
@@ -130,7 +131,7 @@ static void vd_busy_each(struct vd_worker *w, enum vd_busy_end end)
  */
 void vd_busy_turn(struct vd_worker *w)
 {
-	vd_busy_each(w, need_resched() || signal_pending(current) ?
+	vd_busy_each(w, vd_resched_wanted() || signal_pending(current) ?
 			VD_BUSY_YIELD : VD_BUSY_ON);
 	/* On a processor of its own it may poll for an hour: RCU must know. */
 	cond_resched_tasks_rcu_qs();

@@ -12,6 +12,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #include <linux/page_frag_cache.h>
@@ -35,6 +36,20 @@
 /* Young callbacks answer int up to 7.1 and bool from 7.2 on. */
 typedef typeof(((struct mmu_notifier_ops *)0)->test_young(NULL, NULL, 0))
 	vd_young_t;
+
+/*
+ * Does another task want this processor? Where a kernel preempts lazily, one
+ * that has woken up says so by a flag of its own, which need_resched() doesn't
+ * look at, until the next tick takes the processor away.
+ */
+static inline bool vd_resched_wanted(void)
+{
+#ifdef TIF_NEED_RESCHED_LAZY
+	if (test_thread_flag(TIF_NEED_RESCHED_LAZY))
+		return true;
+#endif
+	return need_resched();
+}
 
 /* eventfd_signal() lost its count in 6.8. */
 static inline void vd_eventfd_signal(struct eventfd_ctx *ctx)
