@@ -59,6 +59,7 @@ struct vd_frame {
  * @frame: the burst's frames. TX.
  * @xdp: frames built for the socket. TX.
  * @nxdp: how many
+ * @xdp_bytes: of how many bytes together, without their headers
  * @frags: where they are built. TX.
  * @pad: where in its buffer such a frame begins; 0: the socket takes none. TX.
  * @batch_max: chains of up to so many bytes become such frames. TX.
@@ -81,6 +82,7 @@ struct vd_net_queue {
 	struct vd_frame *frame;
 	struct xdp_buff *xdp;
 	u32 nxdp;
+	u32 xdp_bytes;
 	struct page_frag_cache frags;
 	u32 pad;
 	u32 batch_max;

@@ -126,6 +126,7 @@ static __always_inline int vd_tx_build(struct vd_net_queue *q,
 	xdp_init_buff(xdp, buflen, NULL);
 	xdp_prepare_buff(xdp, buf, pad, len, true);
 	q->nxdp++;
+	q->xdp_bytes += len;
 	return 0;
 }
 
@@ -151,8 +152,19 @@ static void vd_tx_send_batch(struct vd_net_queue *q, struct socket *sock)
 		for (i = 0; i < q->nxdp; i++)
 			page_frag_free(q->xdp[i].data_hard_start);
 		vd_stat_add(&q->vq.counters, dropped, q->nxdp);
+	} else {
+		vd_stat_add(&q->vq.counters, packets, q->nxdp);
+		vd_stat_add(&q->vq.counters, bytes, q->xdp_bytes);
 	}
 	q->nxdp = 0;
+	q->xdp_bytes = 0;
+}
+
+/* A frame that went by itself; those of a batch are counted with it. */
+static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
+{
+	vd_stat_inc(&q->vq.counters, packets);
+	vd_stat_add(&q->vq.counters, bytes, f->len - q->hlen);
 }
 
 /*
@@ -165,11 +177,15 @@ static int vd_tx_send_one(struct vd_net_queue *q, struct socket *sock,
 {
 	struct msghdr msg = { .msg_flags = MSG_DONTWAIT };
 	u32 skip = q->own_header ? q->hlen : 0;
+	int ret;
 
 	vd_net_iter(&msg.msg_iter, ITER_SOURCE, q->vq.iov + f->first, f->niov,
 		    f->len, skip);
-	return vd_net_sent(sock, sock->ops->sendmsg(sock, &msg, f->len - skip),
-			   f->len - q->hlen);
+	ret = vd_net_sent(sock, sock->ops->sendmsg(sock, &msg, f->len - skip),
+			  f->len - q->hlen);
+	if (likely(!ret))
+		vd_tx_sent(q, f);
+	return ret;
 }
 
 /* Uncopied if it may be. */
@@ -263,12 +279,6 @@ static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
 	return i - first;
 }
 
-static void vd_tx_sent(struct vd_net_queue *q, const struct vd_frame *f)
-{
-	vd_stat_inc(&q->vq.counters, packets);
-	vd_stat_add(&q->vq.counters, bytes, f->len - q->hlen);
-}
-
 /*
  * Counts a frame that wasn't simply sent. Returns 0 if it is done with, else why
  * it is to be kept. What can't be read isn't: a page that went bad or beyond its
@@ -318,7 +328,6 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 		f = &q->frame[i];
 		ret = vd_tx_frame(q, sock, f);
 		if (likely(!ret)) {
-			vd_tx_sent(q, f);
 			vd_vq_add_used(&q->vq, f->head, f->slots, 0);
 		} else {
 			ret = vd_tx_special(q, f, ret);
