@@ -19,7 +19,11 @@ KERNELS ?= 6.1 6.12 7.2 7.3
 
 all: modules
 
+# Kbuild cuts M= at blanks and colons; its clean would then go for another folder.
+PLACE = [ $(words $(subst :, ,$(CURDIR))) = 1 ] || { echo "Kbuild takes no blank and no colon in a path; move $(CURDIR) to one without." >&2; exit 1; }
+
 modules:
+	@$(PLACE)
 	@[ -e "$(KDIR)/Makefile" ] || { echo "No kernel headers found. Install them (Debian: apt-get install linux-headers-amd64) or set KDIR=." >&2; exit 1; }
 	+$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
@@ -32,13 +36,15 @@ programs:
 
 # Kbuild's own takes every object below here, those of .cache's images and kernels among them.
 clean:
+	@$(PLACE)
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) \
 		RCS_FIND_IGNORE='\( -name .cache -o -name .git \) -prune -o' clean
 	# Keys that a firmware may have enrolled can't be made again.
 	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name sign -exec rm -rf {} +
 
+# Kbuild runs in the headers' folder, which a relative DESTDIR isn't meant from.
 install: modules install-tools
-	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
+	+$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(abspath $(DESTDIR)) INSTALL_MOD_DIR=extra CONFIG_MODULE_SIG_ALL= modules_install
 	install -D -m 644 packaging/60-vhost-direct.rules $(DESTDIR)/etc/udev/rules.d/60-vhost-direct.rules
 	# Debian's headers lack what modules_install wants for this, so it skips it.
 	@release=$$(modinfo -F vermagic vhost_direct.ko | cut -d' ' -f1); \

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Makefile's ways to tests: what they build before, and what they run. KTAP.
+"""The Makefile's ways to tests: what they build before, and what they run; what it hands to Kbuild. KTAP.
 
 In a folder with programs of the same names that only say that they were called.
 """
@@ -24,23 +24,71 @@ _PROGRAM = '#!/bin/sh\necho "$(basename "$0") $*" >>"$AT/calls"\n[ "$(basename "
 HEADERS = "vm kdir --install"
 
 
+def _tree(folder):
+    """Such a folder."""
+    os.makedirs(folder, exist_ok=True)
+    for name in ("Makefile", "Kbuild"):
+        shutil.copy(os.path.join(REPO, name), folder)
+    for name in PROGRAMS:
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(_PROGRAM)
+        os.chmod(path, 0o755)
+
+
+def _make(folder, *words):
+    """((status, errors), calls) of `make WORDS` there."""
+    env = {name: value for name, value in os.environ.items()
+           if name not in ("KERNEL", "KERNELS", "QEMU", "TESTS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(["make", "-s", "-C", folder, f"MAKE='{folder}/submake'", "J=2", *words],
+                          env={**env, "AT": folder}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    calls = os.path.join(folder, "calls")
+    if not os.path.exists(calls):
+        return (done.returncode, done.stderr), []
+    with open(calls, encoding="ascii") as file:
+        said = file.read().splitlines()
+    os.remove(calls)
+    return (done.returncode, done.stderr), said
+
+
 def _calls(*words):
-    """What `make WORDS` calls."""
+    """What `make WORDS` calls, and ends well."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("Makefile", "Kbuild"):
-            shutil.copy(os.path.join(REPO, name), folder)
-        for name in PROGRAMS:
-            path = os.path.join(folder, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w", encoding="ascii") as file:
-                file.write(_PROGRAM)
-            os.chmod(path, 0o755)
-        env = {name: value for name, value in os.environ.items()
-               if name not in ("KERNEL", "KERNELS", "QEMU", "TESTS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-        subprocess.run(["make", "-s", "-C", folder, f"MAKE={folder}/submake", "J=2", *words],
-                       env={**env, "AT": folder}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-        with open(os.path.join(folder, "calls"), encoding="ascii") as file:
-            return file.read().splitlines()
+        _tree(folder)
+        (status, errors), calls = _make(folder, *words)
+        return calls if not status else [f"failed: {errors}"]
+
+
+def _touch(*path):
+    path = os.path.join(*path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii"):
+        pass
+
+
+def _kbuild(t):
+    """What Kbuild is called with."""
+    with tempfile.TemporaryDirectory() as folder:
+        _touch(folder, "headers", "Makefile")
+        kdir = "KDIR=" + os.path.join(folder, "headers")
+        for name in ("a b", "a:b", "ab"):
+            tree = os.path.join(folder, name)
+            _tree(tree)
+            for goal in ("modules", "clean"):
+                (status, errors), calls = _make(tree, goal, kdir)
+                bad = name != "ab"
+                t.check(f"make {goal} in a folder '{name}': {'is refused' if bad else 'goes to Kbuild'}",
+                        bool(status) == bad and len(calls) == (not bad)
+                        and errors.count("no blank and no colon") == bad, f"{status} {calls} {errors}")
+        # With -n nothing is run but make.
+        tree = os.path.join(folder, "install")
+        for destdir, wanted in (("out", f"{tree}/out"), ("/out", "/out"), ("", "")):
+            _tree(tree)
+            calls = _make(tree, "-n", "install", kdir, f"DESTDIR={destdir}")[1]
+            t.check(f"make install DESTDIR={destdir}: Kbuild gets it as it is from here",
+                    f"INSTALL_MOD_PATH={wanted} " in (calls or [""])[-1], calls)
 
 
 def _built(calls):
@@ -62,6 +110,7 @@ def main():
         for kernel, modules in (("6.1", True), ("6.12", False)):
             calls = _calls("test", f"KERNEL={kernel}")
             t.equal(f"make test KERNEL={kernel}: the same", _built(calls), (modules, int(modules)))
+        _kbuild(t)
 
 
 if __name__ == "__main__":
