@@ -34,13 +34,15 @@ programs:
 	+$(MAKE) -C guest-tests/progs all
 	+$(MAKE) -C guest-tests/workload all
 
+# Keys that a firmware may have enrolled can't be made again, and figures took hours.
+KEPT = build/(sign|results|bench/partial)(/.*)?|build/bench/(ring/)?[^/]*\.(json|html|svg|png)
+
 # Kbuild's own takes every object below here, those of .cache's images and kernels among them.
 clean:
 	@$(PLACE)
 	@[ ! -e "$(KDIR)/Makefile" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) \
 		RCS_FIND_IGNORE='\( -name .cache -o -name .git \) -prune -o' clean
-	# Keys that a firmware may have enrolled can't be made again.
-	[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name sign -exec rm -rf {} +
+	[ ! -d build ] || find build -depth -mindepth 1 -regextype posix-extended ! -regex '$(KEPT)' \( ! -type d -o -empty \) -delete
 
 # Kbuild runs in the headers' folder, which a relative DESTDIR isn't meant from.
 install: modules install-tools
@@ -212,4 +214,5 @@ help:
 #: make install-dkms
 #:                  install the sources for DKMS: docs/operators.md
 #: make uninstall   take away what make install installed
-#: make clean       remove what was built (images stay in .cache/)
+#: make clean       remove what was built (images stay in .cache/; keys, and
+#:                  results of tests and of benches, in build/)

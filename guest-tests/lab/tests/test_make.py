@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Makefile's ways to tests: what they build before, and what they run; what it hands to Kbuild. KTAP.
+"""The Makefile's ways to tests: what they build before, and what they run; what it hands to Kbuild and cleans. KTAP.
 
 In a folder with programs of the same names that only say that they were called.
 """
@@ -91,6 +91,24 @@ def _kbuild(t):
                     f"INSTALL_MOD_PATH={wanted} " in (calls or [""])[-1], calls)
 
 
+KEPT = ("sign/MOK.priv", "results/6.1/iotlb.json", "bench/bench.json", "bench/bench.html", "bench/partial/timed_tx.json",
+        "bench/ring/bench-ring.json")
+GONE = ("bench/vring", "bench/guard-sources/baseline.json", "bench/ring/ring", "tests/units", "check/tree/bench/baseline.json")
+
+
+def _clean(t):
+    """What `make clean` leaves."""
+    with tempfile.TemporaryDirectory() as folder:
+        _tree(folder)
+        for name in (*KEPT, *GONE):
+            _touch(folder, "build", name)
+        result = _make(folder, "clean", "KDIR=/none")[0]
+        left = [os.path.relpath(os.path.join(path, name), os.path.join(folder, "build"))
+                for path, _, names in os.walk(os.path.join(folder, "build")) for name in names]
+        t.check("make clean leaves keys and results alone", (result, sorted(left)) == ((0, ""), sorted(KEPT)), (result, left))
+        t.equal("and no folder of anything else", sorted(os.listdir(os.path.join(folder, "build"))), ["bench", "results", "sign"])
+
+
 def _built(calls):
     """Whether Debian 12's headers were asked for, and how often modules were built with them."""
     return HEADERS in calls, sum("modules KDIR=/headers" in call for call in calls)
@@ -111,6 +129,7 @@ def main():
             calls = _calls("test", f"KERNEL={kernel}")
             t.equal(f"make test KERNEL={kernel}: the same", _built(calls), (modules, int(modules)))
         _kbuild(t)
+        _clean(t)
 
 
 if __name__ == "__main__":
