@@ -41,8 +41,12 @@ class _Later:
         return 5000 + self._seconds
 
 
-def _busy(said, log, share, folder, accel="tcg"):
-    """A VM whose suite prints SAID, whose kernel log is LOG, of whose time others had SHARE."""
+def _busy(said, log, share, folder, accel="tcg", reason="", whole=None, cut=False):
+    """A VM whose suite prints SAID, whose kernel log is LOG, of whose time others had SHARE.
+
+    REASON: why the VM ended before its last word; WHOLE: all of its log, marks and all; CUT: its
+    suite doesn't end.
+    """
     def run_vm(_options, command, on_out, overdue):
         assert not overdue()
         token = command[1]
@@ -52,22 +56,23 @@ def _busy(said, log, share, folder, accel="tcg"):
             machine.add(5000 + second, second * (1 - share) * 1e9, second * share * 1e9)
         on_out(f"{token} begin {name}\nKTAP version 1\n{said}1..1\n".encode())
         testrun.time = _Later(19)
-        on_out(f"{token} end {name} 0\n".encode())
+        if not cut:
+            on_out(f"{token} end {name} 0\n".encode())
         testrun.time = _Later(0)
         path = os.path.join(folder, "files", ".vd")
         os.makedirs(path, exist_ok=True)
         with open(os.path.join(path, "kernel.log"), "w", encoding="ascii") as file:
-            file.write(f"vd-suite begin {name}\n{log}\n")
-        return run.Result(status=0, folder=folder, held=machine, accel=accel)
+            file.write(f"vd-suite begin {name}\n{log}\n" if whole is None else whole)
+        return run.Result(status=0, folder=folder, held=machine, accel=accel, reason=reason)
     return run_vm
 
 
-def _verdict(said, log="", share=0.5, last=False, accel="tcg", kernel=""):
+def _verdict(said, log="", share=0.5, last=False, accel="tcg", kernel="", **more):
     """What such a VM's only suite comes to: (passed, failed, how many are to run again, output)."""
     with tempfile.TemporaryDirectory() as folder:
         report = Report(out=io.StringIO())
         report.took = lambda source, seconds: None
-        run.run_vm = _busy(said, log, share, folder, accel)
+        run.run_vm = _busy(said, log, share, folder, accel, **more)
         boot = testrun.Boot([suites.Suite("a.sh")], report, kernel, last=last)
         boot.go("bookworm")
         return report.passed, report.failed, len(boot.again), report._out.getvalue()
@@ -143,6 +148,37 @@ def _not_again(t):
     t.equal("each fails", report.failures, [f"{name}.sh: was run once more" for name in "ab"])
 
 
+def _died(t):
+    """A VM that dies after its suites had ended, before its last word; and one that only ended."""
+    good, ended, log = "ok 1 - fine\n", "the VM ended without a verdict (status 137)", "vd-suite begin a.sh\n"
+    for name, log, reason, more, wanted in (
+            ("one whose suites ended, and that did", log, "", {}, (2, 0, 0)),
+            ("one that died then has failed", log, ended, {}, (2, 1, 0)),
+            ("or timed out", log, "timeout after 300 s", {}, (2, 1, 0)),
+            ("on a busy machine its last suite runs again", log, ended, {"share": 0.5}, (0, 0, 1)),
+            ("but not if that doesn't bring back what kmemleak found", log, ended, {"share": 0.5, "kernel": "kasan"}, (2, 1, 0)),
+            ("a log without the suite's mark isn't clean", "[ 9.0] cut off\n", "", {}, (1, 1, 0)),
+            ("nor is none", "", "", {}, (1, 1, 0))):
+        verdict = _verdict(good, **{"share": 0.05, **more}, reason=reason, whole=log)
+        t.equal(name, verdict[:3], wanted)
+    verdict = _verdict("not ok 1 - fine\n", share=0.05, reason=ended, cut=True)
+    t.equal("one that died under a suite is told once", verdict[:3], (1, 2, 0))
+    t.check("by that suite", "ran to its end" in verdict[3] and "outlives" not in verdict[3], verdict[3])
+
+
+def _statuses(t):
+    """What `vm run` ends with."""
+    died = "the VM ended without a verdict (status 0)\n  last lines of console:\n    a timeout of its own"
+    for name, words, wanted in (
+            ("the command's", {"status": 3}, 3), ("also from a VM that died then", {"status": 3, "reason": died}, 3),
+            ("a dirty log", {"status": 0, "findings": ["x"]}, 99), ("all well", {"status": 0}, 0),
+            ("a VM that died, whatever it printed", {"reason": died}, 125), ("a time-out", {"reason": "timeout after 9 s\n"}, 124),
+            ("one that died after its command", {"status": 0, "reason": died}, 125),
+            ("that with a dirty log", {"status": 0, "reason": died, "findings": ["x"]}, 125),
+            ("a time-out after its command", {"status": 0, "reason": "timeout after 9 s\n"}, 124)):
+        t.equal(f"status: {name}", run.Result(**words).exit_status, wanted)
+
+
 def _shares(t):
     machine = held.Held()
     for second in range(100):
@@ -194,7 +230,9 @@ def main():
         _erred(t)
         _cut_short(t)
         _not_again(t)
+        _died(t)
         run.run_vm, testrun.time = kept
+        _statuses(t)
         _shares(t)
 
 

@@ -24,7 +24,9 @@ _KEEP_RUNS = 30
 
 @dataclasses.dataclass
 class Result:
-    """What came of a run. STATUS: the command's own, or None if it never ended."""
+    """What came of a run. STATUS: the command's own, or None if it never ended. REASON: why the
+    VM had to be ended, or ended itself, before its last word; else empty.
+    """
 
     status: int = None
     reason: str = ""
@@ -39,8 +41,10 @@ class Result:
     @property
     def exit_status(self):
         """The command's status; 99: dirty kernel log; 124: time-out; 125: the VM failed."""
-        if self.status is None:
-            return TIMEOUT_STATUS if "timeout" in self.reason else LAB_STATUS
+        # After the command's end the VM still says what kmemleak and the kernel found: died
+        # before that, it hasn't succeeded.
+        if self.status is None or not self.status and self.reason:
+            return TIMEOUT_STATUS if self.reason.startswith("timeout") else LAB_STATUS
         return self.status or (LOG_STATUS if self.findings else 0)
 
     def kernel_log(self):

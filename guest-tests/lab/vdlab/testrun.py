@@ -21,6 +21,7 @@ _GRACE = 60
 
 # What a kernel says of processors that it believes to run; all else it says counts anyway.
 _WATCHDOGS = ("stall", "hung task")
+_LOG = "kernel log is clean"
 
 
 class Trial:
@@ -106,6 +107,12 @@ class Boot:
                 return f"after {limit:.0f} s of {suite.name}: the VM doesn't keep its limit"
         return ""
 
+    def _died(self, reason):
+        """The VM died under no suite: as with what its log says, that is the last one's doing."""
+        # A sanitizer kernel's last words, of all suites, aren't had again by one's repetition.
+        lost = ["certain: what kmemleak found is lost"] if self._kernel else []
+        self._trial.result(list(self.ended)[-1], "the VM outlives it", "fail", reason, lost)
+
     def _logs(self, result):
         """Judge each suite, with its part of the kernel log."""
         parts = suites.split_log(result.kernel_log())
@@ -114,6 +121,9 @@ class Boot:
             if suite.name in parts:
                 found = scan.scan(parts[suite.name], scan.compile_allowed(suite.allow))
                 self._log(self._trial, suite.name, found)
+            elif suite.name in self.ended:
+                # A log that was cut short, or that overflowed, shows nothing clean.
+                self._trial.result(suite.name, _LOG, "fail", "it doesn't have this suite's beginning")
             self._judge(suite, found, result)
         found = scan.scan(parts["boot"])
         found += [finding for finding in result.findings if finding.kind == "kmemleak"]
@@ -143,7 +153,7 @@ class Boot:
         lines = []
         for finding in found[:4]:
             lines += [str(finding), *("  " + line for line in finding.context)]
-        report.result(name, "kernel log is clean", "fail" if found else "pass", "", lines)
+        report.result(name, _LOG, "fail" if found else "pass", "", lines)
 
     def go(self, image):
         """Boot and run; returns the suites that never got to run."""
@@ -163,6 +173,8 @@ class Boot:
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
             self._end()
+        elif result.reason and self.ended:
+            self._died(result.reason)
         self._logs(result)
         left = [suite for suite in self._group if suite.name not in self.ended]
         if left and not self.ended:
