@@ -18,12 +18,12 @@ from ktap import Ktap  # noqa: E402
 from vdlab import apt, image, initramfs, kbuild, kernel, qemu, qmp, scan, suites, vmlinux  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
-_TARGETS = [["http://mirror/debian/", "bookworm", "main", "/keys/a.gpg", "Debian"],
-            ["http://mirror/debian/", "bookworm-updates", "main", "/keys/a.gpg", "Debian"],
-            ["http://mirror/security/", "bookworm-security", "main", "/keys/a.gpg", "Debian"],
-            ["http://mirror/debian/", "bookworm", "contrib", "/keys/a.gpg", "Debian"],
-            ["http://cloud/apt/", "sdk-bookworm", "main", "", "Cloud"],
-            ["http://node/", "nodistro", "main", "/keys/n.gpg", ". nodistro"]]
+_TARGETS = [["http://mirror/debian/", "bookworm", "bookworm", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/debian/", "bookworm-updates", "bookworm-updates", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/security/", "bookworm-security", "bookworm-security", "main", "/keys/a.gpg", "Debian"],
+            ["http://mirror/debian/", "bookworm", "bookworm", "contrib", "/keys/a.gpg", "Debian"],
+            ["http://cloud/apt/", "sdk-bookworm", "sdk-bookworm", "main", "", "Cloud"],
+            ["http://node/", "nodistro", "nodistro", "main", "/keys/n.gpg", ". nodistro"]]
 
 
 def _limit(full):
@@ -141,8 +141,17 @@ def _sources(t):
         "deb [signed-by=/keys/a.gpg] http://mirror/debian/ trixie-updates main",
         "deb [signed-by=/keys/a.gpg] http://mirror/security/ trixie-security main",
         "deb [signed-by=/keys/a.gpg] http://mirror/debian/ trixie-backports main"])
-    t.raises("no Debian archive configured", LabError,
-             lambda: apt.debian_sources("trixie", (), _TARGETS[3:]))
+    by_state = [[uri, release.replace("bookworm", "oldstable"), *rest] for uri, release, *rest in _TARGETS[:4]]
+    t.equal("also from one that is configured as stable or oldstable", apt.debian_sources(
+        "trixie", ["trixie-backports"], by_state), found)
+    old = [["http://mirror/", name, "buster", "main", "/k", "Debian"] for name in ("buster", "buster/updates")]
+    t.equal("a suite's name counts before what its archive calls itself", [
+        line.split()[3] for line in apt.debian_sources("trixie", (), old)], ["trixie", "trixie/updates"])
+    for name, targets, wanted in (("no Debian archive configured", _TARGETS[4:], False), ("no lists yet", [], True)):
+        try:
+            t.check(name, False, apt.debian_sources("trixie", (), targets))
+        except LabError as error:
+            t.equal(name, "apt-get update" in str(error), wanted)
     t.check("every image's list is well-formed", image.Spec("bookworm").suite == "bookworm")
     t.raises("an unknown image", LabError, lambda: image.Spec("nosuch"))
 

@@ -14,7 +14,7 @@ from .paths import LabError
 _CODENAMES = ("buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # One line an index apt would fetch: apt itself parses both source formats for us.
-_FORMAT = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)|$(ORIGIN)"
+_FORMAT = "$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(SIGNED_BY)|$(ORIGIN)"
 
 
 def _index_targets():
@@ -23,7 +23,7 @@ def _index_targets():
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise LabError(f"apt-get indextargets failed: {error}") from error
-    return [line.split("|") for line in out.splitlines() if line.count("|") == 4]
+    return [line.split("|") for line in out.splitlines() if line.count("|") == 5]
 
 
 def _codename(release):
@@ -48,7 +48,10 @@ def debian_sources(suite, extra=(), targets=None):
     TARGETS: what apt answered, for tests.
     """
     lines, main = {}, None
-    for uri, release, component, signed_by, origin in _index_targets() if targets is None else targets:
+    targets = _index_targets() if targets is None else targets
+    for uri, release, name, component, signed_by, origin in targets:
+        # What is configured as stable or oldstable has its name in what the archive says of it.
+        release = release if _codename(release) else name
         here = _codename(release)
         if not here or component != "main" or (origin and "Debian" not in origin):
             continue
@@ -58,7 +61,8 @@ def debian_sources(suite, extra=(), targets=None):
         if release == here:
             main = (uri, keyring)
     if not main:
-        raise LabError("this machine's apt has no Debian main archive to take packages from")
+        raise LabError("this machine's apt has no Debian main archive to take packages from"
+                       + ("" if targets else ", or no lists yet: apt-get update"))
     for name in extra:
         lines[f"deb [signed-by={main[1]}] {main[0]} {name} main"] = None
     return list(lines)
