@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where things are, progress lines, locks: what every other part of the lab uses."""
+"""Where things are, progress lines, locks, signals: what every other part of the lab uses."""
 
 import contextlib
 import fcntl
 import os
+import signal
 import sys
 import time
 
@@ -27,6 +28,24 @@ def cache_dir(*parts):
 def say(text):
     """One progress line on stderr: stdout belongs to the command that runs in the VM."""
     print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+def end_by_signals():
+    """A plain kill, or a terminal that is gone, ends a program as Ctrl-C does: with what it started.
+
+    Once: make, and timeout, send it to the group besides, while we clean up already.
+    """
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
+    def end(_number, _frame):
+        for number in numbers:
+            # Not SIG_IGN, which what we start from here on would inherit.
+            signal.signal(number, lambda *_: None)
+        raise KeyboardInterrupt
+    for number in numbers:
+        # nohup ignores one, for us to go on.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)
 
 
 @contextlib.contextmanager

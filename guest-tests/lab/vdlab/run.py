@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -253,17 +252,10 @@ class Run:
         return self.result
 
 
-def _terminate(signum, frame):
-    raise KeyboardInterrupt
-
-
 def run_vm(options, command, on_out=None, on_err=None, overdue=None):
     """Boot a VM, run COMMAND (a list of words) in it, return the Result.
 
     ON_OUT, ON_ERR take the command's output as bytes while it comes; default: our own.
     OVERDUE, if given, is asked again and again; what it answers, if anything, ends the VM.
     """
-    if threading.current_thread() is threading.main_thread():
-        # A plain kill must not leave a VM behind either.
-        signal.signal(signal.SIGTERM, _terminate)
     return Run(options, command, on_out, on_err, overdue).go()
