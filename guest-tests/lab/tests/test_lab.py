@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
 from ktap import Ktap  # noqa: E402
-from vdlab import apt, image, initramfs, kbuild, kernel, qemu, qmp, scan, suites, vmlinux  # noqa: E402
+from vdlab import apt, image, initramfs, kbuild, kernel, modules, qemu, qmp, scan, suites, vmlinux  # noqa: E402
 from vdlab.paths import LabError  # noqa: E402
 
 _TARGETS = [["http://mirror/debian/", "bookworm", "bookworm", "main", "/keys/a.gpg", "Debian"],
@@ -134,6 +134,46 @@ def _kernels(t):
     t.check("it doesn't stay", "A=b" not in os.environ.get("MAKEFLAGS", ""))
 
 
+def _note(folder, module, *sources):
+    """A module and what its build notes of it, for which SOURCES were read."""
+    for path in (*sources, f"{module}.ko"):
+        os.makedirs(os.path.dirname(os.path.join(folder, path)), exist_ok=True)
+        with open(os.path.join(folder, path), "w", encoding="ascii"):
+            os.utime(os.path.join(folder, path), (5000, 5000))
+    with open(os.path.join(folder, f"{module}.mod"), "w", encoding="ascii") as file:
+        file.write(f"{folder}/vhost/{module}.o\n\n")
+    with open(os.path.join(folder, "vhost", f".{module}.o.cmd"), "w", encoding="ascii") as file:
+        deps = "".join(f"  {folder}/vhost/../{path} \\\n" for path in sources)
+        file.write(f"cmd_{folder}/vhost/{module}.o := gcc -I{folder}/vhost -c -o {folder}/vhost/{module}.o x.c\n"
+                   f"deps_{folder}/vhost/{module}.o := \\\n    $(wildcard include/config/X) \\\n  /usr/src/x.h \\\n{deps}\n")
+    os.utime(file.name, (5000, 5000))
+
+
+def _modules(t):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = os.path.realpath(folder)
+        _note(folder, "one", "vhost/one.c", "vhost/all.h")
+        _note(folder, "two", "vhost/two.c", "vhost/all.h", "virtio/ring.h")
+        with open(os.path.join(folder, "vhost", "user.h"), "w", encoding="ascii"):
+            pass
+
+        def changed():
+            return tuple(modules.changed_since(os.path.join(folder, f"{name}.ko"), folder) for name in ("one", "two"))
+        t.equal("modules just built are of their sources, whatever else is newer", changed(), ("", ""))
+        os.utime(os.path.join(folder, "vhost", "one.c"), (5001, 5001))
+        t.equal("a changed source makes its own module old", changed(), ("vhost/one.c", ""))
+        for name, wanted in (("one.ko", "vhost/one.c"), ("vhost/.one.o.cmd", "")):
+            os.utime(os.path.join(folder, name), (5001, 5001))
+            t.equal(f"until that is linked and compiled again: {name}", changed(), (wanted, ""))
+        os.utime(os.path.join(folder, "vhost", "all.h"), (5002, 5002))
+        t.equal("a header makes all old that read it", changed(), ("vhost/all.h", "vhost/all.h"))
+        os.utime(os.path.join(folder, "vhost", "all.h"), (5000, 5000))
+        os.unlink(os.path.join(folder, "virtio", "ring.h"))
+        t.equal("so does one that is gone", changed(), ("", "virtio/ring.h"))
+        os.unlink(os.path.join(folder, "two.mod"))
+        t.equal("of a module that wasn't built here nothing is known", changed(), ("", ""))
+
+
 def _sources(t):
     found = apt.debian_sources("trixie", ["trixie-backports"], _TARGETS)
     t.equal("another suite's sources follow from this machine's", found, [
@@ -225,7 +265,7 @@ def _selectors(t):
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _accelerators, _kernels, _sources, _formats, _programs, _selectors):
+        for part in (_suites, _machine, _accelerators, _kernels, _modules, _sources, _formats, _programs, _selectors):
             part(t)
 
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 
-from .paths import REPO, LabError, cache_dir, locked, say
+from .paths import REPO, LabError, cache_dir, locked, read_text, say
 
 _SOURCES = ("Kbuild", "vhost/**/*.[ch]", "vhost/**/Kbuild", "virtio/*.h", "guest-tests/kmod/*.c")
 _KEEP = 4
@@ -28,6 +28,26 @@ def _sources():
             if not path.endswith(".mod.c"):
                 found.add(os.path.relpath(path, REPO))
     return sorted(found)
+
+
+def changed_since(module, tree=REPO):
+    """A source that was changed or removed since MODULE was built from it in TREE, or an empty string.
+
+    By what the compiler noted of each object, which make goes by, too: not all sources are a
+    module's, and one that isn't would be newer for ever. Without notes nothing is known. Kbuild
+    itself isn't noted: make looks at the commands in which it results.
+    """
+    tree, linked = os.path.realpath(tree), os.path.getmtime(module)
+    for item in read_text(module.removesuffix(".ko") + ".mod", "").split():
+        folder, name = os.path.split(os.path.join(tree, item))
+        notes = os.path.join(folder, f".{name}.cmd")
+        for word in read_text(notes, "").split():
+            if not word.startswith(tree + "/") or not word.endswith((".c", ".h")):
+                continue
+            # Old objects are linked anew, too, by `make -n` even.
+            if not os.path.exists(word) or os.path.getmtime(word) > min(linked, os.path.getmtime(notes)):
+                return os.path.relpath(word, tree)
+    return ""
 
 
 def _digest(key, sources, recipe):
