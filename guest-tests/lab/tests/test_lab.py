@@ -3,6 +3,8 @@
 """The parts of the lab that need no VM: suites' headers, log cutting, sizes, sources."""
 
 import glob
+import importlib.machinery
+import importlib.util
 import os
 import re
 import struct
@@ -220,6 +222,30 @@ def _formats(t):
     t.raises("an unknown compression", LabError, lambda: vmlinux.extract(bytes(head)))
 
 
+def _headers(t):
+    """What `vm kdir --install` asks of apt."""
+    loader = importlib.machinery.SourceFileLoader("vm_program", os.path.join(os.path.dirname(suites.FOLDER), "lab", "vm"))
+    vm = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm_program", loader))
+    loader.exec_module(vm)
+    path, kept = os.environ["PATH"], image.get
+    image.get = lambda name: types.SimpleNamespace(release="9.9-x", kdir=lambda: None)
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "apt-get"), "w", encoding="ascii") as file:
+            file.write(f'#!/bin/sh\necho "$DEBIAN_FRONTEND $(cat | wc -c) $*" >>{folder}/calls\n')
+        os.chmod(file.name, 0o755)
+        try:
+            os.environ["PATH"] = f"{folder}:{path}"
+            t.raises("headers that the archive lacks are an error", LabError, lambda: vm._cmd_kdir(
+                types.SimpleNamespace(image="x", install=True)))
+        finally:
+            os.environ["PATH"], image.get = path, kept
+        with open(os.path.join(folder, "calls"), encoding="ascii") as file:
+            calls = file.read().splitlines()
+    t.equal("apt updates, and installs", [call.split()[-1] for call in calls], ["update", "linux-headers-9.9-x"])
+    t.check("it waits for another's lock, and asks nothing", all(
+        call.startswith("noninteractive 0 ") and " DPkg::Lock::Timeout=300 " in call and " -y " in call for call in calls), calls)
+
+
 def _programs(t):
     for words in (["vm", "--help"], ["vm", "run", "--help"], ["nested-guest", "--help"],
                   ["ktap.py", "--help"], ["../run-tests", "--help"], ["../run-tests", "--list"],
@@ -265,7 +291,7 @@ def _selectors(t):
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _accelerators, _kernels, _modules, _sources, _formats, _programs, _selectors):
+        for part in (_suites, _machine, _accelerators, _kernels, _modules, _sources, _formats, _headers, _programs, _selectors):
             part(t)
 
 
