@@ -222,6 +222,23 @@ def _formats(t):
     t.raises("an unknown compression", LabError, lambda: vmlinux.extract(bytes(head)))
 
 
+def _mounted(t):
+    """A tree with a mount in it is never deleted, whatever its name."""
+    kept = image.read_text
+    with tempfile.TemporaryDirectory() as folder:
+        for name, shown in (("plain", "plain"), ("with space", r"with\040space"), ("tab\tback\\slash", r"tab\011back\134slash")):
+            path = os.path.join(os.path.realpath(folder), name)
+            os.mkdir(path)
+            image.read_text = lambda _, where=shown: f"proc {os.path.realpath(folder)}/{where}/root/proc proc rw 0 0\n"
+            try:
+                t.raises(f"not deleted: {name!r}", LabError, lambda p=path: image._remove(p))
+            finally:
+                image.read_text = kept
+            t.check("it is there", os.path.isdir(path))
+            image._remove(path)
+            t.check("without the mount it goes", not os.path.exists(path))
+
+
 def _headers(t):
     """What `vm kdir --install` asks of apt."""
     loader = importlib.machinery.SourceFileLoader("vm_program", os.path.join(os.path.dirname(suites.FOLDER), "lab", "vm"))
@@ -291,7 +308,7 @@ def _selectors(t):
 def main():
     """All cases."""
     with Ktap() as t:
-        for part in (_suites, _machine, _accelerators, _kernels, _modules, _sources, _formats, _headers, _programs, _selectors):
+        for part in (_suites, _machine, _accelerators, _kernels, _modules, _sources, _formats, _mounted, _headers, _programs, _selectors):
             part(t)
 
 

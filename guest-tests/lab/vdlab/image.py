@@ -9,6 +9,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -156,8 +157,10 @@ def _stop_group(process):
 def _remove(path):
     """Delete a tree, unless something is still mounted in it."""
     for line in read_text("/proc/self/mounts").splitlines():
-        if line.split()[1].startswith(os.path.realpath(path) + "/"):
-            raise LabError(f"{line.split()[1]} is still mounted: unmount it, then remove {path}")
+        # A space in it, a tab, a newline or a backslash stands there as its octal number.
+        place = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), line.split()[1])
+        if place.startswith(os.path.realpath(path) + "/"):
+            raise LabError(f"{place} is still mounted: unmount it, then remove {path}")
     shutil.rmtree(path, ignore_errors=True)
 
 
