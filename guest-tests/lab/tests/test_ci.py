@@ -76,17 +76,17 @@ def _order(turn, suites, ready=True, **more):
 def _is(t, name, wanted, left_out, found):
     """The order, and what is said to be left out for want of time."""
     order, said = found
-    late = re.findall(r"skip  ci: (.*): more than 50 minutes", said)
+    late = re.findall(r"skip  ci: (.*): more than 46 minutes", said)
     t.check(name, order == wanted and late == left_out and said.startswith("0\n"), said)
 
 
 def _orders(t):
     _is(t, "an even turn: fuzzing and KASAN first", ["fuzz", "kasan", "other"], [], _order("even", 1700))
-    _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("odd", 1700))
-    _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("even", 1700, ready=False))
+    _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("odd", 1500))
+    _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("even", 1500, ready=False))
     _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other", "races"],
         ["suites on the kernel with KASAN"], _order("even", 2300))
-    _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2650))
+    _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("even", 2450))
     _is(t, "none: that is said of all three, and 6.1 has what was theirs", ["both"], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
         _order("even", 2800))
     _is(t, "all fuzzing that is asked for is reckoned with", ["other"], ["fuzzing", "suites on the kernel with KASAN"],
