@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Transmit: frames that are odd but legal pass, frames that can't be are dropped. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 
 /* Frames enough that a page lost for each would be seen: 80 MB. */
 #define LEAK_FRAMES 20000
+#define GONE_FRAMES 8
 #define LEAK_LIMIT_KB (8 << 10)
 
 /* The chain of n descriptors at 0 passes, and frame r->seq comes out. */
@@ -124,6 +127,30 @@ static void tx_short(struct bad *b)
 	ring_kick(&r->q[Q_TX]);
 	CHECK_EQ(ring_reap(&r->q[Q_TX], NULL, WAIT_MS), 0);
 	rig_arrives(r, r->seq, ETH_HEAD);
+	t_end();
+}
+
+/* The last test of a rig: its tap is deleted, under a device that has it still. */
+static void tx_gone(struct bad *b)
+{
+	const uint64_t packets = bad_stat(b, Q_TX, "packets"), bytes = bad_stat(b, Q_TX, "bytes");
+	const uint64_t before = bad_stat(b, Q_TX, "dropped");
+	struct ring *q = &b->r.q[Q_TX];
+	char command[64];
+	unsigned int i;
+
+	t_begin("frames for a tap that was deleted come back, and count as dropped alone");
+	snprintf(command, sizeof(command), "ip link del %s", b->r.tap.name);
+	MUST(!system(command), "%s", command);
+	one(b, b->r.buf, rig_frame(&b->r, b->r.buf, RIG_FRAME));
+	for (i = 0; i < GONE_FRAMES; i++)
+		ring_offer(q, 0);
+	ring_kick(q);
+	for (i = 0; i < GONE_FRAMES; i++)
+		CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	CHECK_STAT(b, Q_TX, "packets", packets);
+	CHECK_STAT(b, Q_TX, "bytes", bytes);
+	CHECK_STAT(b, Q_TX, "dropped", before + GONE_FRAMES);
 	t_end();
 }
 
@@ -499,6 +526,7 @@ void bad_tx(const struct bad *like)
 	tx_pieces(&b);
 	tx_shorter_than_header(&b);
 	tx_short(&b);
+	tx_gone(&b);
 	bad_close(&b);
 }
 
