@@ -9,13 +9,16 @@
  * number of polls that did not, however many rounds it takes; nothing depends
  * on how long anything takes.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -306,6 +309,52 @@ static bool expires(struct guest *g, bool cut)
 	return CHECK(!"a poll has ended by itself");
 }
 
+static bool onto(pid_t task, unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	return !sched_setaffinity(task, sizeof(set), &set);
+}
+
+/* Wants a processor, always; not for longer than its parent lives. */
+static pid_t spinner(unsigned int cpu)
+{
+	pid_t child = fork();
+
+	MUST(child >= 0, "fork");
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	MUST(onto(0, cpu), "sched_setaffinity");
+	for (;;)
+		__asm__ volatile("" ::: "memory");
+}
+
+/* Another task on the worker's processor ends a poll that has an hour. */
+static void yields(uint64_t features)
+{
+	uint64_t before;
+	struct guest g;
+	unsigned int i;
+	pid_t child;
+
+	guest_open(&g, path, features);
+	CHECK(onto(worker_find(getpid()), 0));
+	if (polling(&g, LONG)) {
+		before = guest_stat(&g, Q_TX, "poll_yields");
+		child = spinner(0);
+		for (i = 0; i < SOON_MS && guest_stat(&g, Q_TX, "poll_yields") == before; i++)
+			sleep_ms(1);
+		CHECK(guest_stat(&g, Q_TX, "poll_yields") > before);
+		kill(child, SIGKILL);
+		CHECK(waitpid(child, NULL, 0) == child);
+		guest_tx(&g);
+	}
+	guest_close(&g);
+}
+
 /*
  * The kick of a frame that was found without it comes late, and has the queue
  * polled once more. Replacing an eventfd, here by itself, waits for all that.
@@ -452,6 +501,7 @@ static const struct { const char *name; void (*run)(uint64_t features); bool rin
 	{ "it has its own turns while the sibling never runs dry", busy_sibling },
 	{ "it is looked at after each work of a sibling that has always more", between },
 	{ "the time over or cut, a kick is asked for and heard", ends, true },
+	{ "a task that wants the worker's processor ends it at once", yields },
 	{ "queues stop, reset and close while they are polled", stops },
 	{ "the owner of polled queues is killed", killed },
 	{ "polled queues move between workers", moves },
