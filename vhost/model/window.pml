@@ -299,17 +299,18 @@ proctype notifier(byte me; byte a)
 #ifdef FAULT_COUNT_AFTER_SCAN
 		skip;
 #else
-		if
 #ifdef FAULT_END_BEFORE_START
 		/* Registered since: mm_take_all_locks() is what keeps that from being. */
+		if
 		:: me == 1 && n == 1
-#endif
-		:: else ->
-			count_buf[me]++;
-#ifndef FAULT_NO_COUNT_BARRIER
-			count_buf[me] == 0
-#endif
+		:: else -> count_buf[me]++
 		fi;
+#else
+		count_buf[me]++;
+#endif
+#ifndef FAULT_NO_COUNT_BARRIER
+		count_buf[me] == 0;
+#endif
 #endif
 		readers++;
 		table = spans;
