@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 # pylint: disable=wrong-import-position
 import charge  # noqa: E402
 from inject import Calls  # noqa: E402
+from owner import wait  # noqa: E402
 from vdtest import NODE, SLOW, Ktap, in_group, load, unload, write  # noqa: E402
 
 FULL = os.environ.get("VD_FULL", "0") != "0"
@@ -61,13 +62,6 @@ def charged(t, group):
     t.diag(about)
     t.check("nothing is left that their control group is charged for",
             done.returncode == 0 and not charge.much(*left, CYCLES), about)
-
-
-def wait(what, limit=10):
-    """Until WHAT() holds, but not longer than so many seconds."""
-    end = time.monotonic() + limit * SLOW
-    while not what() and time.monotonic() < end:
-        time.sleep(0.1)
 
 
 def main():
