@@ -96,6 +96,17 @@ def _certain(t):
         t.equal(f"also if time was wanting: {name}", _verdict({**changes, **late}, spec), "certain")
     t.equal("who was inside of a callback may have been counted or not",
             _verdict({"told_before.sets": [51, 49], "told_after.sets": [51, 51]}), "")
+    quiet = _event("cold", told={})
+    for name, column, kind, wanted in (
+            ("a file's pages that are written back when it is time are no event's", "ext4", "clean", ""),
+            ("but taken away they must not be", "ext4", "clear", "certain"),
+            ("nor made clean where there is no disk", "memfd", "clean", "certain")):
+        told = {"sets": [8, 8], kind: [8, 504], "protect": [0, 1]}
+        stats = {**_STATS, "inval_hit": 0, "inval_missed": 4, "maps": 0, "bursts_direct": 0}
+        tail = {"bursts_direct": 0, "bursts_user": 300}
+        t.equal(name, _verdict({**quiet, "told_before": told, "told_after": told, "stats.rx": stats,
+                                "stats.tx": stats, "stats_tail.rx": tail, "stats_tail.tx": tail},
+                               verdict.Spec(column, "n", user=True)), wanted)
     t.equal("changed frames", _verdict({"rx.corrupt": 1, "ok": False}, status=1), "certain")
     t.equal("a write of the device's that is gone",
             _verdict({"failure": "free: reclaim threw away", "ok": False}, status=1), "certain")
