@@ -8,8 +8,10 @@
  * begins. So the worker stands still where it can be asked what it has done in
  * between, and nothing depends on when anything happens.
  */
+#include <inttypes.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "away.h"
@@ -56,6 +58,21 @@ static void feed(struct guest *g, unsigned int n)
 		CHECK(tap_feed(&g->tap, frame, FRAME));
 }
 
+/* All that may have had transmit visited, should it not have been found by a look. */
+static void tell(struct guest *g, const char *when)
+{
+	static const char *const names[] = { "polls", "poll_hits", "poll_rests", "poll_yields",
+					     "poll_looks", "kicks", "inval_hit", "inval_missed",
+					     "maps", "retries", "packets" };
+	char text[400] = "";
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		n += snprintf(text + n, sizeof(text) - n, ", %s %" PRIu64, names[i],
+			      guest_stat(g, Q_TX, names[i]));
+	t_diag("%s: transmit%s", when, text + 1);
+}
+
 enum held guest_held(struct guest *g)
 {
 	static const unsigned int slots[] = { 0, SHARE };
@@ -74,12 +91,14 @@ enum held guest_held(struct guest *g)
 	if (stands(g, fd, 0)) {
 		feed(g, FED - 1);
 		hits = guest_stat(g, Q_TX, "poll_hits");
+		tell(g, "before");
 		guest_offer(g, Q_TX);
 		polled = g->kicks[Q_TX] == kicks;
 		release(g, fd, 0);
 		/* Receive has had one share, and is at work again. */
 		if (stands(g, fd, SHARE) && polled)
 			CHECK_EQ(guest_stat(g, Q_TX, "poll_hits"), hits + 1);
+		tell(g, "after");
 		release(g, fd, SHARE);
 		CHECK(vq_wait(&g->q[Q_RX], FED, SOON_MS));
 		CHECK(frame_is(last + HDR, FRAME, 1));
