@@ -25,10 +25,12 @@
  * Published is a sorted table of the spans of all sets, for most invalidations
  * of a guest's memory concern none, and must find that out soon: each change
  * makes a new table, which replaces the old one by RCU. A set keeps its own
- * spans besides, so that one that overlaps can be found. Both are stored before
- * the barrier: who misses either has counted before the mapper looks. A table
- * may be older than its sets in one way only: with spans that are in use no
- * longer, when there was no memory to make one without them.
+ * spans besides, so that one that overlaps can be found; a ring that is in pieces
+ * behind an IOTLB has one for each, for what lies between may be all of the
+ * guest. Both are stored before the barrier: who misses either has counted
+ * before the mapper looks. A table may be older than its sets in one way only:
+ * with spans that are in use no longer, when there was no memory to make one
+ * without them.
  *
  * Invalidations nest and overlap, and a ring may move between start and end:
  * so the count is of the whole mm, is never reset, and does not depend on any
@@ -38,17 +40,15 @@
  * start waits for at most one, fair or not as the lock may be.
  */
 #include <linux/err.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/overflow.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 #include <linux/wait_bit.h>
 
 #include "compat/compat.h"
 #include "notifier.h"
+#include "spans.h"
 #include "window.h"
 
 static struct vd_mm *vd_mm_of(struct mmu_notifier *mn)
@@ -66,20 +66,11 @@ static __always_inline bool vd_mm_overlaps(const struct vd_mm *vm,
 					   unsigned long end)
 {
 	const struct vd_spans *s;
-	const struct vd_span *at;
-	unsigned int half;
-	bool found = false;
+	bool found;
 
 	rcu_read_lock_sched();
 	s = rcu_dereference_sched(vm->spans);
-	if (likely(s)) {
-		/* The first span that ends behind the start. */
-		at = s->span;
-		for (half = s->half; half; half /= 2)
-			if (at[half - 1].end <= start)
-				at += half;
-		found = at->start < end;
-	}
+	found = likely(s) && vd_spans_overlap(s, start, end);
 	rcu_read_unlock_sched();
 	return found;
 }
@@ -266,92 +257,57 @@ void vd_mm_del(struct vd_mm *vm, struct vd_winset *ws)
 	mutex_unlock(&vm->lock);
 }
 
-static int vd_span_cmp(const void *a, const void *b)
+static const struct vd_spans *vd_mm_spans_of(struct vd_mm *vm,
+					     const struct vd_winset *ws)
 {
-	const struct vd_span *x = a, *y = b;
-
-	return x->start < y->start ? -1 : x->start > y->start;
+	return rcu_dereference_protected(ws->spans,
+					 lockdep_is_held(&vm->lock));
 }
 
-/* Sorts, joins what overlaps or touches; returns how many are left. */
-static unsigned int vd_spans_sort(struct vd_span *span, unsigned int n)
-{
-	unsigned int i, last = 0;
-
-	sort(span, n, sizeof(*span), vd_span_cmp, NULL);
-	for (i = 1; i < n; i++) {
-		if (span[i].start <= span[last].end)
-			span[last].end = max(span[last].end, span[i].end);
-		else
-			span[++last] = span[i];
-	}
-	return last + 1;
-}
-
-/*
- * All sets' spans, @most or fewer, into a table of a power of two, so that the
- * search is even: the rest, one at least, ends behind every start and starts
- * before no end.
- */
+/* All sets' spans, @most or fewer. */
 static struct vd_spans *vd_mm_collect(struct vd_mm *vm, unsigned int most)
 {
-	unsigned int i, room, n = 0;
-	struct vd_spans *s;
+	struct vd_spans *all = vd_spans_alloc(most);
+	const struct vd_span *at;
 	struct vd_winset *ws;
+	unsigned int n = 0;
 
-	s = kvmalloc(struct_size(s, span, roundup_pow_of_two(most + 1)),
-		     GFP_KERNEL_ACCOUNT);
-	if (!s)
+	if (!all)
 		return NULL;
 	list_for_each_entry(ws, &vm->sets, node)
-		for (i = 0; i < VD_SET_WINDOWS; i++)
-			if (ws->span[i].start < ws->span[i].end)
-				s->span[n++] = ws->span[i];
-	n = vd_spans_sort(s->span, n);
-	room = roundup_pow_of_two(n + 1);
-	s->half = room / 2;
-	while (n < room)
-		s->span[n++] = (struct vd_span){ ULONG_MAX, ULONG_MAX };
-	return s;
+		for (at = vd_spans_first(vd_mm_spans_of(vm, ws)); at;
+		     at = vd_spans_next(at))
+			all->span[n++] = *at;
+	vd_spans_finish(all, n);
+	return all;
 }
 
 /* A new table for the callbacks. */
 static int vd_mm_replace(struct vd_mm *vm)
 {
-	struct vd_spans *old, *new = NULL;
+	struct vd_spans *new = NULL;
 	struct vd_winset *ws;
-	unsigned int i, n = 0;
+	unsigned int n = 0;
 
 	lockdep_assert_held(&vm->lock);
 	list_for_each_entry(ws, &vm->sets, node)
-		for (i = 0; i < VD_SET_WINDOWS; i++)
-			n += ws->span[i].start < ws->span[i].end;
+		n += vd_spans_count(vd_mm_spans_of(vm, ws));
 	if (n) {
 		new = vd_mm_collect(vm, n);
 		if (!new)
 			return -ENOMEM;
 	}
-	old = rcu_replace_pointer(vm->spans, new, lockdep_is_held(&vm->lock));
-	if (old)
-		kvfree_rcu(old, rcu);
+	vd_spans_free(rcu_replace_pointer(vm->spans, new,
+					  lockdep_is_held(&vm->lock)));
 	return 0;
-}
-
-static void vd_mm_store(struct vd_winset *ws, const struct vd_span *span)
-{
-	unsigned int i;
-
-	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		WRITE_ONCE(ws->span[i].start, span ? span[i].start : 0);
-		WRITE_ONCE(ws->span[i].end, span ? span[i].end : 0);
-	}
 }
 
 /**
  * vd_mm_publish - announce where a set's windows may be from now on
  * @vm: the mm
  * @ws: the set, with no window installed
- * @span: one for each window; NULL for no window at all
+ * @spans: of its windows, the notifier's from now on, whatever becomes of this;
+ *         NULL for no window at all
  *
  * Return: 0, or -ENOMEM: the spans are those of before, and windows may be
  * installed there. Without spans this is harmless: no window may be installed,
@@ -359,19 +315,21 @@ static void vd_mm_store(struct vd_winset *ws, const struct vd_span *span)
  * Context: may sleep; may not be called for one set from two threads at once.
  */
 int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
-		  const struct vd_span *span)
+		  struct vd_spans *spans)
 {
-	struct vd_span old[VD_SET_WINDOWS];
+	struct vd_spans *old;
 	int err;
 
 	mutex_lock(&vm->lock);
-	memcpy(old, ws->span, sizeof(old));
-	vd_mm_store(ws, span);
+	old = rcu_replace_pointer(ws->spans, spans,
+				  lockdep_is_held(&vm->lock));
 	err = vd_mm_replace(vm);
-	if (err && span)
-		vd_mm_store(ws, old);
+	if (err && spans)
+		old = rcu_replace_pointer(ws->spans, old,
+					  lockdep_is_held(&vm->lock));
 	mutex_unlock(&vm->lock);
 	/* (A): the spans before the count; pairs with vd_mn_start(). */
 	smp_mb();
+	vd_spans_free(old);
 	return err;
 }

@@ -12,20 +12,8 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 
+#include "spans.h"
 #include "window.h"
-
-/**
- * struct vd_spans - where windows may be, of all sets of an mm
- * @rcu: to free it after the callbacks that look at it
- * @half: half of how many there are, a power of two
- * @span: in order, none overlapping or touching another; then, at least once,
- *        one that no range overlaps
- */
-struct vd_spans {
-	struct rcu_head rcu;
-	unsigned int half;
-	struct vd_span span[];
-};
 
 /**
  * struct vd_mm - what is known of one mm
@@ -51,7 +39,7 @@ void vd_mm_wait(void);
 void vd_mm_add(struct vd_mm *vm, struct vd_winset *ws);
 void vd_mm_del(struct vd_mm *vm, struct vd_winset *ws);
 int vd_mm_publish(struct vd_mm *vm, struct vd_winset *ws,
-		  const struct vd_span *span);
+		  struct vd_spans *spans);
 
 /**
  * vd_mm_sample - begin an attempt to map

@@ -14,6 +14,7 @@
 
 #include "compat/compat.h"
 #include "notifier.h"
+#include "spans.h"
 #include "trace.h"
 #include "window.h"
 
@@ -140,19 +141,37 @@ static bool vd_range_fits(const struct vd_range *r)
 	       vd_range_by_page(r);
 }
 
-/* The user pages between its first and its last. */
-static struct vd_span vd_range_span(const struct vd_range *r)
+/* The user pages of a range; returns how many spans these are. */
+static u32 vd_range_spans(const struct vd_range *r, struct vd_span *span)
 {
-	unsigned long lo = r->uaddr, hi = r->uaddr + r->size;
-	u32 i;
+	const struct vd_piece whole = { r->uaddr, 0, r->size };
+	const struct vd_piece *p = r->npieces ? r->piece : &whole;
+	u32 i, n = 0;
 
-	if (r->npieces)
-		hi = lo;
-	for (i = 0; i < r->npieces; i++) {
-		lo = min(lo, r->piece[i].uaddr);
-		hi = max(hi, r->piece[i].uaddr + r->piece[i].len);
-	}
-	return (struct vd_span){ lo & PAGE_MASK, PAGE_ALIGN(hi) };
+	for (i = 0; i < max(r->npieces, 1U); i++)
+		if (p[i].len)
+			span[n++] = (struct vd_span){
+				p[i].uaddr & PAGE_MASK,
+				PAGE_ALIGN(p[i].uaddr + p[i].len)
+			};
+	return n;
+}
+
+static struct vd_spans *
+vd_winset_spans(const struct vd_range range[VD_SET_WINDOWS])
+{
+	struct vd_spans *s;
+	u32 i, n = 0;
+
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		n += max(range[i].npieces, 1U);
+	s = vd_spans_alloc(n);
+	if (!s)
+		return NULL;
+	for (i = 0, n = 0; i < VD_SET_WINDOWS; i++)
+		n += vd_range_spans(&range[i], s->span + n);
+	vd_spans_finish(s, n);
+	return s;
 }
 
 static void vd_windows_free(struct vd_window w[VD_SET_WINDOWS])
@@ -189,18 +208,18 @@ void vd_winset_clear(struct vd_winset *ws)
 static int vd_winset_exchange(struct vd_winset *ws,
 			      const struct vd_range range[VD_SET_WINDOWS])
 {
+	struct vd_spans *spans = vd_winset_spans(range);
 	struct vd_window w[VD_SET_WINDOWS] = {};
-	struct vd_span span[VD_SET_WINDOWS];
+	int err = spans ? 0 : -ENOMEM;
 	unsigned int i;
-	int err = 0;
 
-	for (i = 0; i < VD_SET_WINDOWS && !err; i++) {
+	for (i = 0; i < VD_SET_WINDOWS && !err; i++)
 		err = vd_window_describe(&w[i], &range[i]);
-		span[i] = vd_range_span(&range[i]);
-	}
-	if (!err) {
+	if (err) {
+		kvfree(spans);
+	} else {
 		vd_winset_unmap(ws);
-		err = vd_mm_publish(ws->vm, ws, span);
+		err = vd_mm_publish(ws->vm, ws, spans);
 	}
 	if (!err) {
 		/* A callback looks at windows while they are mapped, not now. */
@@ -483,13 +502,6 @@ static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
 	       vd_pages_overlap(w->uaddr, w->size, start, end);
 }
 
-/* Of a span that may change meanwhile: see (A) in notifier.c. */
-static bool vd_span_overlaps(const struct vd_span *s, unsigned long start,
-			     unsigned long end)
-{
-	return start < READ_ONCE(s->end) && end > READ_ONCE(s->start);
-}
-
 /**
  * vd_winset_wait - take the window lock, which a burst holds
  * @ws: the set; the caller is counted as waiting
@@ -510,20 +522,19 @@ noinline void vd_winset_wait(struct vd_winset *ws)
  * @start: first user address
  * @end: end of the range
  *
- * Context: mmu notifier; waits for the holder of the window lock, who is
+ * Context: mmu notifier, RCU; waits for the holder of the window lock, who is
  * never asleep, and for no burst that begins later.
  */
 void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 			  unsigned long end)
 {
+	/* These may change meanwhile: see (A) in notifier.c. */
+	const struct vd_spans *spans = rcu_dereference(ws->spans);
 	unsigned int i;
 	bool hit = false;
 
-	for (i = 0; i < VD_SET_WINDOWS; i++)
-		hit |= vd_span_overlaps(&ws->span[i], start, end);
-	if (!hit)
+	if (!spans || !vd_spans_overlap(spans, start, end))
 		return;
-	hit = false;
 	atomic_inc(&ws->waiting);
 	/*
 	 * Said before the lock is asked for: then one burst at most, whose
@@ -542,7 +553,7 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 		vd_stat_inc(ws->counters, inval_hit);
 		trace_vd_invalidate(ws, start, end);
 	} else if (!ws->valid) {
-		/* Else the pages' list says that it was beside a scattered ring. */
+		/* Else these are other windows than the spans were of. */
 		vd_stat_inc(ws->counters, inval_missed);
 	}
 	spin_unlock(&ws->lock);
@@ -557,11 +568,10 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  *
  * A page is young if there was a burst since it was last asked for, or a look
  * at the ring by busy polling: their count tells, so that the worker has nothing
- * to do for it. Each page is asked for by itself. Those of a ring so large that they
- * share a slot may look older than they are; a span may be far larger than its
- * ring, whose pieces lie apart, and is done with when each slot was seen.
+ * to do for it. Each page is asked for by itself; of a ring of more than 64 pages
+ * some share a slot, and may look older than they are.
  *
- * Context: any; takes no lock. The description may change under us; the
+ * Context: any, RCU; takes no lock. The description may change under us; the
  * answer is then of either one, and a hint in any case.
  */
 bool vd_winset_age(struct vd_winset *ws, unsigned long start,
@@ -569,17 +579,16 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 {
 	u32 now = READ_ONCE(ws->counters->bursts_direct) +
 		  READ_ONCE(ws->looks);
+	unsigned long at, before = 0;
+	const struct vd_span *s;
 	bool young = false;
-	unsigned int i;
 
-	for (i = 0; i < VD_SET_WINDOWS; i++) {
-		unsigned long at = max(start & PAGE_MASK,
-				       READ_ONCE(ws->span[i].start));
-		unsigned long last = min3(end, READ_ONCE(ws->span[i].end),
-					  at + VD_AGE_SLOTS * PAGE_SIZE);
-
-		for (; at < last; at += PAGE_SIZE) {
-			u32 *aged = &ws->aged[at / PAGE_SIZE % VD_AGE_SLOTS];
+	for (s = vd_spans_first(rcu_dereference(ws->spans)); s;
+	     s = vd_spans_next(s)) {
+		at = max(start & PAGE_MASK, s->start);
+		for (; at < min(end, s->end); at += PAGE_SIZE) {
+			u32 *aged = &ws->aged[(before + at - s->start) /
+					      PAGE_SIZE % VD_AGE_SLOTS];
 
 			if (READ_ONCE(*aged) == now)
 				continue;
@@ -587,6 +596,7 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 			if (clear)
 				WRITE_ONCE(*aged, now);
 		}
+		before += s->end - s->start;
 	}
 	return young;
 }

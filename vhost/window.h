@@ -15,16 +15,11 @@
 #include "stats.h"
 
 struct vd_mm;
+struct vd_spans;
 
 #define VD_SET_WINDOWS	3
 /* A ring of 1024 entries has 8 pages: each has a slot of its own. */
 #define VD_AGE_SLOTS	64
-
-/* User addresses of whole pages: [start, end). */
-struct vd_span {
-	unsigned long start;
-	unsigned long end;
-};
 
 /* A piece of a range that is contiguous in user memory, @off bytes into it. */
 struct vd_piece {
@@ -73,12 +68,13 @@ struct vd_window {
  * @served: packets the queue had served before that; worker
  * @retry_at: jiffies before which mapping isn't tried; worker
  * @backoff: current delay in jiffies; worker
- * @span: the pages of each window; see vd_mm_publish(). The mm's lock; read
- *        by callbacks without it.
+ * @spans: the windows' pages; see vd_mm_publish(). The mm's lock; read by callbacks
+ *         by RCU.
  * @looks: times that busy polling looked at the ring through the windows; worker.
  *        Read by callbacks without a lock.
- * @aged: for each page, by its number: @counters' bursts_direct and @looks together,
- *        cut to 32 bits, when aging last asked for it. Callbacks alone, without a lock.
+ * @aged: for each page, by its place in @spans: @counters' bursts_direct and @looks
+ *        together, cut to 32 bits, when aging last asked for it. Callbacks alone,
+ *        without a lock.
  * @vm: the mm; NULL while the set has none
  * @node: in @vm
  * @counters: where events are counted
@@ -94,7 +90,7 @@ struct vd_winset {
 	u64 served;
 	unsigned long retry_at;
 	unsigned long backoff;
-	struct vd_span span[VD_SET_WINDOWS];
+	struct vd_spans __rcu *spans;
 	u32 looks;
 	u32 aged[VD_AGE_SLOTS];
 	struct vd_mm *vm;

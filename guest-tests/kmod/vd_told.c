@@ -84,14 +84,15 @@ static int vd_sets_over(struct mmu_notifier *mn, unsigned long start,
 			unsigned long end)
 {
 	struct vd_mm *vm = container_of(mn, struct vd_mm, mn);
+	const struct vd_span *at;
 	struct vd_winset *ws;
-	int i, n = 0;
+	int n = 0;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(ws, &vm->sets, node) {
-		for (i = 0; i < VD_SET_WINDOWS; i++) {
-			if (start < READ_ONCE(ws->span[i].end) &&
-			    end > READ_ONCE(ws->span[i].start)) {
+		for (at = vd_spans_first(rcu_dereference(ws->spans)); at;
+		     at = vd_spans_next(at)) {
+			if (start < at->end && end > at->start) {
 				n++;
 				break;
 			}

@@ -457,7 +457,7 @@ static void move(void)
 		guarded(q);
 	}
 	t_diag("%u failures: moved %u times, no memory %u times", n - 2, moved, refused);
-	/* Seven allocations may fail; others, now and then, are before them in number. */
+	/* Eight allocations may fail; others, now and then, are before them in number. */
 	CHECK(n < MOST && moved > 0 && refused > 2);
 	close(nth);
 	rig_close(&r);

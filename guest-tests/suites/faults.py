@@ -74,8 +74,9 @@ def pages(t):
                ret=-EFAULT, comm="vhost-", first=first, times=times, least=6)
 
 
-# What a ring's move allocates: for each part two tables of its pages, then the notifier's table.
-WINDOWS, ALL = 6, 7
+# What a ring's move allocates: its spans, for each part two tables of its pages, then the
+# notifier's table.
+SPANS, WINDOWS, ALL = 1, 6, 8
 
 
 def allocator():
@@ -88,7 +89,7 @@ def allocator():
 
 def moves(t):
     """No memory to move a ring: all is where it was, that which the notifier knows, too."""
-    for name, first in (("windows", 0), ("table", WINDOWS)):
+    for name, first in (("spans", 0), ("windows", SPANS), ("table", SPANS + WINDOWS)):
         probed(t, f"no memory for the {name} of a ring that moves", allocator(), -ENOMEM,
                what="moves", ret=0, comm="faults-moves", first=first, times=1)
     with Inject(allocator(), fail=1, ret=0, comm="faults-moves", first=ALL) as failing:
