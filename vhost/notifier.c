@@ -35,9 +35,10 @@
  * Invalidations nest and overlap, and a ring may move between start and end:
  * so the count is of the whole mm, is never reset, and does not depend on any
  * range. Start takes spin locks only and never fails: it may run in the OOM
- * reaper and inside reclaim. The worker never faults or allocates while it
- * holds a window lock, and begins no burst while start waits for that lock: so
- * start waits for at most one, fair or not as the lock may be.
+ * reaper and inside reclaim. A worker never faults or allocates while it holds a
+ * window lock, and no worker of the mm begins a burst while start waits for such
+ * a lock. So start waits for bursts that had begun before it and run side by side,
+ * one a queue: as long as the longest takes, fair or not as the locks may be.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -81,10 +82,18 @@ static noinline void vd_mm_invalidate(struct vd_mm *vm, unsigned long start,
 {
 	struct vd_winset *ws;
 
+	atomic_inc(&vm->waiting);
+	/*
+	 * Said before any lock is asked for: bursts whose workers have looked
+	 * already go first, all at the same time, and no other. Pairs with the
+	 * look in vd_winset_enter() and the lock after it.
+	 */
+	smp_mb__after_atomic();
 	rcu_read_lock();
 	list_for_each_entry_rcu(ws, &vm->sets, node)
 		vd_winset_invalidate(ws, start, end);
 	rcu_read_unlock();
+	atomic_dec(&vm->waiting);
 }
 
 static int vd_mn_start(struct mmu_notifier *mn,
@@ -162,6 +171,7 @@ static struct mmu_notifier *vd_mn_alloc(struct mm_struct *mm)
 		return ERR_PTR(-ENOMEM);
 	atomic_inc(&vd_mms);
 	atomic_set(&vm->in_flight, 0);
+	atomic_set(&vm->waiting, 0);
 	atomic_long_set(&vm->seq, 0);
 	mutex_init(&vm->lock);
 	INIT_LIST_HEAD(&vm->sets);

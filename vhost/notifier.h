@@ -7,6 +7,7 @@
 #define VD_NOTIFIER_H
 
 #include <linux/atomic.h>
+#include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -23,6 +24,8 @@
  * @lock: protects changes of @sets and of @spans
  * @sets: window sets; readers use RCU
  * @spans: no window lies outside of these; NULL for none; readers use RCU
+ * @waiting: callbacks that take windows away. Read by each burst, so in no
+ *           cache line that each invalidation writes.
  */
 struct vd_mm {
 	struct mmu_notifier mn;
@@ -31,6 +34,7 @@ struct vd_mm {
 	struct mutex lock;
 	struct list_head sets;
 	struct vd_spans __rcu *spans;
+	atomic_t waiting ____cacheline_aligned_in_smp;
 };
 
 struct vd_mm *vd_mm_get(struct mm_struct *mm);

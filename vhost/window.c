@@ -48,6 +48,7 @@ void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters)
 void vd_winset_attach(struct vd_winset *ws, struct vd_mm *vm)
 {
 	ws->vm = vm;
+	ws->waiting = &vm->waiting;
 	vd_mm_add(vm, ws);
 }
 
@@ -522,8 +523,8 @@ noinline void vd_winset_wait(struct vd_winset *ws)
  * @start: first user address
  * @end: end of the range
  *
- * Context: mmu notifier, RCU; waits for the holder of the window lock, who is
- * never asleep, and for no burst that begins later.
+ * Context: mmu notifier, counted as waiting, RCU; waits for the holder of the
+ * window lock, who is never asleep, and for no burst that begins later.
  */
 void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 			  unsigned long end)
@@ -535,16 +536,8 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 
 	if (!spans || !vd_spans_overlap(spans, start, end))
 		return;
-	atomic_inc(&ws->waiting);
-	/*
-	 * Said before the lock is asked for: then one burst at most, whose
-	 * worker has looked already, goes first. Pairs with the look in
-	 * vd_winset_enter() and the lock after it.
-	 */
-	smp_mb__after_atomic();
 	if (!spin_trylock(&ws->lock))
 		vd_winset_wait(ws);
-	atomic_dec(&ws->waiting);
 	if (ws->valid)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
 			hit |= vd_window_overlaps(&ws->w[i], start, end);

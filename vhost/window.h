@@ -61,7 +61,8 @@ struct vd_window {
  *        the mmu notifier waits for it.
  * @valid: all windows are mapped. Window lock; read without it as a hint.
  * @contig: each has a @base. Window lock.
- * @waiting: callbacks that want the window lock; no burst begins before them
+ * @waiting: callbacks of @vm's that take windows away, of whichever set: no
+ *           burst begins before them
  * @w: the windows, described under the queue's mutex while not valid
  * @mapped: the last attempt mapped it; worker
  * @mapped_at: in jiffies, when; worker
@@ -83,7 +84,7 @@ struct vd_winset {
 	spinlock_t lock;
 	bool valid;
 	bool contig;
-	atomic_t waiting;
+	const atomic_t *waiting;
 	struct vd_window w[VD_SET_WINDOWS];
 	bool mapped;
 	unsigned long mapped_at;
@@ -148,9 +149,9 @@ static inline void vd_winset_ready(struct vd_winset *ws)
  */
 static inline bool vd_winset_enter(struct vd_winset *ws)
 {
-	/* The look pairs with the barrier in vd_winset_invalidate(). */
+	/* The look pairs with the barrier in vd_mm_invalidate(). */
 	if (unlikely(!READ_ONCE(ws->valid)) ||
-	    unlikely(atomic_read(&ws->waiting)))
+	    unlikely(atomic_read(ws->waiting)))
 		return false;
 	spin_lock(&ws->lock);
 	if (unlikely(!ws->valid)) {

@@ -5,7 +5,8 @@
  *
  * In /sys/module/vd_wait/parameters: "waits" callbacks that found the lock
  * taken, "waited" those during which a burst ended, "most" bursts that ended
- * during one of them.
+ * during one of them. "took" callbacks that went through all sets of their mm,
+ * "meanwhile" bursts of one of these that ended during one of them, at most.
  *
  * A burst is counted when it has let go of the lock, by the worker that made
  * it; so one that ends is seen in this wait or in none.
@@ -15,9 +16,9 @@
 #include <linux/module.h>
 #include <linux/sysfs.h>
 
-#include "../../vhost/window.h"
+#include "../../vhost/notifier.h"
 
-static atomic_t waits, waited, most;
+static atomic_t waits, waited, most, took, meanwhile;
 
 static int vd_count_get(char *buffer, const struct kernel_param *kp)
 {
@@ -29,6 +30,8 @@ static const struct kernel_param_ops vd_count_ops = { .get = vd_count_get };
 module_param_cb(waits, &vd_count_ops, &waits, 0444);
 module_param_cb(waited, &vd_count_ops, &waited, 0444);
 module_param_cb(most, &vd_count_ops, &most, 0444);
+module_param_cb(took, &vd_count_ops, &took, 0444);
+module_param_cb(meanwhile, &vd_count_ops, &meanwhile, 0444);
 
 /* One wait. */
 struct vd_seen {
@@ -46,17 +49,23 @@ static int vd_begins(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
+static void vd_raise(atomic_t *highest, int n)
+{
+	int old = atomic_read(highest);
+
+	while (n > old && !atomic_try_cmpxchg(highest, &old, n))
+		;
+}
+
 static int vd_ends(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	const struct vd_seen *seen = (void *)ri->data;
 	int n = READ_ONCE(seen->counters->bursts_direct) - seen->bursts;
-	int old = atomic_read(&most);
 
 	atomic_inc(&waits);
 	if (n > 0)
 		atomic_inc(&waited);
-	while (n > old && !atomic_try_cmpxchg(&most, &old, n))
-		;
+	vd_raise(&most, n);
 	return 0;
 }
 
@@ -68,14 +77,67 @@ static struct kretprobe vd_probe = {
 	.maxactive = 64,
 };
 
+/* One callback, and the bursts of the first sets of its mm. */
+#define VD_WAIT_SETS	8
+
+struct vd_taking {
+	struct vd_mm *vm;
+	u64 bursts[VD_WAIT_SETS];
+};
+
+static void vd_bursts(struct vd_mm *vm, u64 bursts[VD_WAIT_SETS])
+{
+	struct vd_winset *ws;
+	unsigned int i = 0;
+
+	memset(bursts, 0, VD_WAIT_SETS * sizeof(*bursts));
+	rcu_read_lock();
+	list_for_each_entry_rcu(ws, &vm->sets, node)
+		if (i < VD_WAIT_SETS)
+			bursts[i++] = READ_ONCE(ws->counters->bursts_direct);
+	rcu_read_unlock();
+}
+
+static int vd_takes(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	struct vd_taking *taking = (void *)ri->data;
+
+	taking->vm = (void *)regs_get_kernel_argument(regs, 0);
+	vd_bursts(taking->vm, taking->bursts);
+	return 0;
+}
+
+static int vd_has_taken(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	const struct vd_taking *taking = (void *)ri->data;
+	u64 now[VD_WAIT_SETS];
+	unsigned int i;
+
+	atomic_inc(&took);
+	vd_bursts(taking->vm, now);
+	for (i = 0; i < VD_WAIT_SETS; i++)
+		vd_raise(&meanwhile, now[i] - taking->bursts[i]);
+	return 0;
+}
+
+static struct kretprobe vd_take_probe = {
+	.kp.symbol_name = "vhost_direct:vd_mm_invalidate",
+	.entry_handler = vd_takes,
+	.handler = vd_has_taken,
+	.data_size = sizeof(struct vd_taking),
+	.maxactive = 64,
+};
+
+static struct kretprobe *vd_probes[] = { &vd_probe, &vd_take_probe };
+
 static int __init vd_wait_init(void)
 {
-	return register_kretprobe(&vd_probe);
+	return register_kretprobes(vd_probes, ARRAY_SIZE(vd_probes));
 }
 
 static void __exit vd_wait_exit(void)
 {
-	unregister_kretprobe(&vd_probe);
+	unregister_kretprobes(vd_probes, ARRAY_SIZE(vd_probes));
 }
 
 module_init(vd_wait_init);

@@ -246,6 +246,26 @@ def waiting(t, name, func):
     t.check(f"{name}: nothing lost or corrupted", not why, why)
 
 
+def held_off(t):
+    """While a callback takes windows away, no queue of the mm begins a burst, whichever it is over.
+
+    It is slow at each set; so bursts that began meanwhile would be many. One of each may have
+    begun before, one whose worker had looked already may begin, and one is counted late.
+    """
+    most, took, why = 0, 0, ""
+    for attempt in range(1, ATTEMPTS + 1):
+        with Inject(f"{CORE}vd_winset_invalidate", usecs=2000, comm="vring") as slow, Waits() as wait:
+            run = Run(f"{TRAFFIC} --queues 2 --events split --event-us 20000")
+        t.diag(f"held off: {slow}; {wait}")
+        took, most = took + wait.took, max(most, wait.meanwhile)
+        why = why or under(run, True)
+        if why or took >= 10:
+            break
+    t.check("held off: callbacks took windows, slowly", took >= 10, f"{took} in {attempt} attempts")
+    t.check("held off: no queue begins a burst meanwhile", most <= 3, f"one had {most}")
+    t.check("held off: nothing lost or corrupted", not why, why)
+
+
 def moving(t):
     """A ring moves, or its device closes, while callbacks are on their way."""
     for when in (0, 1):
@@ -299,6 +319,7 @@ def main():
         bursts(t)
         waiting(t, "waiting for a pop", f"{CORE}vd_pop_split_contig")
         waiting(t, "waiting for a push", f"{CORE}vd_flush_split_contig")
+        held_off(t)
         moving(t)
         reading(t)
         said = unload()

@@ -96,11 +96,12 @@ class _Counting(_Loaded):
 class Waits(_Counting):
     """How long callbacks wait for the window lock, in bursts: by the module vd_wait."""
 
-    name, counts = "vd_wait", ("waits", "waited", "most")
-    waits = waited = most = 0
+    name, counts = "vd_wait", ("waits", "waited", "most", "took", "meanwhile")
+    waits = waited = most = took = meanwhile = 0
 
     def __str__(self):
-        return f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts"
+        return (f"{self.waits} waited, {self.waited} for a burst that ended, at most {self.most} bursts; "
+                f"of a set {self.meanwhile} at most while one of {self.took} took windows")
 
 
 class Late(_Counting):
