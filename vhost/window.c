@@ -22,10 +22,12 @@
 #define VD_BACKOFF_FAILED	(HZ / 10 + 1)
 #define VD_BACKOFF_LOST		(HZ / 50 + 1)
 /*
- * Packets after which windows have paid: mapping a set costs 1,700 instructions,
- * a packet saves a STAC, a CLAC and an LFENCE at least.
+ * Packets after which windows have paid: mapping a set costs 1,700 instructions
+ * with four pages, and grows with them; a packet saves a STAC, a CLAC and an
+ * LFENCE at least.
  */
-#define VD_MAP_WORTH	32
+#define VD_MAP_WORTH		32
+#define VD_MAP_WORTH_PAGE	8
 
 /**
  * vd_winset_init - an empty set
@@ -417,7 +419,12 @@ static enum vd_map_result vd_winset_try(struct vd_winset *ws)
 /* Has the set, which is mapped no longer, saved more than mapping it cost? */
 static bool vd_winset_was_worth(const struct vd_winset *ws)
 {
-	return ws->counters->packets - ws->served >= VD_MAP_WORTH ||
+	u32 i, pages = 0;
+
+	for (i = 0; i < VD_SET_WINDOWS; i++)
+		pages += ws->w[i].npages;
+	return ws->counters->packets - ws->served >=
+	       max_t(u32, VD_MAP_WORTH, VD_MAP_WORTH_PAGE * pages) ||
 	       time_after_eq(jiffies, ws->mapped_at + VD_BACKOFF_LOST);
 }
 
