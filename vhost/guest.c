@@ -59,7 +59,10 @@ static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
 {
 	struct vd_seg seg = { .addr = gpa, .len = len };
 	struct vd_virtqueue *vq = ctx;
-	/* At most 512 bytes, and regions of any size: as many pieces. */
+	/*
+	 * At most 512 bytes. An owner whose regions are shorter than 64 bytes can
+	 * have more pieces than these: its table is no table then.
+	 */
 	struct iovec iov[8];
 	int i, n;
 
