@@ -30,11 +30,10 @@ from nested.guest import (  # noqa: E402
     GUEST_IP, GUEST_MAC, PROGRAM, TAP, Guest, GuestError, processor)
 from nested.migrate import Journey  # noqa: E402
 from nested.queues import ETHTOOL, all_carry, ethtool, workers  # noqa: E402
-from vdlab.paths import LabError  # noqa: E402
+from vdlab import patched  # noqa: E402
+from vdlab.paths import REPO, LabError  # noqa: E402
 from vdtest import write  # noqa: E402
 
-# Which series is for this Debian, by VERSION_CODENAME.
-VERSIONS = {"bookworm": "7.2", "trixie": "10.0"}
 NODE, STOCK = "/dev/vhost-direct-net", "/dev/vhost-net"
 # The guest alone has fewer regions; each memory module that is plugged is one more.
 SLOTS = 8
@@ -43,11 +42,19 @@ PAIRS, RATE, INITRD = 4, 300, "/tmp/queues.cpio"
 TRACING = "/sys/kernel/tracing"
 
 
-def build():
-    """The folder with the patched QEMU for this Debian."""
+def series():
+    """Which series is for this Debian."""
     with open("/etc/os-release", encoding="utf-8") as file:
-        name = re.search(r"^VERSION_CODENAME=(\w+)", file.read(), re.M)[1]
-    return os.path.join(_HERE, "..", "..", "build", "qemu", VERSIONS.get(name, name))
+        return patched.version_for(re.search(r"^VERSION_CODENAME=(\w+)", file.read(), re.M)[1])
+
+
+def to_test(t, version, tree=REPO):
+    """Is there a QEMU to test? None is a skip, one that isn't of the series as it is here a failure."""
+    if not patched.built(version, tree):
+        t.skip("the patched QEMU", "it isn't built here: make test-qemu builds and runs it")
+        return False
+    why = patched.stale(version, tree)
+    return t.check("the patched QEMU is of the series as it is now", not why, why)
 
 
 @contextlib.contextmanager
@@ -348,20 +355,21 @@ def moves(t, program):
 def main():
     """Run."""
     with Ktap() as t:
-        program = os.path.join(build(), PROGRAM)
+        version = series()
+        if not to_test(t, version):
+            return
         if backend.missing("direct"):
             t.skip("the patched QEMU", "the modules are not built")
-        elif not os.path.exists(program):
-            t.skip("the patched QEMU", "it isn't built here: make test-qemu builds and runs it")
-        else:
-            for part in (one_guest, many_queues, moves, stock_guest):
-                try:
-                    part(t, os.path.realpath(program))
-                    backend.unload_all()
-                    t.check(f"{part.__name__}: the modules unload afterwards", True)
-                except (GuestError, LabError, backend.BackendError, OSError,
-                        subprocess.CalledProcessError) as error:
-                    t.check(f"{part.__name__}: no error", False, error)
+            return
+        program = os.path.realpath(os.path.join(patched.folder_for(version), PROGRAM))
+        for part in (one_guest, many_queues, moves, stock_guest):
+            try:
+                part(t, program)
+                backend.unload_all()
+                t.check(f"{part.__name__}: the modules unload afterwards", True)
+            except (GuestError, LabError, backend.BackendError, OSError,
+                    subprocess.CalledProcessError) as error:
+                t.check(f"{part.__name__}: no error", False, error)
 
 
 if __name__ == "__main__":
