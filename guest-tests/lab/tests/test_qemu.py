@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Suite qemu's judgement, without a guest: which QEMU it tests. KTAP.
+"""Suite qemu's judgement, without a guest: which QEMU it tests, and which counters are debugfs'. KTAP.
 
-Its series and programs are made up.
+Its series, its programs and its counters are made up.
 """
 
 import importlib.machinery
@@ -36,6 +36,24 @@ def _put(*path, text=""):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
+
+
+class Monitor:
+    """A guest whose QEMU has two queues; QMP has COUNTERS of both, `info` has FOR_PEOPLE."""
+
+    def __init__(self, counters, for_people):
+        self.qmp, self.pid, self.setup = self, 1, self
+        self.name, self._counters, self._for_people = "made up", counters, for_people
+
+    def command(self, name, **_arguments):
+        """What the suite asks for."""
+        if name == "x-query-vhost-net-stats":
+            return [{"netdev": "net0", "queue": queue, "stats": [
+                {"name": what, "value": value} for what, value in self._counters.items()]}
+                    for queue in (0, 1)]
+        return "".join(f"net0: queue {queue} ({way}):\r\n" + "".join(
+            f"  {what:<24} {value}\r\n" for what, value in self._for_people.items())
+            for queue, way in enumerate(("rx", "tx")))
 
 
 class Heard:
@@ -85,7 +103,8 @@ def _which(t, suite, build, folder):
     share()
     good = (True, [(STALE, True)], "")
     t.equal("what the builder leaves is tested", asked(), good)
-    for what, path, text in (("a patch changed", "two.patch", "other"), ("another order", "series", "two.patch\none.patch\n"),
+    for what, path, text in (("a patch changed", "two.patch", "other"),
+                             ("another order", "series", "two.patch\none.patch\n"),
                              ("a patch more", "series", "one.patch\ntwo.patch\none.patch\n")):
         before = patched.read_text(os.path.join(patches, path))
         _put(patches, path, text=text)
@@ -103,7 +122,8 @@ def _which(t, suite, build, folder):
     share()
     os.unlink(os.path.join(there, patched.MADE[1]))
     refused("one program alone", patched.MADE[1])
-    t.equal("no more is there than that", sorted(os.listdir(there)), sorted({patched.MADE[0], patched.STAMP}))
+    t.equal("no more is there than that", sorted(os.listdir(there)),
+            sorted({patched.MADE[0], patched.STAMP}))
 
 
 def _torn(t, build, folder):
@@ -117,8 +137,36 @@ def _torn(t, build, folder):
         if text == "old":
             share(VERSION, cache, patched.digest(VERSION, tree), tree)
     os.unlink(os.path.join(cache, patched.MADE[1]))
-    t.raises("the second program can't be copied", OSError, lambda: share(VERSION, cache, "of the new ones", tree))
-    t.check("so neither is of a series", "unknown" in patched.stale(VERSION, tree), patched.stale(VERSION, tree))
+    t.raises("the second program can't be copied", OSError,
+             lambda: share(VERSION, cache, "of the new ones", tree))
+    why = patched.stale(VERSION, tree)
+    t.check("so neither is of a series", "unknown" in why, why)
+
+
+def _counters(t, suite):
+    """A counter that one of the three hasn't, or another number."""
+    right = {"packets": 7, "kicks": 3, "zerocopy_bound": 0}
+    more, fewer = {**right, "new": 1}, {"packets": 7, "kicks": 3}
+    kept = suite.stats.queues
+    suite.stats.queues = lambda _pid: {f"0/{way}": {
+        "metadata": "direct", "ring_size": 256, "ring_kind": "split", **right} for way in ("rx", "tx")}
+    try:
+        for what, qmp, people, wanted in (
+                ("all have the same", right, right, [True, True]),
+                ("QMP lacks one", fewer, right, [False, True]),
+                ("info lacks one", right, fewer, [True, False]),
+                ("QMP has one more", more, right, [False, True]),
+                ("both lack one", fewer, fewer, [False, False]),
+                ("QMP has none", {}, right, [False, True]),
+                ("QMP has what is no counter", {**right, "ring_size": 256}, right, [False, True]),
+                ("a number is another", {**right, "kicks": 4}, right, [False, True])):
+            heard = Heard()
+            suite.counters(heard, Monitor(qmp, people), "net0")
+            found = [good for name, good in heard.said
+                     if name.endswith("each queue's counters are debugfs'")]
+            t.equal(f"counters: {what}", found, wanted)
+    finally:
+        suite.stats.queues = kept
 
 
 def main():
@@ -126,10 +174,13 @@ def main():
     suite = _module("suite_qemu", os.path.join(LAB, "..", "suites", "qemu.py"))
     build = _module("qemu_build", os.path.join(REPO, "qemu-patches", "build"))
     with Ktap() as t:
-        t.equal("what is built is what is looked for", tuple(map(os.path.basename, build.MADE)), patched.MADE)
-        t.equal("each Debian has its series", [patched.version_for(name) for name in ("bookworm", "trixie", "sid")],
-                ["7.2", "10.0", "sid"])
-        t.equal("both series are there", [len(patched.series(version)) > 3 for version in patched.SUITES], [True] * 2)
+        t.equal("what is built is what is looked for",
+                tuple(map(os.path.basename, build.MADE)), patched.MADE)
+        found = [patched.version_for(name) for name in ("bookworm", "trixie", "sid")]
+        t.equal("each Debian has its series", found, ["7.2", "10.0", "sid"])
+        found = [len(patched.series(version)) for version in patched.SUITES]
+        t.check("both series are there", len(found) == 2 and min(found) > 3, found)
+        _counters(t, suite)
         for part in (lambda *args: _which(t, suite, *args), lambda *args: _torn(t, *args)):
             with tempfile.TemporaryDirectory(prefix="vd-qemu-") as folder:
                 part(build, folder)
