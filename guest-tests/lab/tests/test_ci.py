@@ -39,6 +39,12 @@ echo "1 passed, 0 failed"
 _KASAN = """#!/bin/sh
 ! mkdir "$AT/asked" 2>/dev/null || [ "$READY" = 1 ] || exec sleep 60
 """
+# One of them does not apply, if STALE says so.
+_PATCHES = """#!/bin/sh
+echo "patches $(cat "$AT/clock") $*" >>"$AT/order"
+echo $(($(cat "$AT/clock") + 25)) >"$AT/clock"
+[ -z "${STALE:-}" ]
+"""
 _NONE = "#!/bin/sh\n:\n"
 
 
@@ -58,6 +64,7 @@ def _order(turn, suites, ready=True, **more):
         for name in (".ci/setup", "guest-tests/lab/vm", "guest-tests/features"):
             _write(os.path.join(tree, name), _NONE)
         _write(os.path.join(tree, "guest-tests", "kernels", "build"), _KASAN)
+        _write(os.path.join(tree, "qemu-patches", "build"), _PATCHES)
         _write(os.path.join(folder, "bin", "make"), _MAKE)
         _write(os.path.join(folder, "bin", "date"), '#!/bin/sh\ncat "$AT/clock"\n')
         _write(os.path.join(folder, "clock"), "1000\n")
@@ -82,15 +89,30 @@ def _is(t, name, wanted, left_out, found):
 
 def _orders(t):
     _is(t, "an even turn: fuzzing and KASAN first", ["fuzz", "kasan", "other"], [], _order("0", 1700))
-    _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("1", 1500))
+    _is(t, "an odd turn: fuzzing first, KASAN last", ["fuzz", "other", "kasan"], [], _order("3", 1500))
+    _is(t, "one of four applies QEMU's patches, before all that", ["patches", "fuzz", "other", "kasan"], [], _order("1", 1500))
     _is(t, "nobody waits for the kernel with KASAN", ["fuzz", "other", "kasan"], [], _order("0", 1500, ready=False))
     _is(t, "little time: KASAN doesn't keep the other kernel's suites out", ["fuzz", "other", "races"],
         ["suites on the kernel with KASAN"], _order("0", 2300))
     _is(t, "less: nor does fuzzing", ["other", "races"], ["fuzzing", "suites on the kernel with KASAN"], _order("0", 2450))
     _is(t, "none: that is said of all three, and 6.1 has what was theirs", ["both"], ["suites on 6.12", "fuzzing", "suites on the kernel with KASAN"],
         _order("0", 2800))
-    _is(t, "all fuzzing that is asked for is reckoned with", ["other"], ["fuzzing", "suites on the kernel with KASAN"],
+    _is(t, "all fuzzing that is asked for is reckoned with", ["patches", "other"], ["fuzzing", "suites on the kernel with KASAN"],
         _order("1", 2000, FUZZ_TIME="300"))
+    _is(t, "no time for QEMU's patches: that is said", [], ["suites on 6.12", "qemu-patches", "fuzzing", "suites on the kernel with KASAN"],
+        _order("1", 2800))
+
+
+def _patches(t):
+    """QEMU's patches on Debian's source: at turn 1, and with all; one that doesn't apply fails the run."""
+    for turn, there in (("0", False), ("1", True), ("2", False), ("3", False), ("all", True)):
+        order, said = _order(turn, 100)
+        t.check(f"turn {turn}: QEMU's patches are {'applied' if there else 'left out, which is said'}", said.startswith("0\n") and
+                order.count("patches") == there and (" --apply\n" in said) == there and
+                ("skip  ci: qemu-patches: applied to Debian's source" in said) == (not there), said)
+    order, said = _order("1", 100, STALE="1")
+    t.check("a patch that doesn't apply fails the run, which goes on", said.startswith("1\n") and order == ["patches", "fuzz", "other", "kasan"]
+            and "FAIL  ci: qemu-patches apply to Debian's source" in said, said)
 
 
 def _tables(t):
@@ -114,6 +136,7 @@ def main():
     with Ktap() as t:
         _tables(t)
         _orders(t)
+        _patches(t)
 
 
 if __name__ == "__main__":
