@@ -22,7 +22,9 @@ VARIABLE = "VD_BENCH_HOST"
 # What may be loaded, in the order of unloading.
 MODULES = ("vhost_direct_net", "vhost_direct", "vhost_net", "vhost", "vhost_iotlb", "pktgen", "tap", "tun",
            "af_packet")
-VALUES = (lab.HUGE, "/sys/kernel/mm/transparent_hugepage/enabled",
+# A node's huge pages before those of all: setting all of them spreads what is added, or taken away,
+# over the nodes. With these as they were the sum is.
+VALUES = (lab.HUGE_OF_NODES, lab.HUGE, "/sys/kernel/mm/transparent_hugepage/enabled",
           "/sys/module/vhost_direct/parameters/metadata",
           # Preferences last: a governor "performance" zeroes them, and refuses others (EBUSY).
           "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",

@@ -15,6 +15,8 @@ BUILD = os.path.join(REPO, "build", "bench")
 CPU = "max,-erms,-fsrm"
 # Of the pages that vring maps; /proc/sys/vm/nr_hugepages is of the default size, maybe 1 GiB.
 HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+# And how many each memory node has, where the kernel knows nodes.
+HUGE_OF_NODES = "/sys/devices/system/node/node*/hugepages/hugepages-2048kB/nr_hugepages"
 
 
 class BenchError(Exception):

@@ -3,6 +3,7 @@
 """bench/host, where the running host is this virtual machine: it asks, measures, puts everything back."""
 # vm: timeout=700 own-boot no-sanitizer="what it tests isn't in the modules"
 
+import glob
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ HOST = f"{HERE}/bench/host"
 OUT, OUT_MM = "/tmp/host-bench.json", "/tmp/host-bench-mm.json"
 JOURNAL = "/var/lib/vhost-direct/bench-host.json"
 PAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+NODES = "/sys/devices/system/node/node*/hugepages/hugepages-2048kB/nr_hugepages"
 UNLOAD = "modprobe -r vhost_net; modprobe -r tap tun vhost_iotlb"
 LIMIT = 120
 
@@ -42,7 +44,7 @@ def state():
     """What a measurement could leave changed."""
     modules = {line.split()[0] for line in open("/proc/modules", encoding="ascii")}
     links = sorted(os.listdir("/sys/class/net"))
-    names = ("/sys/kernel/mm/transparent_hugepage/enabled", PAGES, METADATA)
+    names = ("/sys/kernel/mm/transparent_hugepage/enabled", PAGES, METADATA, *glob.glob(NODES))
     values = {path: open(path, encoding="ascii").read() for path in names if os.path.exists(path)}
     running = sorted(words for _, words in processes() if f"{HERE}/" in words)
     return {"modules": modules, "links": links, "values": values, "running": running,
