@@ -48,7 +48,7 @@ def state():
     values = {path: open(path, encoding="ascii").read() for path in names if os.path.exists(path)}
     running = sorted(words for _, words in processes() if f"{HERE}/" in words)
     return {"modules": modules, "links": links, "values": values, "running": running,
-            "journal": os.path.exists(JOURNAL), "tmp": sorted(set(os.listdir("/tmp")) - {OUT[5:], OUT_MM[5:]})}
+            "journal": os.path.exists(os.path.dirname(JOURNAL)), "tmp": sorted(set(os.listdir("/tmp")) - {OUT[5:], OUT_MM[5:]})}
 
 
 def processes():
