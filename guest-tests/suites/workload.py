@@ -11,6 +11,7 @@ counted; nothing comes twice, out of order or changed.
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -152,6 +153,10 @@ def told(t, name, result):
         print(f"# {name}: {what}: {json.dumps(facts)}", flush=True)
     t.check(f"{name}: it names card, features and path", "driver virtio_net" in host.get("interface", "") and
             "VERSION_1" in host.get("virtio", "") and "offloads" in host and "send" in sent, json.dumps(result))
+    # Both came with 6.0; without them it goes on, by what is slower, and is to say so.
+    if result.get("path") == "uring" and [int(word) for word in re.findall(r"\d+", result["kernel"])[:2]] >= [6, 0]:
+        t.check(f"{name}: zero copy, and a request that stays, as this kernel has them", "SEND_ZC" in sent.get("send", "") and
+                "multishot" in (result.get("granted_to_receive") or {}).get("receive", ""), json.dumps(result))
 
 
 def on_backend(t, name):
