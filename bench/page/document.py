@@ -7,6 +7,8 @@ anything, whatever a result has in its texts.
 
 import os
 
+from vdbench import bottleneck
+
 from . import figures, style, tables
 from .figures import Figures
 from .markup import Markup, details, join, tag
@@ -100,12 +102,15 @@ def _tiles(result, plots):
     tiles = []
     for cell in chosen[:8]:
         ratio = cell.ratio["direct"]
-        tiles.append(tag("li", tag("span", plots.heading(cell.place, True)),
+        mark = f" {bottleneck.MARK}" if cell.limited() else ""
+        tiles.append(tag("li", tag("span", plots.heading(cell.place, True) + mark),
                          tag("b", f"{ratio.median:.2f} ×"),
                          tag("span", f"{ratio.min:.2f} to {ratio.max:.2f}" if ratio.n > 1 else "one pair")))
     if not tiles:
         return None
-    return join((tag("p", "direct over stock: median (lowest to highest of all pairs of runs)"),
+    limits = "".join(f"; {text}" for text in figures.limits(chosen[:8]))
+    return join((tag("p", "direct over stock: median (lowest to highest of all pairs of runs)",
+                     limits),
                  tag("ul", *tiles, class_="tiles")))
 
 

@@ -3,6 +3,8 @@
 
 import collections
 
+from vdbench import bottleneck
+
 from . import draw, style
 from .draw import Bar, Group, Series
 from .result import PERCENTILES, Spread
@@ -56,6 +58,11 @@ def _chunks(items, size):
     count = -(-len(items) // size)
     ends = [len(items) * at // count for at in range(count + 1)] if count else []
     return [items[first:last] for first, last in zip(ends, ends[1:])]
+
+
+def limits(cells):
+    """What the mark of rows says in which the back end wasn't the bottleneck, if one is."""
+    return [f"{bottleneck.MARK} {bottleneck.MEANING}"] * any(cell.limited() for cell in cells)
 
 
 class Figures:
@@ -131,7 +138,9 @@ class Figures:
                  for name in self.result.backends if name in cell.absent and name != "stock"]
         if cell.noise:
             bars.append(Bar("stock/stock", self.look("stock"), cell.noise))
-        return Group(self.heading(cell.place) + (" *" if cell.against else "") + (" †" if cell.first else ""), bars)
+        marks = {" *": cell.against, " †": cell.first, f" {bottleneck.MARK}": cell.limited()}
+        mark = "".join(mark for mark, is_so in marks.items() if is_so)
+        return Group(self.heading(cell.place) + mark, bars)
 
     def ratios(self):
         """Bars of ratio to stock, a panel a direction, or several."""
@@ -146,6 +155,7 @@ class Figures:
                 against = {cell.against for cell in chunk if cell.against}
                 notes = [f"* compared with stock's {', '.join(sorted(against))}"] if against else []
                 notes += ["† measured twice: the second look"] if any(cell.first for cell in chunk) else []
+                notes += limits(chunk)
                 note = "; ".join(notes)
                 unit = "round trip: stock's time over its own" if chunk[0].unit == "ns" else \
                     "packets a second over stock's"
@@ -252,11 +262,12 @@ class Figures:
                             str(cell.absent.get(backend, "")))
                         for backend in self.result.backends
                         if backend in cell.rate or backend in cell.absent]
-                groups.append(Group(factor_text(name, getattr(cell.place, name)), bars))
+                groups.append(Group(factor_text(name, getattr(cell.place, name)) +
+                                    f" {bottleneck.MARK}" * bool(cell.limited()), bars))
             words = [direction_text(first), size_text(first), *self.special(first, name)]
             base = not self.special(first, name) and first.size == self._smallest[first.dir]
-            panels.append(self._bars(f"{FACTOR_TITLES[name]}: {' · '.join(words)}", "", groups,
-                                     self._unit(first), base))
+            panels.append(self._bars(f"{FACTOR_TITLES[name]}: {' · '.join(words)}",
+                                     "; ".join(limits(cells)), groups, self._unit(first), base))
         return panels
 
     def round_trips(self):

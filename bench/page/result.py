@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 
-from vdbench import mm_stats
+from vdbench import bottleneck, mm_stats
 
 SCHEMAS = (2, 3)
 # What a cell is made of, besides direction and size, and what it is unless a cell is about just that.
@@ -135,6 +135,12 @@ class Cell:
     against: str
     # Of a cell that was measured twice: the ratios of the first time, which are in nothing else.
     first: dict
+    # How much of the time the workers ran, by back end.
+    busy: dict
+
+    def limited(self):
+        """The back ends that had time to spare, so that the ratio isn't theirs: {name: share}."""
+        return bottleneck.below({name: value.median for name, value in self.busy.items()})
 
     def cost(self, backend):
         """Nanoseconds a packet, or a round trip: a Spread or None."""
@@ -156,7 +162,7 @@ def _cell(entry):
                 _spreads(entry.get("rate"), "rate"), _spreads(entry.get("ratio"), "ratio"),
                 spread(entry.get("noise"), "noise"), percentiles,
                 mapping(entry.get("absent"), "absent"), str(against),
-                _spreads(entry.get("first"), "first"))
+                _spreads(entry.get("first"), "first"), _spreads(entry.get("busy"), "busy"))
 
 
 @dataclasses.dataclass(frozen=True)

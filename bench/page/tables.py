@@ -3,6 +3,8 @@
 
 import statistics
 
+from vdbench import bottleneck
+
 from .draw import short
 from .figures import factor_text
 from .markup import details, facts, join, table, tag
@@ -94,6 +96,9 @@ def _cell_row(cell, names, others):
         remarks.append(f"boot {cell.boot}")
     if cell.first:
         remarks.append(f"measured twice, this is the second look; the first: {_first(cell)}")
+    if limited := cell.limited():
+        remarks.append(f"{bottleneck.MARK} {bottleneck.said(limited)}: the generator was the "
+                       "bottleneck")
     return (cell.name, "kpps" if cell.unit == "pps" else "ns",
             *(_rate(cell.rate.get(name), cell.unit) for name in names),
             *(_spread(cell.ratio.get(name)) for name in others), _spread(cell.noise),

@@ -26,7 +26,8 @@ def _place(direction, size, factors):
 
 
 def cell(dice, direction, size, n=8, noise=0.03, gain=None, **factors):
-    """One cell whose rates swing by NOISE; GAIN: what differs from GAIN above."""
+    """One cell whose rates swing by NOISE and whose workers have all to do; GAIN: what differs from
+    GAIN above."""
     entry = _place(direction, size, factors)
     gains = {**GAIN, **(gain or {})}
     base = 5e8 / (900 + size / 8) * factors.get("pairs", 1) ** 0.7
@@ -44,6 +45,8 @@ def cell(dice, direction, size, n=8, noise=0.03, gain=None, **factors):
         raw = {name: [1e9 / each for each in values] for name, values in raw.items()}
         entry["percentiles"] = {name: {"p50": statistics.median(values), "p99": 2 * max(values),
                                        "p999": 9 * max(values)} for name, values in raw.items()}
+    else:
+        entry["busy"] = {name: spread([0.97] * n) for name in gains}
     entry["rate"] = {name: spread(values) for name, values in raw.items()}
     return entry
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tables that people read and the lines that scripts read."""
 
-from . import verdict
+from . import bottleneck, verdict
 
 # Runs of the same thing in two rounds, further apart than this: say so.
 _NOISY = 1.3
@@ -71,7 +71,9 @@ def _noise(entry):
 
 def _mark(entry):
     short = entry["short"].replace("65535gso", "64K").replace("hugetlb", "2M")
-    return short + ("*" if entry.get("against") else "") + ("+" if entry.get("first") else "")
+    marks = {"*": entry.get("against"), "+": entry.get("first"),
+             bottleneck.MARK: bottleneck.of(entry)}
+    return short + "".join(mark for mark, is_so in marks.items() if is_so)
 
 
 def _first_looks(entries):
@@ -100,6 +102,8 @@ def rates(cells, others):
                           "to stock's split ring")
     if any((_deviation(entry) or 1) > _NOISY for entry in table):
         notes.append(f"! stock in one round and in the next differed by more than {_NOISY - 1:.0%}")
+    if any(bottleneck.of(entry) for entry in table):
+        notes.append(f"{bottleneck.MARK} {bottleneck.MEANING}")
     return grid(head, rows) + notes + _first_looks(table) if rows else []
 
 

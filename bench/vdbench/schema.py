@@ -44,6 +44,7 @@ SCHEMA = {
     "cells": [{**_CELL, "rate": Each(_SPREAD, _BACKENDS), "ratio": Each(_SPREAD, _BACKENDS[1:]),
                "noise": Maybe(_SPREAD), "absent": Each(str, _BACKENDS), "against": Maybe(str),
                "first": Maybe(Each(_SPREAD, _BACKENDS[1:])),
+               "busy": Maybe(Each(_SPREAD, _BACKENDS)),
                "percentiles": Maybe(Each({"p50": _NUMBER, "p99": _NUMBER, "p999": _NUMBER},
                                          _BACKENDS))}],
     "counts": [{**_CELL, "backend": _BACKENDS, "packets": int, "ok": bool, "insns": _NUMBER,

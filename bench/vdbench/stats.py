@@ -4,6 +4,8 @@
 import collections
 import statistics
 
+from . import bottleneck
+
 PERCENTILES = ("p50", "p99", "p999")
 
 
@@ -51,6 +53,13 @@ def noise(runs):
             if number % 2 and rates.get((number - 1, pair))]
 
 
+def _busy(runs, backends):
+    """By back end, how much of the time its workers ran; stock's also of a ring that stands in."""
+    shares = {name: [share for run in runs if run["backend"] == name
+                     and (share := bottleneck.share(run)) is not None] for name in backends}
+    return {name: full_spread(values, 3) for name, values in shares.items() if values}
+
+
 def entry(cell, runs, backends):
     """One entry of "cells": RUNS are those of the cell that went well, in order."""
     found = {**cell.fields(), "rate": {}, "ratio": {}, "absent": {},
@@ -66,6 +75,8 @@ def entry(cell, runs, backends):
         if name != "stock":
             found["ratio"][name] = full_spread(ratios(runs, name, cell.unit == "ns"), 4)
     found["ratio"] = {name: value for name, value in found["ratio"].items() if value}
+    if cell.unit == "pps":
+        found["busy"] = _busy(runs, backends)
     if cell.unit == "ns":
         found["percentiles"] = {
             name: {key: round(statistics.median(run["result"]["rtt"][key] for run in runs

@@ -8,6 +8,8 @@ is a median alone evidence: of 46 that should be equal some are below. So many o
 
 import math
 
+from . import bottleneck
+
 # Nothing may be slower than this.
 FLOOR = 0.97
 # What windows have to gain where SMAP costs most: small frames sent, on the oldest kernel.
@@ -57,10 +59,17 @@ def _doubt(ratio, wanted):
     return "" if evident(ratio, wanted) else f" within noise: {_under(ratio, wanted)} of them below"
 
 
+def _beside(entry):
+    """That a row's figures aren't the back end's, for its line; no verdict depends on it."""
+    limited = bottleneck.of(entry)
+    return f"; the generator was the bottleneck ({bottleneck.said(limited)})" if limited else ""
+
+
 def lines(cells, kernel):
     """For scripts: what is below; or that nothing is."""
     found = [f"floor: {entry['cell']} {name}/stock={ratio['median']:.2f} below {wanted} pairs={ratio['n']}"
-             f"{_doubt(ratio, wanted)}" for entry in cells for name, ratio, wanted in below(entry, kernel)]
+             f"{_doubt(ratio, wanted)}{_beside(entry)}"
+             for entry in cells for name, ratio, wanted in below(entry, kernel)]
     found += [f"floor: {entry['cell']} was looked at again, before: " + " ".join(
         f"{name}/stock={ratio['median']:.2f}" for name, ratio in entry["first"].items())
               for entry in cells if entry.get("first")]
