@@ -164,6 +164,14 @@ def absences(cells, skipped):
         f"{', ...' if len(of) > 4 else ''})")]
 
 
+def unread(runs):
+    """Which runs' programs didn't tell what they negotiated with the back end: a line, if any."""
+    found = {f"{run['cell']} on {run['backend']}": None for run in runs
+             if "result" in run and run["result"].get("features", "") is None}
+    text = f"not known, negotiated features: testpmd's log doesn't tell them ({', '.join(found)})"
+    return _wrapped(text) if found else []
+
+
 def script_lines(cells, entries, others, kernel=""):
     """One line a cell, for scripts: no column moves, no value has a blank."""
     lines = []
