@@ -164,6 +164,9 @@ def machine(result):
         found = result.part(name)
         parts.append(facts([(key, _value(value)) for key, value in found.items()]) if found
                      else _none("Not recorded."))
+    if result.part("host"):
+        parts += [tag("h3", "How the host was measured"),
+                  facts([(key, _value(value)) for key, value in result.part("host").items()])]
     if not result.boots():
         parts.append(_none("No boot was recorded."))
     for name, (found, command) in result.boots().items():

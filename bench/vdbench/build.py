@@ -100,17 +100,24 @@ def where():
     return f"host {os.uname().release}" if host_run.wanted() else "vm"
 
 
+def host():
+    """How the running host is measured: on which processors, the driver's first, and whether their
+    frequency and idle states are seen to; None of virtual machines."""
+    if not host_run.wanted():
+        return None
+    asked = host_run.journal()
+    return {"processors": asked["cpus"], "tuned": asked["tuned"]}
+
+
 def conditions(name, accel):
     """What the machines that will run are, as far as that can be known before: the kernel, and which of the
     accelerators that ACCEL allows works here. Others would give other figures.
 
     Of the running host it is how it was booted (mitigations, isolated processors), which processors
     are used, and whether their frequency and idle states are seen to."""
-    if host_run.wanted():
-        asked = host_run.journal()
+    if asked := host():
         return {"release": os.uname().release, "accel": "host",
-                "cmdline": host_journal.read("/proc/cmdline"),
-                "processors": asked["cpus"], "tuned": asked["tuned"]}
+                "cmdline": host_journal.read("/proc/cmdline"), **asked}
     if accel == "auto":
         accel = lab.call([lab.VM, "accel", "--image", name], "finding the accelerator").strip()
     return {"release": image(name)["release"], "accel": accel}

@@ -36,10 +36,11 @@ _BOOT = {"id": str, "accel": _ACCELS, "qemu_command": str, "facts": {
     "processors": int, "mitigations": Each(str), "parameters": Each(str), "features": Each(str),
     "versions": Each(str)}}
 _NEIGHBOURS = {"others": Maybe(_NUMBER), "stolen": _NUMBER}
+_HOST = {"processors": [int], "tuned": bool}
 SCHEMA = {
     "schema": (VERSION,), "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str],
     "skipped": [{"cell": str, "reason": str, "backend": Maybe(str), "part": Maybe(str)}],
-    "machine": _MACHINE, "accel": Maybe(_ACCELS), "image": Maybe(Each(str)),
+    "machine": _MACHINE, "accel": Maybe(_ACCELS), "image": Maybe(Each(str)), "host": Maybe(_HOST),
     "neighbours": Maybe(_NEIGHBOURS), "versions": Each(str), "boots": [_BOOT],
     "cells": [{**_CELL, "rate": Each(_SPREAD, _BACKENDS), "ratio": Each(_SPREAD, _BACKENDS[1:]),
                "noise": Maybe(_SPREAD), "absent": Each(str, _BACKENDS), "against": Maybe(str),
@@ -66,6 +67,7 @@ _STORM = {"where": ("none", "miss", "hit", "numa"), "rate": int, "reached": Each
 MM = {
     "date": str, "arguments": [str], "seconds": _NUMBER, "failures": [str], "doubts": [str],
     "machine": _MACHINE, "versions": Each(str), "boots": [_BOOT], "facts": Maybe(dict),
+    "host": Maybe(_HOST),
     "accel": Maybe(_ACCELS), "image": Maybe(Each(str)), "neighbours": Maybe(_NEIGHBOURS),
     "misses": Maybe([{"queues": int, "rings": int, "miss": _NUMBER, "age": _NUMBER,
                       "callbacks": int, "aged": int}]),
@@ -136,6 +138,8 @@ def _boots(out):
         ("mitigations", boot["facts"]["mitigations"])) if not value]
     if len({boot["id"] for boot in out["boots"]}) < len(out["boots"]):
         found.append("boots: an id twice")
+    if any(boot["accel"] == "host" for boot in out["boots"]) and not out.get("host"):
+        found.append("host: how the running host was measured isn't said")
     return found + [f"runs: {run['kind']} {run['cell']} on {run['backend']}: no command"
                     for run in out["runs"] if not run.get("command") and not run.get("skipped")]
 
