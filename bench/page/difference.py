@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import math
 
+from . import beside
 from .result import PERCENTILES
 
 # What a judgement takes: values on each side; how often the rank test may be wrong; the least change
@@ -18,6 +19,7 @@ _BY_TRIAL = {4: 0.0034, 5: 0.0005, 6: 0.0001, 7: 0.0001}
 # packets, as an interrupt is, and a third more of them is nothing.
 _COUNTED = {"insns": 1, "stac": 0.05, "clac": 0.05, "lfence": 0.05}
 SLOWER, FASTER, SAME, UNSURE, SINGLE = "slower", "faster", "same", "too few values", "no spread"
+DOUBTED = "another storm"
 
 
 @dataclasses.dataclass
@@ -87,13 +89,13 @@ def unlikely(chances):
     return found
 
 
-def judge(rows, least):
-    """Put a verdict on rows of spreads, [(row, is more better?)]."""
-    for row, _ in rows:
-        if min(len(row.a.values), len(row.b.values)) >= FEWEST:
+def judge(rows):
+    """Put a verdict on rows of spreads, [(row, is more better?, the least change that matters)]."""
+    for row, *_ in rows:
+        if not _few(row):
             row.chance = rank_test(row.a.values, row.b.values)
-    limit = unlikely([row.chance for row, _ in rows if row.chance is not None])
-    for row, higher in rows:
+    limit = unlikely([row.chance for row, *_ in rows if row.chance is not None])
+    for row, higher, least in rows:
         if row.chance is None:
             row.verdict = UNSURE
         elif abs(row.change) >= least and (apart(row.a, row.b) or row.chance <= limit):
@@ -102,6 +104,10 @@ def judge(rows, least):
 
 def _over(a, b):
     return b / a - 1 if a else (0.0 if b == a else math.inf)
+
+
+def _few(row):
+    return min(len(row.a.values), len(row.b.values)) < FEWEST
 
 
 class Comparison:
@@ -115,17 +121,50 @@ class Comparison:
         self.only = [self._names(cells[at], counts[at], cells[1 - at], counts[1 - at])
                      for at in (0, 1)]
         both = [(cells[0][place], cells[1][place]) for place in cells[0] if place in cells[1]]
+        # Rows of the timed table that both have, and those that have too few pairs to be judged.
+        self.timed, self.few = len(both), []
         self.rows, spreads = [], []
         for one, two in both:
-            spreads += self._spreads(one, two)
+            of = self._spreads(one, two)
+            spreads += [(*each, least) for each in of]
+            self.few += [one.name] * any(_few(row) for row, _ in of)
             self.rows += self._percentiles(one, two)
-        judge(spreads, least)
-        for row, _ in spreads:
+        spreads += self._storms(a, b)
+        judge(spreads)
+        for row, *_ in spreads:
             row.regression = row.regression and row.verdict == SLOWER
-        self.rows = [row for row, _ in spreads] + self.rows
+        self.rows = [row for row, *_ in spreads] + self.rows + self._guests(a, b)
         for key in counts[0]:
             if key in counts[1]:
                 self.rows += self._counts(counts[0][key], counts[1][key])
+
+    def _storms(self, a, b):
+        """Rows as judge() takes them. A storm's clock is instructions, so it moves as they do from
+        boot to boot: its slices, all of one boot, show nothing of that."""
+        rows, (one, two) = [], self._apart(a, b, beside.storms)
+        for key in (key for key in one if key in two):
+            row = Row(*key, "kept", one[key].spread, two[key].spread,
+                      _over(one[key].spread.median, two[key].spread.median))
+            if one[key].doubt or two[key].doubt:
+                row.verdict = DOUBTED
+                self.rows.append(row)
+            else:
+                row.regression = row.backend != "stock"
+                rows.append((row, True, max(self._least, self._counted)))
+        return rows
+
+    def _guests(self, a, b):
+        """One sample each says little: shown."""
+        one, two = self._apart(a, b, beside.guests)
+        return [Row(*key, what, value, two[key][1], _over(value, two[key][1]), SINGLE)
+                for key, (what, value) in one.items() if key in two]
+
+    def _apart(self, a, b, read):
+        """What READ finds in each result; what is in one only is noted."""
+        found = [read(side) for side in (a, b)]
+        for at in (0, 1):
+            self.only[at] += [", ".join(key) for key in found[at] if key not in found[1 - at]]
+        return found
 
     @staticmethod
     def _names(cells, counts, other_cells, other_counts):

@@ -216,9 +216,13 @@ class Storm:
         return {"result": {"storm": {"slices": [
             [one.storm, one.packets, one.seconds * 1e9, one.invalidations, one.taken] for one in self.slices]}}}
 
+    def shares(self):
+        """The rate in a slice with the storm over that of the slice beside it, of each pair."""
+        return mm_stats.kept(self._run())
+
     def kept(self):
-        """The rate in a slice with the storm over that of the slice beside it, the median of all pairs; or None."""
-        values = mm_stats.kept(self._run())
+        """The median of these, or None."""
+        values = self.shares()
         return statistics.median(values) if values else None
 
     def doubt(self):
