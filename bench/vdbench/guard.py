@@ -11,7 +11,6 @@ looks on and says which functions these instructions belong to.
 import collections
 import json
 import os
-import re
 import statistics
 import tempfile
 
@@ -62,23 +61,15 @@ _EXCHANGE = ('rmmod vhost_direct_net vhost_direct && insmod "$0/vhost_direct.ko"
 _WORDS = ["sh", "-c", _EXCHANGE]
 
 
-def packed_words():
-    """How this vring is told to use packed rings; None if it can't."""
-    text = lab.call([os.path.join(lab.BUILD, "vring"), "--help"], "vring --help")
-    if re.search(r"--layout\s+\S*\bpacked\b", text):
-        return ["--layout", "packed"]
-    return ["--packed"] if re.search(r"--packed\b", text) else None
-
-
-def all_cells(packed):
-    """The fixed cells; PACKED: vring's words for packed rings, or None."""
+def all_cells():
+    """The fixed cells, whatever vring says of itself: one that lacks a layout fails."""
     found = []
-    for layout, more in (("split", []), ("packed", packed)):
-        # Stock has no packed rings: nothing to put beside.
-        names = OURS if layout == "packed" else ("stock", *OURS)
+    # Stock has no packed rings: nothing to put beside.
+    for layout, more, names in (("split", [], ("stock", *OURS)),
+                                ("packed", ["--layout", "packed"], OURS)):
         found += [Cell(f"{way} {size} {layout}",
-                       [*_BURSTS, *_PACKETS, *words, "--size", str(size), *(more or [])], names)
-                  for way, words in _DIRECTIONS.items() for size in _SIZES if more is not None]
+                       [*_BURSTS, *_PACKETS, *words, "--size", str(size), *more], names)
+                  for way, words in _DIRECTIONS.items() for size in _SIZES]
     return found + [Cell(name, [*_BURSTS, *words.split()], OURS)
                     for name, (words, _) in _MORE.items()]
 

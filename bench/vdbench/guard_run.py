@@ -13,7 +13,7 @@ def choose(texts, backends):
     """The cells with one of TEXTS in their names (all for none), for stock and BACKENDS, and what stock
     is counted on to judge them by.
     """
-    every = guard.all_cells(guard.packed_words())
+    every = guard.all_cells()
     found = [cell._replace(backends=[name for name in cell.backends if name in ("stock", *backends)])
              for cell in every if not texts or any(text in cell.name for text in texts)]
     if not found:
@@ -128,9 +128,18 @@ class Guard:
                 for variant in ("now", "then") if self.how == "sources" else ("now",):
                     self.found[variant][one.cell][one.backend] = found[variant][one.cell][one.backend]
 
-    def missing(self):
-        """Cells of the baseline that weren't counted: a guard that forgets them is none."""
-        return [cell for cell in self.base["cells"] if cell not in self.found["now"]]
+    def missing(self, names=("stock", *guard.OURS)):
+        """What of the baseline wasn't counted, of back ends NAMES: a guard that forgets is none."""
+        there = {(cell, name) for found in (self.found.get("stock", {}), self.found["now"])
+                 for cell, each in found.items() for name in each}
+        lost = []
+        for cell, each in self.base["cells"].items():
+            if cell not in self.found["now"]:
+                lost.append(cell)
+            else:
+                lost += [f"{cell}, {name}" for name in each
+                         if name in names and (cell, name) not in there]
+        return lost
 
     def lines(self):
         """Everything to be said, as lines."""
