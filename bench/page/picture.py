@@ -54,7 +54,8 @@ def _heading(figure, result, colours):
                 f"{str(result.data.get('date', ''))[:10]}; bars are medians, lines and dots the single runs",
                 fontsize=9.5, color=colours.soft)
     figure.text(_SIDE / _WIDTH, 9 / _HEIGHT, "EMULATED: ratios are not a forecast for hardware. "
-                "Counted instructions are exact and are not time." if emulated else
+                # How far two boots of the same were apart: bench/README.md, "Counts".
+                "Counts repeat to 1 % (busy machine: 4 %) and are not time." if emulated else
                 f"Measured: {result.how()}. {result.emulated()}", fontsize=9.5, fontweight="bold" if emulated else "normal",
                 color=colours.ink)
 
