@@ -406,6 +406,17 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 	return !result && !err;
 }
 
+/*
+ * Does the socket take batches of XDP buffers? tun and tap do, but one that may be
+ * blocked for space wants frames one by one. A packet socket has as much room where
+ * net.core.wmem_default says so; it would take the batch for control data.
+ */
+static bool vd_tx_takes_batches(const struct socket *sock)
+{
+	return sock->sk->sk_sndbuf == INT_MAX &&
+	       sock->sk->sk_family != AF_PACKET;
+}
+
 /* @kicked: by the driver's kick, or by ourselves as if it had. */
 static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 {
@@ -432,8 +443,7 @@ static void vd_net_tx(struct vd_net_queue *q, bool kicked)
 		vd_vq_error(vq, err);
 		goto out;
 	}
-	/* A socket that may be blocked for space wants frames one by one. */
-	q->pad = sock->sk->sk_sndbuf == INT_MAX ? vd_tx_pad(q, sock) : 0;
+	q->pad = vd_tx_takes_batches(sock) ? vd_tx_pad(q, sock) : 0;
 	q->batch_max = vd_tx_batch_max(q);
 	if (unlikely(q->zcopy))
 		q->batch_max = min(q->batch_max, q->hlen + VD_ZCOPY_LEN - 1);

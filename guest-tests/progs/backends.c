@@ -27,7 +27,6 @@
 #include "test.h"
 
 #define FRAMES		48
-#define AT_ONCE		16
 /* Frames enough that a page lost for each would be seen: 40 MB. */
 #define LEAK_FRAMES	10000
 #define LEAK_LIMIT_KB	(8 << 10)
@@ -142,7 +141,7 @@ static size_t take(struct rig *r, uint8_t *f)
 	return len;
 }
 
-static void send_some(struct rig *r, unsigned int n)
+void send_some(struct rig *r, unsigned int n)
 {
 	struct ring *q = &r->q[Q_TX];
 	uint32_t first = r->seq + 1;
@@ -205,6 +204,38 @@ static void receive_some(struct rig *r, uint8_t *at, unsigned int n)
 		CHECK_EQ(len, r->hdr + size_of(first + i));
 		CHECK(same(at + SLOT * id + r->hdr, size_of(first + i), first + i, true));
 	}
+}
+
+void offer_buffers(struct rig *r, uint8_t *at, unsigned int n)
+{
+	struct ring *q = &r->q[Q_RX];
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r->mem, at + SLOT * i), SLOT, D_WRITE, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+}
+
+void feed_next(struct rig *r)
+{
+	uint8_t f[SLOT];
+
+	r->seq++;
+	make(f, size_of(r->seq), r->seq, true);
+	CHECK(tap_feed(&r->tap, f, size_of(r->seq)));
+}
+
+void comes_next(struct rig *r, uint8_t *at)
+{
+	uint32_t len = 0;
+	int id = next_frame(r, at, &len);
+
+	if (!CHECK(id >= 0))
+		return;
+	CHECK_EQ(len, r->hdr + size_of(r->seq));
+	CHECK(same(at + SLOT * id + r->hdr, size_of(r->seq), r->seq, true));
 }
 
 static void both_ways(const char *node, uint64_t features, bool batch, const char *how)
@@ -277,8 +308,7 @@ static void refused(const char *node)
 	t_end();
 }
 
-/* The lower interface goes down and comes up: its packet socket has an error to tell. */
-static void flap(void)
+void flap(void)
 {
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq ifr = { 0 };
@@ -299,9 +329,6 @@ static void after_flap(const char *node, unsigned int busy_us)
 	struct tap link;
 	struct rig_opts o = { .node = node, .features = F_V1 | F_OWN_HDR, .link = &link };
 	static struct rig r;
-	uint32_t len = 0;
-	unsigned int i;
-	uint8_t f[SLOT];
 	uint8_t *at;
 
 	t_begin("%s, busy polling for %u us: frames come after the link was down", kind, busy_us);
@@ -313,17 +340,10 @@ static void after_flap(const char *node, unsigned int busy_us)
 	worker_rest(r.worker);
 	flap();
 	worker_rest(r.worker);
-	for (i = 0; i < AT_ONCE; i++) {
-		desc_set(r.q[Q_RX].desc, i, mem_gpa(&r.mem, at + SLOT * i), SLOT, D_WRITE, 0);
-		ring_offer(&r.q[Q_RX], i);
-	}
-	ring_kick(&r.q[Q_RX]);
+	offer_buffers(&r, at, AT_ONCE);
 	worker_rest(r.worker);
-	make(f, size_of(1), 1, true);
-	CHECK(tap_feed(&r.tap, f, size_of(1)));
-	i = next_frame(&r, at, &len);
-	if (CHECK(i < AT_ONCE))
-		CHECK(same(at + SLOT * i + r.hdr, size_of(1), 1, true));
+	feed_next(&r);
+	comes_next(&r, at);
 	rig_close(&r);
 	t_end();
 }
@@ -387,6 +407,7 @@ static void through_socket(const char *node)
 		after_flap(node, 0);
 		after_flap(node, 200);
 		refused(node);
+		test_packet(node, kind);
 	}
 	test_vlan(node, kind, "no header of its own", F_V1 | F_OWN_HDR, false);
 	test_vlan(node, kind, "PACKET_VNET_HDR", 0, false);
