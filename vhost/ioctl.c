@@ -49,9 +49,14 @@ static long vd_set_mem_table(struct vd_dev *dev, void __user *arg)
 		vd_vq_lock(vq);
 		vq->mem = mem;
 		vq->region = NULL;
-		/* The ring may lie elsewhere in memory now: look again. */
-		if (vq->backend)
+		/*
+		 * The ring may lie elsewhere in memory now, and a buffer that
+		 * the queue stopped at may have a place: look again.
+		 */
+		if (vq->backend) {
 			vd_vq_describe(vq);
+			vd_poll_queue(&vq->poll);
+		}
 		mutex_unlock(&vq->mutex);
 	}
 	kvfree(old);

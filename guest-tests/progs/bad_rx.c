@@ -329,6 +329,41 @@ static void rx_second_page(struct bad *b, bool whole)
 	t_end();
 }
 
+/* All memory, or all but what receive buffers lie in. */
+static void announce(struct rig *r, bool all)
+{
+	struct node_region region[CHUNKS];
+	unsigned int i, n = 0;
+
+	for (i = 0; i < CHUNKS; i++)
+		if (all || i != CHUNK_B)
+			region[n++] = (struct node_region){
+				r->mem.chunk[i].gpa, CHUNK_SIZE,
+				(uintptr_t)r->mem.chunk[i].base,
+			};
+	CHECK_EQ(node_table(r->node, region, n), 0);
+}
+
+/* As while memory is plugged, or a migration's target sets its tables. */
+static void rx_region_away(struct bad *b)
+{
+	struct rig *r = &b->r;
+	struct ring *q = &r->q[Q_RX];
+
+	t_begin("a buffer that the memory table hasn't: the queue goes on with a table that has it");
+	announce(r, false);
+	desc_set(q->desc, 0, mem_gpa(&r->mem, b->rx[0]), RX_SIZE, D_WRITE, 0);
+	ring_offer(q, 0);
+	ring_kick(q);
+	worker_rest(r->worker);
+	expect_stop(b, Q_RX, "buffer not accessible", true);
+	announce(r, true);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	landed(r, b->rx[0], RIG_FRAME, 1);
+	CHECK_EQ(event_wait(q->err, 0), 0);
+	t_end();
+}
+
 /* A driver that has offered all its buffers doesn't kick. */
 static void rx_table_away(struct bad *b)
 {
@@ -381,7 +416,7 @@ void bad_rx(const struct bad *like)
 	struct bad b = *like;
 	void (*const part[])(struct bad *b) = {
 		rx_tiny, rx_too_many, rx_middle, rx_pieces, rx_border, rx_table_away,
-		rx_never,
+		rx_region_away, rx_never,
 	};
 	unsigned int i;
 
