@@ -250,10 +250,11 @@ static int vd_tx_locate(struct vd_net_queue *q, struct vd_chain *c, u32 niov,
 }
 
 /*
- * Finds chains @first and following in user memory. Returns how many; if the
- * first can't be found, minus the reason.
+ * Finds chains @first and following in user memory. Returns how many, and in
+ * @missed whether it ended at one for which the owner was asked; if the first
+ * can't be found, minus the reason.
  */
-static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
+static int vd_tx_locate_all(struct vd_net_queue *q, u32 first, bool *missed)
 {
 	struct vd_burst *b = q->vq.burst;
 	u32 niov = 0, i;
@@ -272,6 +273,7 @@ static int vd_tx_locate_all(struct vd_net_queue *q, u32 first)
 		f->niov = n;
 		niov += n;
 	}
+	*missed = unlikely(n == -VD_MISS);
 	if (unlikely(i == first))
 		return n == -VD_BURST_FULL ? -VD_BAD_LONG : n;
 	/* Addresses that guest input chose are not used before this. */
@@ -316,11 +318,14 @@ static u32 vd_tx_burst(struct vd_net_queue *q, struct socket *sock,
 {
 	u32 count = q->vq.burst->count, i = 0, end = 0;
 	const struct vd_frame *f;
+	bool missed = false;
 	int ret = 0;
 
 	while (i < count) {
 		if (i == end) {
-			ret = vd_tx_locate_all(q, i);
+			/* Found no more than before, and asked for twice. */
+			ret = unlikely(missed) ? -VD_MISS :
+			      vd_tx_locate_all(q, i, &missed);
 			if (unlikely(ret < 0))
 				break;
 			end = i + ret;

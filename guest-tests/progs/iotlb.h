@@ -113,6 +113,7 @@ void io_send(struct io *io, unsigned int frames);
 /* @v2_alone: no messages of the first kind, which a 32-bit program has otherwise. */
 void iotlb_messages(bool stock, bool v2_alone);
 void iotlb_anew(void);
+void iotlb_counts(void);
 void iotlb_places(void);
 void iotlb_age(void);
 /* What there is with a parameter that allows no translation. */

@@ -523,8 +523,10 @@ void iotlb_messages(bool stock, bool v2_alone)
 		put_back();
 	blocking(stock);
 	denied();
-	if (!stock)
+	if (!stock) {
 		iotlb_anew();
+		iotlb_counts();
+	}
 	hostile(stock);
 	without();
 	unknown();

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* iotlb: what is counted, and how often. */
+#include <string.h>
+#include <unistd.h>
+
+#include "iotlb.h"
+
+/* With all of the guest's pages told, and nothing beyond them. */
+static void open_near(struct io *io)
+{
+	const struct vq_told told = io_told(Q_TX);
+
+	io_device(io, F_V1 | F_MRG, true);
+	io->worker = worker_find(getpid());
+	CHECK_EQ(io_tell_near(io), 0);
+	CHECK_EQ(vq_setup(&io->q[Q_TX], io->node, &told), 0);
+	CHECK_EQ(node_backend(io->node, Q_TX, io->tap.fd), 0);
+	io_rest(io);
+}
+
+static void offer(struct io *io, uint8_t *at, uint64_t addr)
+{
+	memset(at, 0, HDR);
+	frame_make(at + HDR, 300, ++io->seq);
+	vq_offer(&io->q[Q_TX], addr, HDR + 300, 0);
+}
+
+static void arrives(struct io *io, uint32_t seq)
+{
+	uint8_t frame[2048];
+
+	CHECK_EQ(tap_take(&io->tap, frame, sizeof(frame), WAIT_MS), 300);
+	CHECK(frame_is(frame, 300, seq));
+}
+
+/* In one burst with a frame that can go: the owner is asked when the burst is, and no more. */
+static void asked_once(void)
+{
+	struct vhost_iotlb_msg m = { 0 };
+	struct io io;
+
+	t_begin("a miss behind a frame of the same burst is asked for, and counted, once");
+	open_near(&io);
+	offer(&io, io.view + AT_RX, AT_RX);
+	offer(&io, io.view + AT_RX + PAGE, AT_FAR);
+	vq_kick(&io.q[Q_TX]);
+	arrives(&io, 1);
+	io_rest(&io);
+	CHECK_EQ(node_stat(io.node, Q_TX, "iotlb_misses"), 1);
+	CHECK_EQ(io_read(&io, &m), 0);
+	CHECK_EQ(m.iova, AT_FAR);
+	CHECK(io_read(&io, &m));
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, PAGE,
+			    (uintptr_t)io.view + AT_RX + PAGE, VHOST_ACCESS_RW), 0);
+	arrives(&io, 2);
+	io_close(&io);
+	t_end();
+}
+
+void iotlb_counts(void)
+{
+	asked_once();
+}
