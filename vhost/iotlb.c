@@ -227,6 +227,18 @@ static int vd_iotlb_update(struct vd_dev *dev,
 	return err;
 }
 
+static void vd_iotlb_count(struct vd_dev *dev, bool update)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev->nvqs; i++) {
+		if (update)
+			vd_stat_inc(&dev->vqs[i]->counters, iotlb_updates);
+		else
+			vd_stat_inc(&dev->vqs[i]->counters, iotlb_invals);
+	}
+}
+
 /* Device and all queues' mutexes. */
 static int vd_iotlb_change(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 {
@@ -240,13 +252,8 @@ static int vd_iotlb_change(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 	if (last < m->iova)
 		return -EFAULT;
 	/* The last hits go in any case: an update may retire what is oldest. */
-	for (i = 0; i < dev->nvqs; i++) {
+	for (i = 0; i < dev->nvqs; i++)
 		vd_giova_changed(dev->vqs[i], m->iova, last);
-		if (m->type == VHOST_IOTLB_UPDATE)
-			vd_stat_inc(&dev->vqs[i]->counters, iotlb_updates);
-		else
-			vd_stat_inc(&dev->vqs[i]->counters, iotlb_invals);
-	}
 	if (m->type == VHOST_IOTLB_UPDATE) {
 		err = vd_iotlb_update(dev, m, last);
 	} else {
@@ -254,6 +261,8 @@ static int vd_iotlb_change(struct vd_dev *dev, const struct vhost_iotlb_msg *m)
 		/* What was forbidden is unknown now: to be asked for. */
 		vd_iotlb_answered(dev, m->iova, last);
 	}
+	if (!err)
+		vd_iotlb_count(dev, m->type == VHOST_IOTLB_UPDATE);
 	return err;
 }
 

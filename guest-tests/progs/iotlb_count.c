@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* iotlb: what is counted, and how often. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,7 +58,39 @@ static void asked_once(void)
 	t_end();
 }
 
+static void changes_are(struct io *io, uint64_t updates, uint64_t invals)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(node_stat(io->node, i, "iotlb_updates"), updates);
+		CHECK_EQ(node_stat(io->node, i, "iotlb_invals"), invals);
+	}
+}
+
+static void refused(void)
+{
+	const uintptr_t user = 0x10000;
+	struct io io;
+
+	t_begin("translations that were refused aren't counted");
+	open_near(&io);
+	changes_are(&io, 1, 0);
+	/* Beyond all there is, and where no program's memory is. */
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0 - PAGE, 2 * PAGE, user, 3), -EFAULT);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, PAGE, 1ull << 63, 3), -EFAULT);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, AT_FAR, 0, 0, 0), -EFAULT);
+	changes_are(&io, 1, 0);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, PAGE, user, 3), 0);
+	changes_are(&io, 2, 0);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, AT_FAR, PAGE, 0, 0), 0);
+	changes_are(&io, 2, 1);
+	io_close(&io);
+	t_end();
+}
+
 void iotlb_counts(void)
 {
+	refused();
 	asked_once();
 }
