@@ -295,20 +295,31 @@ static int vd_rx_receive(struct vd_rx *rx, u32 len)
 	return unlikely(ret < 0) ? ret : vd_rx_received(rx, len - skip, ret);
 }
 
+/*
+ * Did a socket without a ring answer so before it took a frame? It says first that
+ * its link was down; or another reader had the frame.
+ */
+static bool vd_rx_took_none(const struct vd_rx *rx, int err)
+{
+	return !rx->q->rx_ring && (err == -ENETDOWN || err == -EAGAIN);
+}
+
 /* Throws the next frame away. */
 static void vd_rx_drop(struct vd_rx *rx)
 {
 	struct vd_net_queue *q = rx->q;
 	struct iovec none = {};
+	int ret = 0;
 
 	if (q->rx_ring) {
 		tun_ptr_free(q->rx_batch[q->rx_head++]);
 	} else {
 		iov_iter_init(&rx->msg.msg_iter, ITER_DEST, &none, 1, 0);
-		rx->sock->ops->recvmsg(rx->sock, &rx->msg, 0,
-				       MSG_DONTWAIT | MSG_TRUNC);
+		ret = rx->sock->ops->recvmsg(rx->sock, &rx->msg, 0,
+					     MSG_DONTWAIT | MSG_TRUNC);
 	}
-	vd_stat_inc(&q->vq.counters, dropped);
+	if (!vd_rx_took_none(rx, ret))
+		vd_stat_inc(&q->vq.counters, dropped);
 }
 
 /* Moves a frame of @len bytes with header. 0 or why not. */
@@ -333,9 +344,10 @@ static int vd_rx_frame(struct vd_rx *rx, u32 len)
 	if (unlikely(rx->log))
 		vd_log_data(vq, vq->iov, rx->niov, len);
 	if (unlikely(err)) {
-		/* The frame is gone: another reader had it, or a fault. */
+		/* The frame is gone, by a fault say; if one was taken. */
 		vd_rx_untake(rx);
-		vd_stat_inc(&vq->counters, dropped);
+		if (!vd_rx_took_none(rx, err))
+			vd_stat_inc(&vq->counters, dropped);
 		return err == -EFAULT ? -VD_RX_LOST : 0;
 	}
 	vd_stat_inc(&vq->counters, packets);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What packet sockets alone have: limits by sysctl, errors to tell, timestamps. */
+#include <linux/if_packet.h>
 #include <linux/net_tstamp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -66,7 +67,65 @@ static void unlimited(const char *node, const char *kind)
 	t_end();
 }
 
+/*
+ * A frame waits for buffers while the link goes down: who receives next is told of that instead,
+ * and the frame comes after it.
+ */
+static void down_meanwhile(const char *node, const char *kind)
+{
+	static struct rig r;
+	uint8_t *at;
+
+	t_begin("%s: a frame that waits while the link is down comes, and counts as such", kind);
+	at = start(&r, node);
+	feed_next(&r);
+	worker_rest(r.worker);
+	flap();
+	offer_buffers(&r, at, AT_ONCE);
+	comes_next(&r, at);
+	CHECK_EQ(node_stat(r.node, Q_RX, "dropped"), 0);
+	rig_close(&r);
+	t_end();
+}
+
+/* Frames that the socket had; a neighbour's chatter is among them. */
+static unsigned int frames_had(const struct rig *r)
+{
+	struct tpacket_stats s = { 0 };
+	socklen_t len = sizeof(s);
+
+	MUST(!getsockopt(r->tap.fd, SOL_PACKET, PACKET_STATISTICS, &s, &len), "PACKET_STATISTICS");
+	return s.tp_packets;
+}
+
+/* The same with a buffer that no frame fits in. */
+static void thrown_after_down(const char *node, const char *kind)
+{
+	static struct rig r;
+	struct ring *q = &r.q[Q_RX];
+	unsigned int i;
+	uint8_t *at;
+
+	t_begin("%s: a frame that fits no buffer, after the link was down, is dropped once", kind);
+	at = start(&r, node);
+	feed_next(&r);
+	worker_rest(r.worker);
+	flap();
+	desc_set(q->desc, 0, mem_gpa(&r.mem, at), r.hdr + 1, D_WRITE, 0);
+	ring_offer(q, 0);
+	ring_kick(q);
+	for (i = 0; i < WAIT_MS && !node_stat(r.node, Q_RX, "dropped"); i++)
+		sleep_ms(1);
+	worker_rest(r.worker);
+	CHECK_EQ(node_stat(r.node, Q_RX, "dropped"), frames_had(&r));
+	CHECK_EQ(ring_used_idx(q), 0);
+	rig_close(&r);
+	t_end();
+}
+
 void test_packet(const char *node, const char *kind)
 {
 	unlimited(node, kind);
+	down_meanwhile(node, kind);
+	thrown_after_down(node, kind);
 }
