@@ -202,10 +202,11 @@ static inline void vd_net_poll(struct vd_net_queue *q)
 		return;
 	/*
 	 * That the link of a packet socket went down is told once, to whoever
-	 * receives next. Frames may come again, which only a poll would notice.
+	 * receives or sends next, whose frame is lost by it: so it is here. Other
+	 * errors stay, as timestamps of sent frames that the owner doesn't take.
 	 */
-	while (vd_poll_start(&q->sock_poll, sock->file) && sock_error(sock->sk))
-		;
+	if (vd_poll_again(&q->sock_poll, sock->file))
+		sock_error(sock->sk);
 }
 
 /**

@@ -382,6 +382,29 @@ int vd_poll_start(struct vd_poll *p, struct file *file)
 EXPORT_SYMBOL_GPL(vd_poll_start);
 
 /**
+ * vd_poll_again - watch a file that vd_poll_start() has taken, once more
+ * @p: the poll
+ * @file: the file; the caller keeps it until vd_poll_stop()
+ *
+ * An error that it reports ends nothing: the file may become ready all the same,
+ * and nobody else would look. For an error alone no work is queued, now or later:
+ * it may stay for good.
+ * Return: does it report an error? Context: may sleep.
+ */
+bool vd_poll_again(struct vd_poll *p, struct file *file)
+{
+	__poll_t mask;
+
+	if (p->head)
+		return false;
+	mask = vfs_poll(file, &p->table);
+	if (mask & p->mask)
+		vd_poll_queue(p);
+	return mask & EPOLLERR;
+}
+EXPORT_SYMBOL_GPL(vd_poll_again);
+
+/**
  * vd_poll_stop - watch no longer
  * @p: the poll
  *

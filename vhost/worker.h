@@ -76,6 +76,7 @@ void vd_work_init(struct vd_work *work, vd_work_fn fn);
 void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,
 		  __poll_t mask);
 int vd_poll_start(struct vd_poll *p, struct file *file);
+bool vd_poll_again(struct vd_poll *p, struct file *file);
 void vd_poll_stop(struct vd_poll *p);
 void vd_poll_queue(struct vd_poll *p);
 

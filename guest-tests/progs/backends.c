@@ -342,6 +342,8 @@ static void after_flap(const char *node, unsigned int busy_us)
 	worker_rest(r.worker);
 	offer_buffers(&r, at, AT_ONCE);
 	worker_rest(r.worker);
+	/* Who sends first is told in place of a frame, unless the receiver was. */
+	send_some(&r, 1);
 	feed_next(&r);
 	comes_next(&r, at);
 	rig_close(&r);

@@ -123,8 +123,64 @@ static void thrown_after_down(const char *node, const char *kind)
 	t_end();
 }
 
+/* Timestamps are the owner's to take: until then polling the socket tells of an error. */
+static void sent_stamped(struct rig *r)
+{
+	int stamps = SOF_TIMESTAMPING_TX_SCHED | SOF_TIMESTAMPING_TX_SOFTWARE |
+		     SOF_TIMESTAMPING_SOFTWARE;
+	struct pollfd p = { .fd = r->tap.fd };
+
+	MUST(!setsockopt(p.fd, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps)),
+	     "SO_TIMESTAMPING");
+	send_some(r, 1);
+	CHECK_EQ(poll(&p, 1, WAIT_MS), 1);
+	CHECK_EQ(p.revents, POLLERR);
+}
+
+/* One that spins never does; on a busy machine another may seem not to, once. */
+static bool comes_to_rest(pid_t worker)
+{
+	unsigned int i;
+	uint64_t cpu;
+
+	for (i = 0; i < 10; i++) {
+		cpu = worker_cpu_ns(worker);
+		sleep_ms(REST_MS);
+		if (worker_cpu_ns(worker) - cpu < REST_CPU_MS * NS_PER_MS)
+			return true;
+	}
+	return false;
+}
+
+static void timestamps(const char *node, const char *kind, unsigned int busy_us)
+{
+	struct vhost_vring_state busy = { .index = Q_RX, .num = busy_us };
+	static struct rig r;
+	unsigned int i;
+	uint8_t *at;
+
+	t_begin("%s, busy polling for %u us: frames come beside timestamps that nobody takes", kind,
+		busy_us);
+	at = start(&r, node);
+	CHECK_EQ(node_call(r.node, VHOST_SET_VRING_BUSYLOOP_TIMEOUT, &busy), 0);
+	sent_stamped(&r);
+	offer_buffers(&r, at, AT_ONCE);
+	for (i = 0; i < 3; i++) {
+		/* What is polled has been, and what waits does. */
+		sleep_ms(10);
+		feed_next(&r);
+		comes_next(&r, at);
+	}
+	CHECK(comes_to_rest(r.worker));
+	send_some(&r, 4);
+	rig_close(&r);
+	t_end();
+}
+
 void test_packet(const char *node, const char *kind)
 {
+	timestamps(node, kind, 0);
+	timestamps(node, kind, 200);
 	unlimited(node, kind);
 	down_meanwhile(node, kind);
 	thrown_after_down(node, kind);
