@@ -429,10 +429,14 @@ static long vd_net_reset_owner(struct vd_net *n)
 
 /* What a caller says of a device that may not be its own. */
 union vd_net_told {
-	struct vhost_vring_file backend;
+	/* The largest is first: an initialiser without members need clear no other. */
 	u64 features[VD_NET_WORDS];
+	struct vhost_vring_file backend;
 	int fork;
 };
+
+static_assert(sizeof(union vd_net_told) ==
+	      sizeof_field(union vd_net_told, features));
 
 /* 0, or a reason why it can't be read. */
 static long vd_net_hear(unsigned int cmd, void __user *arg,
