@@ -217,8 +217,8 @@ static inline void vd_net_poll(struct vd_net_queue *q)
  */
 static inline void vd_net_again(struct vd_net_queue *q)
 {
-	q->requeued = true;
-	vd_poll_queue(&q->vq.poll);
+	/* A worker that was killed takes none: what comes next is a kick. */
+	q->requeued = vd_poll_queue(&q->vq.poll);
 }
 
 /**

@@ -424,16 +424,17 @@ EXPORT_SYMBOL_GPL(vd_poll_stop);
  * vd_poll_queue - queue the work as if the file were ready
  * @p: the poll
  *
- * Context: any.
+ * Return: false if nobody takes work, see vd_worker_queue(). Context: any.
  */
-void vd_poll_queue(struct vd_poll *p)
+bool vd_poll_queue(struct vd_poll *p)
 {
 	struct vd_worker *w;
+	bool taken;
 
 	rcu_read_lock();
 	w = READ_ONCE(*p->worker);
-	if (w)
-		vd_worker_queue(w, &p->work);
+	taken = w && vd_worker_queue(w, &p->work);
 	rcu_read_unlock();
+	return taken;
 }
 EXPORT_SYMBOL_GPL(vd_poll_queue);

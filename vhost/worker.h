@@ -78,6 +78,6 @@ void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,
 int vd_poll_start(struct vd_poll *p, struct file *file);
 bool vd_poll_again(struct vd_poll *p, struct file *file);
 void vd_poll_stop(struct vd_poll *p);
-void vd_poll_queue(struct vd_poll *p);
+bool vd_poll_queue(struct vd_poll *p);
 
 #endif /* VD_WORKER_H */
