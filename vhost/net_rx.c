@@ -270,14 +270,17 @@ static bool vd_rx_header(const struct vd_rx *rx)
  * What the socket answered when it wasn't an error: the frame's length, if all is
  * well. tun says that of a frame, too, that met a fault, of which it has taken
  * back all but the header. Of one that XDP sent there it says how much there was
- * room for; any other short answer is of another frame, or another header.
+ * room for; and a macvtap, of a fault amid a VLAN tag, how much of the tag. Any
+ * other short answer is of another frame, or another header.
  */
 static int vd_rx_received(const struct vd_rx *rx, u32 want, int ret)
 {
 	if (likely(ret == want))
 		return likely(!iov_iter_count(&rx->msg.msg_iter)) ? 0 : -EFAULT;
-	return rx->q->rx_ring && tun_is_xdp_frame(rx->msg.msg_control) &&
-	       ret < want ? -EFAULT : -EIO;
+	if (!rx->q->rx_ring || ret > want)
+		return -EIO;
+	return ret < VLAN_HLEN || tun_is_xdp_frame(rx->msg.msg_control) ?
+	       -EFAULT : -EIO;
 }
 
 /* Takes the next frame off the socket into the chains. 0 or an error. */

@@ -437,6 +437,8 @@ int main(int argc, char **argv)
 	if (file || !lower) {
 		test_vlan(argv[1], kind, "batches", RIG_FEATURES, true);
 		test_vlan(argv[1], kind, "no header of its own", F_V1 | F_OWN_HDR, true);
+		if (strcmp(argv[1], "/dev/vhost-net"))
+			test_vlan_fault(argv[1], kind);
 	}
 	return t_done();
 }

@@ -40,5 +40,7 @@ void test_packet(const char *node, const char *kind);
 
 /* Tagged frames for the guest; @kept: by a back end that writes the tag. */
 void test_vlan(const char *node, const char *kind, const char *how, uint64_t features, bool kept);
+/* A fault in the middle of the tag that a back end writes: on ours. */
+void test_vlan_fault(const char *node, const char *kind);
 
 #endif /* GT_BACKENDS_H */

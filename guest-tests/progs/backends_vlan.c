@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backends.h"
@@ -116,6 +117,46 @@ void test_vlan(const char *node, const char *kind, const char *how, uint64_t fea
 		feed(&r.tap, len[i], 2 * i + 2);
 		arrives(&r, at, len[i], 2 * i + 2, false);
 	}
+	vlan_close(&vlan);
+	rig_close(&r);
+	t_end();
+}
+
+void test_vlan_fault(const char *node, const char *kind)
+{
+	const size_t len = 777;
+	struct tap link, vlan;
+	struct rig_opts o = {
+		.node = node, .features = RIG_FEATURES, .batch = true, .link = &link,
+	};
+	static struct rig r;
+	struct ring *q = &r.q[Q_RX];
+	uint8_t *page, *at;
+
+	t_begin("%s: a buffer that is out of reach from amid a frame's VLAN tag on", kind);
+	if (access("/proc/net/vlan", F_OK)) {
+		t_skip("this kernel has no VLAN devices");
+		t_end();
+		return;
+	}
+	link_open(&link, o.features, true);
+	rig_open(&r, &o);
+	vlan_open(&vlan, link.name);
+	page = (uint8_t *)mem_take(&r.mem, CHUNK_B, 2 * PAGE, PAGE) + PAGE;
+	at = page - r.hdr - TAG_AT - TAG / 2;
+	desc_set(q->desc, 0, mem_gpa(&r.mem, at), SLOT, D_WRITE, 0);
+	CHECK_EQ(mprotect(page, PAGE, PROT_NONE), 0);
+	ring_offer(q, 0);
+	ring_kick(q);
+	feed(&vlan, len, 1);
+	CHECK_EQ(event_wait(q->err, WAIT_MS), 1);
+	CHECK_EQ(node_stat(r.node, Q_RX, "faults"), 1);
+	CHECK_EQ(node_stat(r.node, Q_RX, "dropped"), 1);
+	CHECK_EQ(ring_used_idx(q), 0);
+	CHECK_EQ(mprotect(page, PAGE, PROT_READ | PROT_WRITE), 0);
+	feed(&vlan, len, 2);
+	CHECK_EQ(ring_reap(q, NULL, WAIT_MS), 0);
+	CHECK(!memcmp(at + r.hdr + TAG_AT, tag, TAG));
 	vlan_close(&vlan);
 	rig_close(&r);
 	t_end();
