@@ -77,7 +77,7 @@ static void refused(void)
 	open_near(&io);
 	changes_are(&io, 1, 0);
 	/* Beyond all there is, and where no program's memory is. */
-	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0 - PAGE, 2 * PAGE, user, 3), -EFAULT);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, 0ull - PAGE, 2 * PAGE, user, 3), -EFAULT);
 	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, PAGE, 1ull << 63, 3), -EFAULT);
 	CHECK_EQ(io_message(&io, VHOST_IOTLB_INVALIDATE, AT_FAR, 0, 0, 0), -EFAULT);
 	changes_are(&io, 1, 0);
