@@ -78,7 +78,17 @@ void vr_both_burst(struct vr_run *r, bool timed)
 }
 
 /* XDP chooses the queue by which a frame comes back: any may have it. */
-static unsigned int returned(struct vr_run *r)
+static bool returned(struct vr_run *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->npairs; i++)
+		if (vr_ring_returned(&r->pairs[i].rx))
+			return true;
+	return false;
+}
+
+static unsigned int take(struct vr_run *r)
 {
 	unsigned int i, n = 0;
 
@@ -87,7 +97,10 @@ static unsigned int returned(struct vr_run *r)
 	return n;
 }
 
-/* One frame, there and back; returns the nanoseconds that took. */
+/*
+ * One frame, there and back; returns the nanoseconds that took until it was seen. To
+ * take it out of its buffers isn't in it: that is our work, and another for each layout.
+ */
 static uint64_t one_trip(struct vr_run *r, struct vr_pair *p)
 {
 	uint64_t t0, ns, since = 0;
@@ -100,6 +113,8 @@ static uint64_t one_trip(struct vr_run *r, struct vr_pair *p)
 		vr_idle(r, &since, false);
 	ns = vr_now() - t0;
 	mark_close(r->o->mark);
+	while (!take(r) && !vr_over(r))
+		vr_idle(r, &since, false);
 	p->tx_got++;
 	for (i = 0; i < r->npairs; i++)
 		vr_rx_post(&r->pairs[i].rx, r->pairs[i].rx.slots);

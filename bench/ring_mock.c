@@ -124,6 +124,14 @@ static uint32_t whole(const struct vr_vq *q)
 	return sum;
 }
 
+bool vr_mock_returned(struct vr_vq *q)
+{
+	struct vr_mock *k = q->mock;
+
+	return k->count || (k->is_packed ? mock_packed_more_used(&k->packed) :
+					   mock_more_used(&k->split));
+}
+
 /* How many came back and wait to be reaped. */
 unsigned int vr_mock_waiting(struct vr_vq *q)
 {

@@ -230,6 +230,7 @@ void vr_mock_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o);
 struct vring_desc *vr_mock_slots(struct vr_vq *q);
 void vr_mock_add(struct vr_vq *q, unsigned int slot);
 bool vr_mock_publish(struct vr_vq *q);
+bool vr_mock_returned(struct vr_vq *q);
 unsigned int vr_mock_waiting(struct vr_vq *q);
 int vr_mock_slot(const struct vr_vq *q, unsigned int ahead, unsigned int *len);
 void vr_mock_next(struct vr_vq *q);
@@ -292,6 +293,12 @@ static inline void vr_ring_add(struct vr_vq *q, unsigned int slot)
 static inline uint16_t vr_used_idx(const struct vr_vq *q)
 {
 	return __atomic_load_n(&q->vr.used->idx, __ATOMIC_ACQUIRE);
+}
+
+/* Has any buffer come back? By a look that costs the same for all layouts. */
+static inline bool vr_ring_returned(struct vr_vq *q)
+{
+	return q->mock ? vr_mock_returned(q) : vr_used_idx(q) != q->last_used;
 }
 
 /* Buffers that came back and were not reaped yet. */
