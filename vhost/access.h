@@ -235,6 +235,8 @@ static __always_inline int vd_user_read16_run(const void *mem,
 					      enum vd_part part, size_t off,
 					      u16 *val, u32 n)
 {
+	if (n == 1)
+		return vd_user_read16(mem, part, off, val);
 	return copy_from_user(val, vd_user_at(mem, part, off),
 			      n * sizeof(*val)) ? -EFAULT : 0;
 }
