@@ -138,7 +138,7 @@ static void vd_array_free(void *array, size_t size)
 
 #define VD_BURST_BYTES	sizeof(struct vd_burst)
 #define VD_XSEG_BYTES	(VD_CHAIN_SEGS * sizeof(struct vd_seg))
-#define VD_IOV_BYTES	(VD_IOV * sizeof(struct iovec))
+#define VD_IOV_BYTES	((VD_IOV + VD_TABLE_IOV) * sizeof(struct iovec))
 #define VD_USED_BYTES	(VD_USED_MAX * sizeof(struct vd_used))
 #define VD_SLOTS_BYTES	(VD_USED_MAX * sizeof(u16))
 

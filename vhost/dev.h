@@ -56,6 +56,12 @@ enum {
 /* Most segments in user memory of one burst's chains. */
 #define VD_IOV	VD_CHAIN_SEGS
 
+/*
+ * Most pieces of user memory in which 512 bytes of an indirect table lie. An owner
+ * whose regions are shorter than 64 bytes can have more: its table is no table then.
+ */
+#define VD_TABLE_IOV	8
+
 /* Most workers of a device. */
 #define VD_WORKERS_MAX	16
 
@@ -114,7 +120,8 @@ struct vd_retry {
  * @poll: watches @kick
  * @burst: the chains being handled. Worker.
  * @xseg: segments of an expanded indirect chain. Worker.
- * @iov: the burst's segments in user memory. Worker.
+ * @iov: the burst's segments in user memory; behind them VD_TABLE_IOV for the
+ *       indirect table that is read. Worker.
  * @used: elements to be given back. Kept until they could be written, so that
  *        a ring that is unmapped for a while loses none.
  * @used_slots: slots of each; packed rings

@@ -59,14 +59,11 @@ static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
 {
 	struct vd_seg seg = { .addr = gpa, .len = len };
 	struct vd_virtqueue *vq = ctx;
-	/*
-	 * At most 512 bytes. An owner whose regions are shorter than 64 bytes can
-	 * have more pieces than these: its table is no table then.
-	 */
-	struct iovec iov[8];
+	/* Behind the burst's: not on the stack, which would be filled with zeros. */
+	const struct iovec *iov = vq->iov + VD_IOV;
 	int i, n;
 
-	n = vd_vq_translate(vq, &seg, 1, iov, ARRAY_SIZE(iov),
+	n = vd_vq_translate(vq, &seg, 1, vq->iov + VD_IOV, VD_TABLE_IOV,
 			    VHOST_ACCESS_RO);
 	if (n < 0)
 		return n;
@@ -94,7 +91,7 @@ int vd_vq_expand(struct vd_virtqueue *vq, struct vd_chain *c)
 	vq->giova.missed = false;
 	/* A driver's tables may be as long, and as many, as it likes. */
 	cond_resched();
-	err = vd_chain_expand(&vq->ring, c, vq->burst->seg, vq->xseg, &io);
+	err = vd_chain_expand(&vq->ring, c, vq->burst, vq->xseg, &io);
 	return unlikely(err && vq->giova.missed) ? -VD_MISS : err;
 }
 EXPORT_SYMBOL_GPL(vd_vq_expand);

@@ -31,6 +31,9 @@ enum vd_part {
 
 /* Most chains popped or pushed at a time. */
 #define VD_BURST	64
+
+/* Entries of an indirect table that are fetched in one go. */
+#define VD_TABLE_RUN	32u
 /*
  * Most segments of one chain, and of all chains of one burst together; also the
  * most descriptors of the table that one burst looks at, so that the time of a
@@ -148,6 +151,11 @@ static_assert(sizeof(struct vd_chain) == 2 * sizeof(u64));
  *           @seg[i]. There may be more of them
  * @chain: the chains
  * @seg: their segments
+ * @head: of a split ring, entries of the avail ring as they were read
+ * @table: of an indirect table, its entries as they were read
+ *
+ * The last two are of use to the pop, and to vd_chain_expand(), alone. They are
+ * not on their stacks, which kernels fill with zeros each time.
  */
 struct vd_burst {
 	u32 count;
@@ -155,6 +163,8 @@ struct vd_burst {
 	u32 singles;
 	struct vd_chain chain[VD_BURST];
 	struct vd_seg seg[VD_CHAIN_SEGS];
+	u16 head[VD_BURST];
+	u64 table[VD_TABLE_RUN][2];
 };
 
 static inline u64 vd_segs_len(const struct vd_seg *seg, u32 n)

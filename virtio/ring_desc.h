@@ -134,9 +134,6 @@ vd_indirect_check(const struct vd_ring *r, const struct vd_desc *d)
 	return 0;
 }
 
-/* Entries of an indirect table that are fetched in one go. */
-#define VD_TABLE_RUN	32u
-
 /**
  * struct vd_table_io - how to read an indirect table
  * @read: copy @len bytes at guest address @gpa to @dst; 0 or non-zero
@@ -170,7 +167,7 @@ static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
  * @r: the ring
  * @c: a chain with @indirect set; on success complete, @first is 0 and
  *     @indirect is clear
- * @from: segments of the burst that @c was popped in
+ * @b: the burst that @c was popped in
  * @to: receives the segments of the chain, VD_CHAIN_SEGS of them
  * @io: reads guest memory; may sleep if it likes
  *
@@ -186,25 +183,26 @@ static inline int vd_table_entry(const struct vd_table_io *io, u64 gpa,
  * Context: that of @io. Sections 2.7.5.3, 2.8.7.
  */
 static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
-				  const struct vd_seg *from, struct vd_seg *to,
+				  struct vd_burst *b, struct vd_seg *to,
 				  const struct vd_table_io *io)
 {
+	const struct vd_seg *from = b->seg + c->first;
 	u32 i, n = c->nr_out + c->nr_in, seen = 0, count;
-	u64 run[VD_TABLE_RUN][2], raw[2];
 	struct vd_chain x = *c;
 	struct vd_seg table;
 	struct vd_desc d;
+	u64 raw[2];
 	int err;
 
 	for (i = 0; i < n; i++)
-		to[i] = from[c->first + i];
-	table = from[c->first + n];
+		to[i] = from[i];
+	table = from[n];
 	count = table.len / VD_DESC_SIZE;
 	/* Entry by entry, a table that wraps at 2^64 would seem readable. */
 	if (unlikely(table.addr + (table.len - 1) < table.addr))
 		return -VD_BAD_INDIRECT_READ;
 	if (count <= VD_TABLE_RUN &&
-	    io->read(io->ctx, table.addr, run, table.len))
+	    io->read(io->ctx, table.addr, b->table, table.len))
 		return -VD_BAD_INDIRECT_READ;
 	i = 0;
 	do {
@@ -215,7 +213,7 @@ static inline int vd_chain_expand(const struct vd_ring *r, struct vd_chain *c,
 		/* Zero-length entries leave no segment but cost a look too. */
 		if (unlikely(seen++ == VD_CHAIN_SEGS))
 			return -VD_BAD_LONG;
-		if (vd_table_entry(io, table.addr, count, i, run, raw))
+		if (vd_table_entry(io, table.addr, count, i, b->table, raw))
 			return -VD_BAD_INDIRECT_READ;
 		d = r->packed ? vd_desc_decode_packed(r, raw) :
 				vd_desc_decode(r, raw);

@@ -215,7 +215,6 @@ vd_split_pop(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	     struct vd_burst *b, u32 max)
 {
 	u32 n = (u16)(r->avail_idx - r->last_avail);
-	u16 head[VD_BURST];
 	int err;
 
 	b->count = 0;
@@ -234,10 +233,10 @@ vd_split_pop(struct vd_ring *r, const struct vd_mem_ops *ops, const void *mem,
 	if (unlikely(n > r->num))
 		return -VD_BAD_AVAIL_JUMP;
 	n = min(n, max);
-	err = vd_split_heads(r, ops, mem, head, n);
+	err = vd_split_heads(r, ops, mem, b->head, n);
 	if (unlikely(err))
 		return err;
-	err = vd_split_chains(r, ops, mem, b, head, n);
+	err = vd_split_chains(r, ops, mem, b, b->head, n);
 	if (unlikely(!b->count))
 		return err == -VD_BURST_FULL ? -VD_BAD_LONG : err;
 	r->last_avail += b->count;

@@ -279,7 +279,7 @@ static inline void fuzz_expand(struct fuzz *f, struct vd_chain *c)
 	f->table = f->burst.seg[c->first + c->nr_out + c->nr_in];
 	if (fuzz_alone(f))
 		ref_expand(f, c, &want);
-	err = vd_chain_expand(&f->ring, c, f->burst.seg, f->seg, &io);
+	err = vd_chain_expand(&f->ring, c, &f->burst, f->seg, &io);
 	FUZZ_CHECK(err <= 0 && err > -VD_REASONS);
 	FUZZ_CHECK(!fuzz_alone(f) || err == -(int)want.reason);
 	FUZZ_CHECK(!err || !memcmp(&before, c, sizeof(before)));

@@ -218,7 +218,7 @@ static noinline int rig_need_signal(struct rig *r)
 /* Expands chain @i of the last burst into r->seg. */
 static inline int rig_expand(struct rig *r, u32 i)
 {
-	return vd_chain_expand(&r->ring, &r->burst.chain[i], r->burst.seg,
+	return vd_chain_expand(&r->ring, &r->burst.chain[i], &r->burst,
 			       r->seg, &r->io);
 }
 

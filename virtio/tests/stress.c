@@ -112,7 +112,7 @@ static void serve_burst(struct vd_burst *b, u64 seq)
 
 		if (c->indirect) {
 			at = seg;
-			if (vd_chain_expand(&ring, c, b->seg, seg, &io))
+			if (vd_chain_expand(&ring, c, b, seg, &io))
 				fail("device: table");
 		}
 		serve(c, at, seq + i);

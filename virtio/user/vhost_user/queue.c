@@ -154,7 +154,7 @@ int vu_queue_segs(struct vu_server *s, struct vu_queue *q, struct vd_chain *c,
 	int err;
 
 	if (c->indirect) {
-		err = vd_chain_expand(&q->ring, c, q->burst.seg, q->xseg, &io);
+		err = vd_chain_expand(&q->ring, c, &q->burst, q->xseg, &io);
 		*seg = q->xseg;
 		return err;
 	}
