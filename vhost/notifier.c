@@ -38,7 +38,8 @@
  * reaper and inside reclaim. A worker never faults or allocates while it holds a
  * window lock, and no worker of the mm begins a burst while start waits for such
  * a lock. So start waits for bursts that had begun before it and run side by side,
- * one a queue: as long as the longest takes, fair or not as the locks may be.
+ * one a queue, or two where a worker was just between them: as long as the longest
+ * take, fair or not as the locks may be.
  */
 #include <linux/err.h>
 #include <linux/mm.h>

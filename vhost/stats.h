@@ -28,7 +28,7 @@ struct vd_stats;
 	X(map_failures)		/* pages, or memory for windows, not to be had */ \
 	X(map_races)		/* given up: an invalidation was in flight */ \
 	X(inval_hit)		/* invalidations that dropped windows */ \
-	X(inval_missed)		/* of the ring, or amid its pieces, with no window mapped */ \
+	X(inval_missed)		/* of the ring, with no window mapped */ \
 	X(logged)		/* bits set in the dirty log */		\
 	X(log_failures)		/* writes of which the log wasn't told */ \
 	X(iotlb_misses)		/* translations asked for */		\

@@ -514,8 +514,8 @@ static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
  * vd_winset_wait - take the window lock, which a burst holds
  * @ws: the set; the caller is counted as waiting
  *
- * The burst is the last to begin: see vd_winset_enter(). A function of its own,
- * which tests probe.
+ * The burst is the last to begin, or the one before the last: see
+ * vd_winset_enter(). A function of its own, which tests probe.
  * Context: mmu notifier.
  */
 noinline void vd_winset_wait(struct vd_winset *ws)
@@ -579,11 +579,15 @@ bool vd_winset_age(struct vd_winset *ws, unsigned long start,
 {
 	u32 now = READ_ONCE(ws->counters->bursts_direct) +
 		  READ_ONCE(ws->looks);
+	const struct vd_spans *spans = rcu_dereference(ws->spans);
 	unsigned long at, before = 0;
 	const struct vd_span *s;
 	bool young = false;
 
-	for (s = vd_spans_first(rcu_dereference(ws->spans)); s;
+	/* Most pages are of other sets, and a set may have hundreds of spans. */
+	if (!spans || !vd_spans_overlap(spans, start, end))
+		return false;
+	for (s = vd_spans_first(spans); s && s->start < end;
 	     s = vd_spans_next(s)) {
 		at = max(start & PAGE_MASK, s->start);
 		for (; at < min(end, s->end); at += PAGE_SIZE) {

@@ -143,7 +143,8 @@ static inline void vd_winset_ready(struct vd_winset *ws)
  * @ws: the set
  *
  * Spin locks need not be fair, in virtual machines least of all: a callback
- * that waits goes first, else it might wait for burst after burst.
+ * that waits goes first, else it might wait for burst after burst. One more may
+ * begin, of a worker that had looked before its last unlock was to be seen.
  * Return: true with the window lock held, or false if they aren't mapped, or
  * are about to be taken away: the caller uses user access.
  */
