@@ -56,6 +56,8 @@ struct vd_frame {
  * @rx_batch: what was taken from it. RX.
  * @rx_head: next of @rx_batch
  * @rx_tail: end of @rx_batch
+ * @rx_room: bytes of the chain taken last, by which is guessed how many a long
+ *           frame takes; 0: none was. RX.
  * @frame: the burst's frames. TX.
  * @xdp: frames built for the socket. TX.
  * @nxdp: how many
@@ -79,6 +81,7 @@ struct vd_net_queue {
 	void **rx_batch;
 	u32 rx_head;
 	u32 rx_tail;
+	u32 rx_room;
 	struct vd_frame *frame;
 	struct xdp_buff *xdp;
 	u32 nxdp;

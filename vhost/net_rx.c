@@ -3,9 +3,10 @@
  * Receive: from the socket to the guest's ring.
  *
  * A tap queues frames in a ring, of which a batch is taken at a time. Chains
- * are popped by the number of frames that wait, not more: those left over must
- * be given back and read again. A frame may take several chains (mergeable
- * buffers), and those may come from several pops.
+ * are popped by the number of frames that wait and of what the next of them
+ * takes, not more: those left over must be given back and read again. A frame
+ * may take several chains (mergeable buffers), and those may come from several
+ * pops.
  */
 #include <linux/if_tun.h>
 #include <linux/if_vlan.h>
@@ -133,25 +134,40 @@ static void vd_rx_untake(struct vd_rx *rx)
 	rx->slots = 0;
 }
 
-/* Has a chain at hand. Returns 0 or why not. */
-static int vd_rx_pop(struct vd_rx *rx)
+/*
+ * Chains for the frames that wait: one each, but as many for the @left bytes of the
+ * first as it takes if they are like the one before.
+ */
+static u32 vd_rx_want(const struct vd_net_queue *q, u32 left)
+{
+	u32 want = q->rx_ring ? q->rx_tail - q->rx_head : 1;
+
+	if (likely(left <= q->rx_room) || unlikely(!q->rx_room))
+		return want;
+	return want + (left - 1) / q->rx_room;
+}
+
+/* Has a chain at hand, of those that @left bytes take. Returns 0 or why not. */
+static int vd_rx_pop(struct vd_rx *rx, u32 left)
 {
 	struct vd_net_queue *q = rx->q;
-	u32 want = q->rx_ring ? q->rx_tail - q->rx_head : 1;
 	int n;
 
 	if (likely(rx->next < q->vq.burst->count))
 		return 0;
 	rx->next = 0;
-	n = vd_vq_pop(&q->vq, want);
+	n = vd_vq_pop(&q->vq, vd_rx_want(q, left));
 	if (n > 0)
 		return 0;
 	q->vq.burst->count = 0;
 	return n ?: -VD_RX_NO_BUFFERS;
 }
 
-/* Takes the next chain for the current frame. Returns 0 or why not. */
-static int vd_rx_take(struct vd_rx *rx)
+/*
+ * Takes the next chain for the current frame, of which @left bytes have no room yet.
+ * Returns 0 or why not.
+ */
+static int vd_rx_take(struct vd_rx *rx, u32 left)
 {
 	struct vd_virtqueue *vq = &rx->q->vq;
 	const struct vd_seg *seg;
@@ -159,7 +175,7 @@ static int vd_rx_take(struct vd_rx *rx)
 	u64 len;
 	int n;
 
-	n = vd_rx_pop(rx);
+	n = vd_rx_pop(rx, left);
 	if (unlikely(n))
 		return n;
 	c = &vq->burst->chain[rx->next];
@@ -185,6 +201,7 @@ static int vd_rx_take(struct vd_rx *rx)
 	rx->niov += n;
 	len = vd_chain_in_len(c, seg);
 	rx->room += len;
+	rx->q->rx_room = min_t(u64, len, U32_MAX);
 	vd_vq_add_used(vq, c->head, c->slots, min_t(u64, len, U32_MAX));
 	return 0;
 }
@@ -212,7 +229,7 @@ static int vd_rx_reserve(struct vd_rx *rx, u32 len)
 		if (unlikely(rx->taken == most))
 			return -VD_RX_TOO_LONG;
 		before = rx->room;
-		err = vd_rx_take(rx);
+		err = vd_rx_take(rx, len - before);
 		if (unlikely(err))
 			return err;
 	}
