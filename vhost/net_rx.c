@@ -428,6 +428,8 @@ static int vd_rx_loop(struct vd_rx *rx)
 	do {
 		len = vd_rx_peek(q, rx->sock);
 		if (!len) {
+			/* The driver need not wait for what is only ours. */
+			ret = vd_vq_flush(vq);
 			q->starved = false;
 			if (!vd_busy_wait(vq))
 				vd_net_poll(q);
