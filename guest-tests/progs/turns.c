@@ -3,10 +3,11 @@
  * turns: what a queue does at a time. When its driver is told, frames taken ahead of their
  * buffers, frames handed to the socket at once, and how many until others have their turn.
  *
- *	turns NODE signal|told|wish|ahead|batch|share|share-rx...
+ *	turns NODE signal|told|wish|long|ahead|batch|share|share-rx...
  *
  * The last three count calls: of the socket's sendmsg, of the functions that a kick of either queue
- * runs. The caller has vd_inject look at it first. Stock's node passes all of them.
+ * runs. The caller has vd_inject look at it first. Stock's node passes all of them, but for long,
+ * which goes by our statistics.
  */
 #include <linux/userfaultfd.h>
 #include <linux/virtio_config.h>
@@ -367,6 +368,59 @@ static void test_wish(const char *node)
 	}
 }
 
+/* Has one frame come, into the next @n buffers, which wait for it; returns its bursts. */
+static uint64_t alone(struct rig *r, uint8_t *at, uint32_t len, unsigned int n)
+{
+	uint64_t before = node_stat(r->node, Q_RX, "bursts_direct") +
+			  node_stat(r->node, Q_RX, "bursts_user");
+	static uint8_t f[JUMBO];
+	uint32_t used, sum = 0;
+	unsigned int i;
+
+	frame_make(f, len, ++r->seq);
+	CHECK(tap_feed(&r->tap, f, len));
+	for (i = 0; i < n && !t_errors(); i++) {
+		CHECK(ring_reap(&r->q[Q_RX], &used, WAIT_MS) >= 0);
+		sum += used;
+	}
+	CHECK_EQ(sum, r->hdr + len);
+	/* Buffers lie as they are used: the frame is in one piece. */
+	CHECK(frame_is(at + r->hdr, len, r->seq));
+	worker_rest(r->worker);
+	return node_stat(r->node, Q_RX, "bursts_direct") +
+	       node_stat(r->node, Q_RX, "bursts_user") - before;
+}
+
+/* The second of the long frames: the first found out what a buffer holds. */
+static void test_long(const char *node)
+{
+	const struct rig_opts o = { .node = node, .features = F_V1 | F_MRG, .batch = true };
+	const unsigned int of_one = JUMBO / RX_SIZE + 1, n = 1 + 2 * of_one;
+	unsigned int i;
+	uint64_t brief, first, second;
+	struct ring *q;
+	struct rig r;
+	uint8_t *at;
+
+	t_begin("a frame in %u buffers takes no more bursts than one in one", of_one);
+	rig_open(&r, &o);
+	q = &r.q[Q_RX];
+	at = mem_take(&r.mem, CHUNK_B, n * RX_SIZE, PAGE);
+	for (i = 0; i < n; i++) {
+		desc_set(q->desc, i, mem_gpa(&r.mem, at + i * RX_SIZE), RX_SIZE, D_WRITE, 0);
+		ring_offer(q, i);
+	}
+	ring_kick(q);
+	worker_rest(r.worker);
+	brief = alone(&r, at, RIG_FRAME, 1);
+	first = alone(&r, at + RX_SIZE, JUMBO, of_one);
+	second = alone(&r, at + (1 + of_one) * RX_SIZE, JUMBO, of_one);
+	CHECK(first <= brief + 1);
+	CHECK_EQ(second, brief);
+	rig_close(&r);
+	t_end();
+}
+
 static void test_batch(const char *node)
 {
 	static const unsigned int frames[] = { 64, MANY };
@@ -484,14 +538,14 @@ int main(int argc, char **argv)
 		void (*test)(const char *node);
 	} parts[] = {
 		{ "signal", test_signal }, { "told", test_told }, { "wish", test_wish },
-		{ "ahead", test_ahead }, { "batch", test_batch }, { "share", test_share },
+		{ "long", test_long }, { "ahead", test_ahead }, { "batch", test_batch }, { "share", test_share },
 		{ "share-rx", test_share_rx },
 	};
 	unsigned int i;
 	int a;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: turns NODE signal|told|wish|ahead|batch|share|share-rx...\n");
+		fprintf(stderr, "usage: turns NODE signal|told|wish|long|ahead|batch|share|share-rx...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -13,6 +13,7 @@
 # turns PREFIX NODE TX RX: of ours or stock's, what a kick of either queue runs
 turns() {
 	relay "$1" turns "$2" signal told wish ahead
+	[ "$2" != "$node" ] || relay "$1" turns "$2" long
 	# A part of the sanitizer kernels, a module of Debian's, which the first tap loads.
 	tun=
 	! grep -q '^tun ' /proc/modules || tun=tun:
