@@ -258,6 +258,20 @@ static void busy_sibling(uint64_t features)
 	guest_close(&g);
 }
 
+static enum held between_once(struct guest *g)
+{
+	enum held held = HELD_RESTED;
+	int fd = guest_keep(g);
+
+	if (fd < 0)
+		return HELD_NOT;
+	if (polling(g, LONG))
+		held = guest_held(g, fd);
+	/* Whoever still waits for a page goes on. */
+	close(fd);
+	return held;
+}
+
 /* A frame is found between two works of a worker that is never without. */
 static void between(uint64_t features)
 {
@@ -267,8 +281,7 @@ static void between(uint64_t features)
 
 	for (i = 0; i < MOST && held == HELD_RESTED && !t_errors(); i++) {
 		guest_open(&g, path, features);
-		if (polling(&g, LONG))
-			held = guest_held(&g);
+		held = between_once(&g);
 		guest_close(&g);
 	}
 	if (held == HELD_NOT)

@@ -61,10 +61,15 @@ void guest_rx(struct guest *g);
 enum held { HELD_POLLED, HELD_RESTED, HELD_NOT };
 
 /*
- * Once for a guest whose receive queue is unused: has a frame found by polling
- * transmit while receive never lacks work, and CHECKs that it was found when
- * receive's share was over.
+ * Once for a guest whose receive queue is unused, before transmit is polled: receive gets its
+ * buffers, two of which are kept away. Returns the userfaultfd, which the caller closes; -1:
+ * this kernel has none.
  */
-enum held guest_held(struct guest *g);
+int guest_keep(struct guest *g);
+/*
+ * Then, while transmit is polled: has a frame found by that while receive never lacks work, and
+ * CHECKs that it was found when receive's share was over.
+ */
+enum held guest_held(struct guest *g, int fd);
 
 #endif /* GT_BUSY_H */
