@@ -76,7 +76,7 @@ static void freed_at_once(struct md *d, int fd, bool cut)
 	unsigned int ms;
 
 	/* It may still be looking for more, and would find nothing but zeros. */
-	worker_rest(worker_find(getpid()));
+	md_rest();
 	memcpy(rings, d->area, MD_AREA);
 	memcpy(bufs, d->bufs, BUFS);
 	MD_EXPECT(!pthread_create(&thread, NULL, freeing_thread, &f), "no thread");

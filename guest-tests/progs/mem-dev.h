@@ -101,6 +101,8 @@ void md_settle(struct md *d);
 void md_traffic(struct md *d, unsigned int rounds);
 /* Each entry of both rings once. */
 void md_lap(struct md *d);
+/* The worker is, having nothing to do; one that was asked to look once more has done so. */
+void md_rest(void);
 /*
  * The same in two steps: what the driver has to write of it is written before an event if
  * that is where the device writes, too. Then the device alone does, afterwards.

@@ -241,16 +241,20 @@ void md_lap(struct md *d)
 	}
 }
 
+void md_rest(void)
+{
+	pid_t worker = worker_find(getpid());
+
+	MD_EXPECT(worker > 0, "no worker");
+	worker_rest(worker);
+}
+
 void md_ready(struct md *d)
 {
-	pid_t worker;
-
 	if (!d->packed)
 		return;
 	/* Else it might find what is offered without being told. */
-	worker = worker_find(getpid());
-	MD_EXPECT(worker > 0, "no worker");
-	worker_rest(worker);
+	md_rest();
 	offer(d, MD_RX, room(d, MD_RX));
 	offer_frames(d, d->num);
 }

@@ -63,20 +63,6 @@ static unsigned int young(const struct md *d, unsigned int ring, const char *how
 	return n;
 }
 
-/* The worker looks at a ring once more before it sleeps. */
-static void at_rest(const struct md *d)
-{
-	uint64_t was, now = md_stats(d, "bursts_direct");
-	unsigned int same = 0;
-
-	while (same < 4) {
-		was = now;
-		usleep(5000);
-		now = md_stats(d, "bursts_direct");
-		same = now == was ? same + 1 : 0;
-	}
-}
-
 /* A kick of the transmit ring alone: the device looks at it, through the window. */
 static void use(struct md *d)
 {
@@ -88,7 +74,7 @@ static void use(struct md *d)
 		MD_EXPECT(tries++ < 5000, "a kick, and no burst through the window");
 		usleep(1000);
 	}
-	at_rest(d);
+	md_rest();
 }
 
 static void need_vd_ask(void)
@@ -116,7 +102,7 @@ static void asked(void)
 	md_open(&d, md_map(MD_AREA, -1));
 	for (round = 0; round < ROUNDS; round++) {
 		md_traffic_direct(&d);
-		at_rest(&d);
+		md_rest();
 		is_young(&d, MD_RX, "clear", MD_PARTS, "after traffic");
 		is_young(&d, MD_TX, "clear", MD_PARTS, "after traffic");
 		is_young(&d, MD_RX, "test", 0, "unused since");
@@ -229,7 +215,7 @@ static void let_collapse(bool on)
 static void khugepaged_round(struct md *d)
 {
 	md_traffic_direct(d);
-	at_rest(d);
+	md_rest();
 	md_drain();
 	/* No page table's mark is left, nor one of the page's own. */
 	MD_EXPECT(md_write_file("/proc/self/clear_refs", "1"), "clear_refs: %m");
@@ -310,7 +296,7 @@ static void told_in_burst(void)
 		md_skip("the module vd_inject isn't loaded: nobody holds up a burst");
 	md_open(&d, md_map(MD_AREA, -1));
 	md_traffic_direct(&d);
-	at_rest(&d);
+	md_rest();
 	hold_bursts("400000");
 	for (round = 0; round < 20 && !(told[0] >= 3 && told[1] >= 3 && told[2] >= 3); round++) {
 		md_kick(&d, MD_TX);
