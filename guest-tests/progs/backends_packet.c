@@ -133,7 +133,7 @@ static void sent_stamped(struct rig *r)
 	MUST(!setsockopt(p.fd, SOL_SOCKET, SO_TIMESTAMPING, &stamps, sizeof(stamps)),
 	     "SO_TIMESTAMPING");
 	send_some(r, 1);
-	CHECK_EQ(poll(&p, 1, WAIT_MS), 1);
+	CHECK_EQ(poll_ms(&p, 1, WAIT_MS), 1);
 	CHECK_EQ(p.revents, POLLERR);
 }
 

@@ -69,10 +69,10 @@ static bool wanted(int fd)
 /* The sender's worker is held up, or, if it was too late for that, waits for its page again. */
 static bool sender_held(int fd)
 {
-	uint64_t end = now_ns() + LIFE_SOON_MS * NS_PER_MS;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
+	unsigned int looks;
 
-	while (!held() && !poll(&p, 1, 1) && now_ns() < end)
+	for (looks = 0; looks < LIFE_SOON_MS && !held() && !poll(&p, 1, 1); looks++)
 		;
 	return held();
 }

@@ -76,7 +76,7 @@ bool life_readable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	return poll(&p, 1, LIFE_SOON_MS) == 1 && p.revents & (POLLIN | POLLHUP);
+	return poll_ms(&p, 1, LIFE_SOON_MS) == 1 && p.revents & (POLLIN | POLLHUP);
 }
 
 /* @tell: gets a byte when the call waits for its page; @wait: ends when the owner is done. */
@@ -197,13 +197,13 @@ static bool stuck(pid_t tid)
 
 bool life_stuck(pid_t *tid)
 {
-	uint64_t end = now_ns() + LIFE_SOON_MS * NS_PER_MS;
+	unsigned int looks = 0;
 	pid_t found;
 
 	do {
 		sleep_ms(10);
 		found = __atomic_load_n(tid, __ATOMIC_ACQUIRE);
-	} while (!(found && stuck(found)) && now_ns() < end);
+	} while (!(found && stuck(found)) && ++looks < LIFE_SOON_MS / 10);
 	return stuck(found);
 }
 
@@ -303,13 +303,13 @@ static void wait_to_be_killed(int sock, const struct life_wait *in)
 
 bool life_ends(pid_t child, int *status)
 {
-	uint64_t end = now_ns() + LIFE_SOON_MS * NS_PER_MS;
+	unsigned int looks;
 
-	do {
+	for (looks = 0; looks < LIFE_SOON_MS / 10; looks++) {
 		if (waitpid(child, status, WNOHANG) == child)
 			return true;
 		sleep_ms(10);
-	} while (now_ns() < end);
+	}
 	return false;
 }
 

@@ -25,6 +25,7 @@
 #include "../../vhost/uapi/vhost_direct.h"
 #include "mem-dev.h"
 #include "mem-frame.h"
+#include "proc.h"
 
 static void say(const char *fmt, va_list ap)
 {
@@ -339,5 +340,5 @@ bool md_error(struct md *d, unsigned int ring, int ms)
 	struct pollfd p = { .fd = d->ring[ring].err, .events = POLLIN };
 	uint64_t n;
 
-	return poll(&p, 1, ms) == 1 && read(p.fd, &n, sizeof(n)) == sizeof(n) && n;
+	return poll_ms(&p, 1, ms) == 1 && read(p.fd, &n, sizeof(n)) == sizeof(n) && n;
 }

@@ -12,6 +12,7 @@
 #include "../../vhost/uapi/vhost_direct.h"
 #include "../../vhost/uapi/vhost_new.h"
 #include "node.h"
+#include "proc.h"
 #include "test.h"
 
 #define STATS_ROOM 64
@@ -144,7 +145,7 @@ uint64_t event_wait(int fd, unsigned int ms)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t n = 0;
 
-	if (poll(&p, 1, ms) == 1 && read(fd, &n, sizeof(n)) != sizeof(n))
+	if (poll_ms(&p, 1, ms) == 1 && read(fd, &n, sizeof(n)) != sizeof(n))
 		n = 0;
 	return n;
 }

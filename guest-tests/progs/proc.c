@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,8 @@
 
 #include "proc.h"
 #include "test.h"
+
+#define SLICE_MS 50
 
 static int kmsg = -1;
 /* What the kernel has said since the mark. */
@@ -34,6 +37,19 @@ void sleep_ms(unsigned int ms)
 
 	while (nanosleep(&t, &t) && errno == EINTR)
 		;
+}
+
+int poll_ms(struct pollfd *p, unsigned int n, unsigned int ms)
+{
+	unsigned int slice;
+	int ready;
+
+	do {
+		slice = ms < SLICE_MS ? ms : SLICE_MS;
+		ms -= slice;
+		ready = poll(p, n, slice);
+	} while (!ready && ms);
+	return ready;
 }
 
 void klog_mark(void)

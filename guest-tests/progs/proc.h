@@ -12,6 +12,14 @@
 uint64_t now_ns(void);
 void sleep_ms(unsigned int ms);
 
+/*
+ * A wait for what comes counts its looks, as @ms sleeps of a millisecond, and not time: if all of
+ * the VM stood still, whoever waits is the first to go on, and must not find that time is over.
+ * poll_ms() is poll(), in slices, of which such a pause takes one.
+ */
+struct pollfd;
+int poll_ms(struct pollfd *p, unsigned int n, unsigned int ms);
+
 /* From now on; then: in how many lines, or in any, are both texts? */
 void klog_mark(void);
 unsigned int klog_count(const char *a, const char *b);

@@ -84,11 +84,11 @@ uint16_t ring_used_idx(const struct ring *r)
 
 int ring_reap(struct ring *r, uint32_t *len, unsigned int ms)
 {
-	uint64_t until = now_ns() + ms * NS_PER_MS;
 	struct vring_used_elem *e;
+	unsigned int looks;
 
-	while (ring_used_idx(r) == r->reaped) {
-		if (now_ns() > until)
+	for (looks = 0; ring_used_idx(r) == r->reaped; looks++) {
+		if (looks == ms)
 			return -1;
 		sleep_ms(1);
 	}

@@ -288,7 +288,7 @@ static void take_each(struct storm *s, uint32_t first, unsigned int *got)
 	uint8_t f[2048];
 	ssize_t len;
 
-	for (n = 0; n < PUMP && poll(p, 2, WAIT_MS) > 0; n++) {
+	for (n = 0; n < PUMP && poll_ms(p, 2, WAIT_MS) > 0; n++) {
 		at = !p[0].revents;
 		len = recv(taps[at]->peer, f, sizeof(f), MSG_DONTWAIT);
 		for (i = 0; i < PUMP; i++)

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "tap.h"
 #include "test.h"
 
@@ -149,7 +150,7 @@ size_t tap_take(struct tap *t, void *frame, size_t room, unsigned int ms)
 	struct pollfd p = { .fd = t->peer, .events = POLLIN };
 	ssize_t n;
 
-	if (poll(&p, 1, ms) != 1)
+	if (poll_ms(&p, 1, ms) != 1)
 		return 0;
 	n = recv(t->peer, frame, room, MSG_DONTWAIT);
 	return n > 0 ? n : 0;

@@ -308,7 +308,7 @@ static void wish_sending(const char *node, uint64_t features)
 	away_keep(p.fd, r.buf, PAGE);
 	ring_offer(q, 0);
 	ring_kick(q);
-	CHECK_EQ(poll(&p, 1, WAIT_MS), 1);
+	CHECK_EQ(poll_ms(&p, 1, WAIT_MS), 1);
 	CHECK_EQ(read(p.fd, &m, sizeof(m)), sizeof(m));
 	CHECK(!wished(&r, q));
 	ring_offer(q, 1);

@@ -194,10 +194,10 @@ uint32_t vq_returned(struct vq *q)
 
 bool vq_wait(struct vq *q, uint32_t n, unsigned int ms)
 {
-	uint64_t until = now_ns() + ms * NS_PER_MS;
+	unsigned int looks;
 
-	while ((int32_t)(vq_returned(q) - n) < 0) {
-		if (now_ns() > until)
+	for (looks = 0; (int32_t)(vq_returned(q) - n) < 0; looks++) {
+		if (looks == ms)
 			return false;
 		sleep_ms(1);
 	}
