@@ -13,7 +13,7 @@
 #include "bad.h"
 
 #define RACE_MS		1500
-/* "Within a second", for a machine that is emulated on two busy cores. */
+/* "Within a second" of a machine that is emulated on two busy cores: so many looks. */
 #define SOON_MS		1000
 #define SLOT		1024
 #define SLOTS		(TABLE / SLOT)
@@ -182,20 +182,26 @@ static void race_prepare(struct race *c)
 	mem_device_writes(&c->b->r.mem, mem_end(&c->b->r.mem, CHUNK_B) - 1, 1);
 }
 
-/* Looks at what comes out of the tap, or puts frames in, until time is up. */
+/*
+ * Looks at what comes out of the tap, or puts frames in, until time is up. If it was too
+ * short for the first to pass, there are some more looks.
+ */
 static unsigned int race_traffic(struct race *c)
 {
 	struct rig *r = &c->b->r;
 	uint64_t until = now_ns() + RACE_MS * NS_PER_MS;
-	unsigned int frames = 0;
+	unsigned int frames = 0, late = 0;
 	uint8_t f[1 << 16];
 	size_t len, i;
 
 	memset(f, 'g', RIG_FRAME);
 	f[0] = 'f';
-	while (now_ns() < until) {
+	while (now_ns() < until || (!frames && late++ < SOON_MS)) {
 		if (c->q->index == Q_RX) {
 			tap_feed(&r->tap, f, RIG_FRAME);
+			frames = ring_used_idx(c->q) ?: frames;
+			if (late)
+				sleep_ms(1);
 			continue;
 		}
 		len = tap_take(&r->tap, f, sizeof(f), 10);
@@ -206,7 +212,7 @@ static unsigned int race_traffic(struct race *c)
 			}
 		frames += !!len;
 	}
-	return c->q->index == Q_RX ? ring_used_idx(c->q) : frames;
+	return frames;
 }
 
 /* After all that: a new start, and a frame passes. */
@@ -282,7 +288,6 @@ static void endless_child(struct bad *b, unsigned int kind, int tell)
 {
 	struct race c = { .b = b };
 	struct rig *r = &b->r;
-	uint64_t start;
 	pthread_t t[2];
 
 	bad_open(b);
@@ -293,16 +298,14 @@ static void endless_child(struct bad *b, unsigned int kind, int tell)
 	MUST(!pthread_create(&t[0], NULL, never_end, &c), "thread");
 	MUST(!pthread_create(&t[1], NULL, kick_on, &c), "thread");
 	sleep_ms(100);
-	start = now_ns();
-	rig_rx_good(r, 0, b->rx[0]);
-	CHECK(now_ns() - start < SOON_MS * NS_PER_MS);
+	rig_rx_soon(r, 0, b->rx[0], SOON_MS);
 	MUST(write(tell, t_errors() ? "n" : "y", 1) == 1, "pipe");
 	pause();
 }
 
 static void endless_run(struct bad *b, unsigned int kind)
 {
-	uint64_t start;
+	unsigned int looks;
 	char told = 0;
 	pid_t child;
 	int tell[2];
@@ -320,10 +323,11 @@ static void endless_run(struct bad *b, unsigned int kind)
 	CHECK(read(tell[0], &told, 1) == 1);
 	CHECK_EQ(told, 'y');
 	close(tell[0]);
-	start = now_ns();
 	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	CHECK(now_ns() - start < SOON_MS * NS_PER_MS);
+	for (looks = 0; looks < SOON_MS && !waitpid(child, NULL, WNOHANG); looks++)
+		sleep_ms(1);
+	if (!CHECK(looks < SOON_MS))
+		waitpid(child, NULL, 0);
 	CHECK(worker_gone(child));
 	t_end();
 }

@@ -68,5 +68,7 @@ void rig_silent(struct rig *r);
 void rig_tx_good(struct rig *r, unsigned int i);
 /* Offers a buffer at @at and CHECKs that the next frame fed lands there. */
 void rig_rx_good(struct rig *r, unsigned int i, uint8_t *at);
+/* The same within @ms looks, as ring_reap(). */
+void rig_rx_soon(struct rig *r, unsigned int i, uint8_t *at, unsigned int ms);
 
 #endif /* GT_RIG_H */
