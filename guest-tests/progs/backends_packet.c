@@ -12,9 +12,6 @@
 
 #define WMEM_DEFAULT	"/proc/sys/net/core/wmem_default"
 #define NO_LIMIT	0x7fffffff
-/* A worker that is at rest uses none; an interrupt may be charged to it. */
-#define REST_MS		60
-#define REST_CPU_MS	6
 
 /* Returns where the guest has AT_ONCE buffers, of which none is offered yet. */
 static uint8_t *start(struct rig *r, const char *node)
@@ -137,21 +134,6 @@ static void sent_stamped(struct rig *r)
 	CHECK_EQ(p.revents, POLLERR);
 }
 
-/* One that spins never does; on a busy machine another may seem not to, once. */
-static bool comes_to_rest(pid_t worker)
-{
-	unsigned int i;
-	uint64_t cpu;
-
-	for (i = 0; i < 10; i++) {
-		cpu = worker_cpu_ns(worker);
-		sleep_ms(REST_MS);
-		if (worker_cpu_ns(worker) - cpu < REST_CPU_MS * NS_PER_MS)
-			return true;
-	}
-	return false;
-}
-
 static void timestamps(const char *node, const char *kind, unsigned int busy_us)
 {
 	struct vhost_vring_state busy = { .index = Q_RX, .num = busy_us };
@@ -171,7 +153,7 @@ static void timestamps(const char *node, const char *kind, unsigned int busy_us)
 		feed_next(&r);
 		comes_next(&r, at);
 	}
-	CHECK(comes_to_rest(r.worker));
+	CHECK(worker_rests(r.worker));
 	send_some(&r, 4);
 	rig_close(&r);
 	t_end();

@@ -14,10 +14,6 @@
 
 #include "bad.h"
 
-/* A worker that is at rest uses none; an interrupt may be charged to it. */
-#define REST_MS 60
-#define REST_CPU_MS 6
-
 void bad_open(struct bad *b)
 {
 	unsigned int i;
@@ -58,13 +54,7 @@ void bad_descs(const struct bad *b, unsigned int q, struct vring_desc *to,
 
 void expect_worker_rest(pid_t worker)
 {
-	uint64_t until = now_ns() + 500 * NS_PER_MS, before;
-
-	while (worker_state(worker) != 'S' && now_ns() < until)
-		sleep_ms(1);
-	before = worker_cpu_ns(worker);
-	sleep_ms(REST_MS);
-	CHECK(worker_cpu_ns(worker) - before < REST_CPU_MS * NS_PER_MS);
+	CHECK(worker_rests(worker));
 }
 
 void expect_rest(struct bad *b)

@@ -38,6 +38,8 @@ uint64_t worker_cpu_ns(pid_t worker);
 char worker_state(pid_t worker);
 /* Waits until the worker has been idle for some milliseconds. */
 void worker_rest(pid_t worker);
+/* Comes to rest, within some tries: one that spins never does. */
+bool worker_rests(pid_t worker);
 
 long meminfo_kb(const char *key);
 /* Slab, vmalloc, kernel stacks, page tables: what a device may hold on to. */
