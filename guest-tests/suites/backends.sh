@@ -5,7 +5,7 @@
 # VLAN tag to the guest, through these and a tap. And
 # segmentation of UDP tunnels, and taps that hold their senders back, where the kernel's tun can. The same
 # on stock's node shows that the test is a fair one. Which files are refused: suite ioctl.
-# vm: timeout=180
+# vm: timeout=450
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

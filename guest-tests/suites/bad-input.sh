@@ -3,7 +3,7 @@
 # A hostile driver against our node: illegal rings, memory that isn't there, words rewritten
 # while they are read. With the rings reached directly and by user access, with frames in
 # batches and one by one.
-# vm: timeout=400
+# vm: timeout=900
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

@@ -3,7 +3,7 @@
 # The same calls on stock's node and on ours, by 64-bit and by 32-bit programs: the same answers,
 # but for the differences that stand below with their reasons. Then calls that race each other
 # and the traffic.
-# vm: timeout=240
+# vm: timeout=600
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

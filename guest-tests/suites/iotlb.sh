@@ -4,7 +4,7 @@
 # about under traffic. With windows and without, with an IOTLB that holds next to nothing, or
 # nothing, and on stock's node, which shows that the test is a fair one.
 # Red zones behind small pieces of kernel memory: who writes there is reported in the kernel log.
-# vm: timeout=300 append="slub_debug=FZ,kmalloc-*"
+# vm: timeout=700 append="slub_debug=FZ,kmalloc-*"
 # shellcheck disable=SC2317,SC2154 # called through check; set by relay.sh
 # shellcheck source=guest-tests/lab/ktap.sh
 . /vd/guest-tests/lab/ktap.sh

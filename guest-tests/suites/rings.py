@@ -5,7 +5,7 @@
 Each is run through the windows and the statistics must say so; a ring in a file that
 has to be written back is refused the windows by design and goes by user access.
 """
-# vm: timeout=200
+# vm: timeout=400
 
 import os
 import sys

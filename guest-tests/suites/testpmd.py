@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """DPDK's testpmd, unmodified, with virtio_user on /dev/vhost-net: stock's module first, to
 know what to expect, then this project's in its place."""
-# vm: timeout=150
+# vm: timeout=400
 
 import glob
 import os

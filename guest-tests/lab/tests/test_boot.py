@@ -4,6 +4,7 @@
 one that failed while the machine was busy with others, or as the emulator erred, is run once more.
 """
 
+import contextlib
 import io
 import os
 import sys
@@ -39,6 +40,35 @@ class _Later:
     def monotonic(self):
         """Seconds."""
         return 5000 + self._seconds
+
+
+def _stands(said, asked):
+    """A VM that prints SAID, and then begins no suite; ASKED receives why it is ended, sooner and later."""
+    def run_vm(_options, command, on_out, overdue):
+        asked.append(overdue())
+        on_out(said.replace("TOKEN", command[1]).encode())
+        for seconds in (290, 310):
+            testrun.time = _Later(seconds)
+            asked.append(overdue())
+        testrun.time = _Later(0)
+        return run.Result(reason=f"timeout {asked[-1]}", folder="/nonexistent")
+    return run_vm
+
+
+def _no_suite(t):
+    """Where no suite runs it isn't all suites' limits that count."""
+    whole = "TOKEN begin a.sh\nKTAP version 1\nok 1 - x\n1..1\nTOKEN end a.sh 0\n"
+    for name, said, kernel, wanted in (
+            ("a boot has its own limit", "", "", "after 300 s in its boot"),
+            ("which is longer on a sanitizer kernel", "", "kasan", ""),
+            ("so has what is between suites, or behind them", whole, "", "after 300 s without a suite"),
+            ("a suite has its own", "TOKEN begin a.sh\n", "", "")):
+        asked, report = [], Report(out=io.StringIO())
+        report.took = lambda source, seconds: None
+        run.run_vm = _stands(said, asked)
+        with contextlib.suppress(LabError):
+            testrun.Boot([suites.Suite(f"{which}.sh", limit=900) for which in "ab"], report, kernel).go("bookworm")
+        t.equal(name, asked, ["", "", wanted])
 
 
 def _busy(said, log, share, folder, accel="tcg", reason="", whole=None, cut=False):
@@ -228,6 +258,7 @@ def main():
         testrun.time = _Later(0)
         _once_more(t)
         _erred(t)
+        _no_suite(t)
         _cut_short(t)
         _not_again(t)
         _died(t)

@@ -17,6 +17,9 @@ from ktap import Stream  # noqa: E402
 
 # Seconds after its limit when a suite's VM is given up: the limit is the VM's own to keep.
 _GRACE = 60
+# Seconds that a VM has to begin a suite: its boot, and what it does between and behind them. The VM's
+# own limit is all suites' together.
+_IDLE = 300
 
 
 # What a kernel says of processors that it believes to run; all else it says counts anyway.
@@ -69,6 +72,8 @@ class Boot:
         self._tail, self._stream, self._current = b"", None, None
         self.ended = {}
         self._began = 0.0
+        # Since when no suite runs, by the clock; the boot's begin is when we are asked first.
+        self._idle = None
 
     def _line(self, line):
         if not line.startswith(self._token):
@@ -86,7 +91,7 @@ class Boot:
             self._stream.end(status, f"timeout (status {status})" if limit else "")
             self._end()
             self._report.took(self._current, self.ended[self._current])
-            self._current = self._stream = None
+            self._current, self._stream, self._idle = None, None, time.monotonic()
 
     def _end(self):
         now = time.monotonic()
@@ -101,9 +106,14 @@ class Boot:
 
     def _overdue(self):
         """A VM that stands still keeps no limit: ends it, for those that are to come."""
+        now, slow = time.monotonic(), sanitizer.SLOW if self._kernel else 1
+        if self._idle is None:
+            self._idle = now
+        if not self._current and now - self._idle > _IDLE * slow:
+            return f"after {_IDLE * slow} s {'without a suite' if self.ended else 'in its boot'}"
         for suite in self._group:
-            limit = suite.limit * (sanitizer.SLOW if self._kernel else 1) + _GRACE
-            if suite.name == self._current and time.monotonic() - self._began > limit:
+            limit = suite.limit * slow + _GRACE
+            if suite.name == self._current and now - self._began > limit:
                 return f"after {limit:.0f} s of {suite.name}: the VM doesn't keep its limit"
         return ""
 
