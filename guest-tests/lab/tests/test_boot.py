@@ -120,6 +120,11 @@ def _once_more(t):
     t.equal("of a test that passed that says nothing", _verdict(f"# certain: corrupt\n{good}not ok 2 - bad\n")[:3], (0, 0, 1))
     t.equal("what fails on a machine of its own counts", _verdict(bad, share=0.05)[:3], (1, 1, 0))
     t.equal("a stall alone is the machine's", _verdict(good, stall)[:3], (0, 0, 1))
+    for line in ("watchdog: BUG: soft lockup - CPU#1 stuck for 76s! [vhost-77:78]", "BUG: workqueue lockup - pool cpus=0",
+                 "INFO: task a:7 blocked for more than 60 seconds.\nKernel panic - not syncing: hung_task: blocked tasks"):
+        t.equal(f"so is: {line[:30]}", _verdict(good, line)[:3], (0, 0, 1))
+        t.equal("on a machine of its own that counts", _verdict(good, line, share=0.05)[:3], (1, 1, 0))
+    t.equal("another panic is not", _verdict(good, "Kernel panic - not syncing: Fatal exception")[:3], (1, 1, 0))
     t.equal("anything else that the kernel says is not", _verdict(bad, oops)[:3], (0, 2, 0))
     t.equal("nor is it beside a stall", _verdict(good, stall + "\n" + oops)[:3], (1, 1, 0))
 
@@ -178,6 +183,33 @@ def _not_again(t):
     t.equal("each fails", report.failures, [f"{name}.sh: was run once more" for name in "ab"])
 
 
+def _boots(t):
+    """VMs that don't come to a suite: tried once more; then their suites have failed, each by name, and others run."""
+    good = "ok 1 - fine\n"
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _busy(good, "", 0.05, folder)
+        for name, bad, wanted, boots in (
+                ("a boot that fails once", [("a.sh", 1)], (4, []), 3),
+                ("one that fails twice", [("a.sh", 1), ("a.sh", 2)], (2, ["a.sh: its VM boots"]), 3),
+                ("QEMU that doesn't start", [("b.sh", 1)], (4, []), 3),
+                ("nor later", [("b.sh", 1), ("b.sh", 2)], (2, ["b.sh: its VM boots"]), 3)):
+            tries = []
+
+            def run_vm(options, command, on_out, overdue):
+                suite = command[2].partition(":")[0]
+                tries.append(suite)
+                if (suite, tries.count(suite)) not in bad:  # pylint: disable=cell-var-from-loop
+                    return whole(options, command, on_out, overdue)
+                if suite == "b.sh":
+                    raise run.NoBoot("QEMU did not start: x")
+                return run.Result(reason="the VM ended without a verdict\nlast words", folder="/nonexistent")
+            report = Report(out=io.StringIO())
+            report.took = lambda source, seconds: None
+            run.run_vm = run_vm
+            testrun.run_suites([suites.Suite(f"{which}.sh", own_boot=True) for which in "ab"], "bookworm", report)
+            t.equal(name, ((report.passed, report.failures), len(tries)), (wanted, boots))
+
+
 def _died(t):
     """A VM that dies after its suites had ended, before its last word; and one that only ended."""
     good, ended, log = "ok 1 - fine\n", "the VM ended without a verdict (status 137)", "vd-suite begin a.sh\n"
@@ -227,16 +259,29 @@ def _shares(t):
 
 def _pause(t):
     """A machine that stands still between two looks at a process, here at ourselves."""
+    t.check("a look that comes late shows a machine that stood still", _looked(4).worst(5000, 5016) > 0.2, _looked(4).worst())
+    t.equal("before it nothing does", _looked(4).worst(5000, 5009), 0.0)
+    for seconds in (1, 1.5, 2, 4):
+        # Wherever it falls between two samples.
+        for begin in (10, 10.4, 10.8):
+            machine = _looked(seconds, begin)
+            t.check(f"it stood still for {seconds} s from {begin}", abs(machine.stood(5000, 5020) - seconds) < 0.3, machine.stood())
+            t.check("also for who ends, or begins, amid that", machine.stood(5000, 5010.9) and machine.stood(5000 + begin + seconds / 2, 5020))
+            t.equal("for nobody before or after", (machine.stood(5000, 5009), machine.stood(5016, 5030)), (0.0, 0.0))
+    t.equal("a look that is a little late shows nothing", _looked(0.5).stood(), 0.0)
+
+
+def _looked(seconds, begin=10):
+    """A Held that was asked each 0.2 s, but for so many SECONDS from BEGIN on."""
     machine, kept = held.Held(os.getpid()), held.time
     try:
-        for second in (*range(10), *range(14, 30)):
-            held.time = _Later(second)
-            machine.look()
+        for tick in range(100):
+            if not begin < tick / 5 < begin + seconds:
+                held.time = _Later(tick / 5)
+                machine.look()
     finally:
         held.time = kept
-    t.check("a look that comes late shows a machine that stood still", machine.worst(5000, 5012) > 0.2 or
-            machine.worst(5000, 5016) > 0.2, machine.worst())
-    t.equal("before it nothing does", machine.worst(5000, 5009), 0.0)
+    return machine
 
 
 def main():
@@ -261,6 +306,7 @@ def main():
         _no_suite(t)
         _cut_short(t)
         _not_again(t)
+        _boots(t)
         _died(t)
         run.run_vm, testrun.time = kept
         _statuses(t)

@@ -5,7 +5,7 @@ Limits and watchdogs inside a VM go by its clock, which runs on while its proces
 one of this machine's. So that a failure on a crowded machine can be told from one of the
 modules, the wait is measured: the run queue's share (schedstat of each of QEMU's threads)
 and what a hypervisor above took from this machine (steal time). A machine that stood still
-with all that it counts by shows in the clock alone: looks at the VM are late then.
+with all that it counts by shows in the clock alone: calls of look() are late then.
 """
 
 import collections
@@ -17,8 +17,9 @@ from .paths import read_text
 
 # Seconds that a share is taken over, and between two looks.
 WINDOW, STEP = 10.0, 1.0
-# So much later than the look before, and the machine stood still in between.
-PAUSE = 2.0
+# So much after the last call of look(), which run.py makes each 0.2 s, and the machine stood still in
+# between: there are limits in the VM that a second exceeds.
+PAUSE = 0.8
 # More than this in one window, and the VM was held up. Two processors that do nothing but
 # emulate two busy ones show 8 %, with one more busy process beside them 51 % (`vm run --verbose`).
 LIMIT = 0.20
@@ -55,16 +56,19 @@ class Held:
         self._pid, self._samples = pid, []
         # Threads end, and their figures with them: what they had by then is added up.
         self._threads, self._ran, self._waited = {}, 0, 0
-        self._stood = 0.0
+        # When the machine stood still: (from, to). Then all of it, as if waited for.
+        self._called, self._pauses, self._stood = None, [], 0.0
 
     def look(self):
         """Take a sample, if it is time for one."""
         now = time.monotonic()
+        if self._called is not None and now - self._called > PAUSE:
+            self._pauses.append((self._called, now))
+            self._stood += (now - self._called) * os.cpu_count() * 1e9
+        self._called = now
         since = now - self._samples[-1].when if self._samples else STEP
         if not self._pid or since < STEP:
             return
-        if since > STEP + PAUSE:
-            self._stood += (since - STEP) * os.cpu_count() * 1e9
         threads = _threads(self._pid)
         for path, (ran, waited) in threads.items():
             before = self._threads.get(path, (0, 0))
@@ -76,6 +80,10 @@ class Held:
     def add(self, when, ran, waited):
         """A sample: sums of nanoseconds at the time WHEN (monotonic, in seconds)."""
         self._samples.append(_Sample(when, ran, waited))
+
+    def stood(self, begin=float("-inf"), end=float("inf")):
+        """The longest time that the machine stood still of what touches BEGIN to END, in seconds."""
+        return max((to - since for since, to in self._pauses if to >= begin and since <= end), default=0.0)
 
     def share(self):
         """The part of all the time that the VM wanted and didn't get, 0 to 1."""

@@ -21,6 +21,10 @@ TIMEOUT_STATUS, LAB_STATUS, LOG_STATUS = 124, 125, 99
 _KEEP_RUNS = 30
 
 
+class NoBoot(LabError):
+    """The VM didn't start, or didn't come to its work: the next may."""
+
+
 @dataclasses.dataclass
 class Result:
     """What came of a run. STATUS: the command's own, or None if it never ended. REASON: why the
@@ -147,7 +151,7 @@ class Run:
                 readers.append(Reader(connection, lambda data, n=name: self._receive(n, data)))
         except (OSError, LabError) as error:
             text = read_text(os.path.join(folder, "qemu.log"), "").strip()
-            raise LabError(f"QEMU did not start: {text or error}") from error
+            raise NoBoot(f"QEMU did not start: {text or error}") from error
         return readers
 
     def _stdio(self, errors):

@@ -11,7 +11,11 @@ import re
 from .paths import LabError, read_text
 
 # Each: what to call it, and how the kernel prints it.
+# A line counts as the first that matches: watchdogs, whose reports a busy machine may excuse, say BUG, too.
 PATTERNS = [(name, re.compile(text)) for name, text in (
+    ("hung task", r"INFO: task .* blocked for more than|Kernel panic - not syncing: hung_task:"),
+    ("stall", r"rcu: INFO: |rcu_\w+ (self-)?detected (expedited )?stall|soft lockup"
+              r"|hard LOCKUP|workqueue lockup"),
     ("oops", r"Oops: |Oops\b.*\[#\d+\]|general protection fault|Unable to handle kernel"
              r"|kernel BUG at|invalid opcode: |double fault|stack segment: |stack guard page"),
     ("panic", r"Kernel panic - not syncing"),
@@ -26,9 +30,6 @@ PATTERNS = [(name, re.compile(text)) for name, text in (
     ("memory", r"KASAN: |KFENCE: |KCSAN: |\bkmemleak: \d+ new suspected"
                r"|Slab corruption|Redzone overwritten|Poison overwritten|Object already free"
                r"|Objects remaining in|page allocation failure"),
-    ("hung task", r"INFO: task .* blocked for more than"),
-    ("stall", r"rcu: INFO: |rcu_\w+ (self-)?detected (expedited )?stall|soft lockup"
-              r"|hard LOCKUP|workqueue lockup"),
     ("fault in user space", r"\bsegfault at |\btraps: .*trap "),
 )]
 _CONTEXT = 12

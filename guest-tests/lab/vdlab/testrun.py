@@ -141,18 +141,21 @@ class Boot:
             self._log(self._report, "boot", found)
 
     def _judge(self, suite, found, result):
-        worst = result.held.worst(*self._spans[suite.name]) if suite.name in self._spans else 0.0
+        worst = stood = 0.0
+        if suite.name in self._spans:
+            worst, stood = result.held.worst(*self._spans[suite.name]), result.held.stood(*self._spans[suite.name])
         failures = self._trial.failures(suite.name)
         # What came first is what the others may follow from; a sanitizer kernel is there for what it reports.
         emulated = found and result.accel == "tcg" and not self._kernel
         erred = scan.impossible(found[0]) if emulated else ""
-        doubtful = (failures and not self._last and not self._trial.certain(suite.name)
-                    and (erred or worst > LIMIT and all(finding.kind in _WATCHDOGS for finding in found)))
+        held = (worst > LIMIT or stood) and all(finding.kind in _WATCHDOGS for finding in found)
+        doubtful = failures and not self._last and not self._trial.certain(suite.name) and (erred or held)
         self._trial.judge(suite.name, not doubtful)
         if failures:
             again = ": it is to run again" if doubtful else ""
             say(f"during {suite.name} this machine kept up to {worst:.0%} of the processors' "
-                f"time in {WINDOW:.0f} s from the VM" + ("" if erred else again))
+                f"time in {WINDOW:.0f} s from the VM" + (f", and stood still for {stood:.1f} s" if stood else "")
+                + ("" if erred else again))
             if erred:
                 say(f"during {suite.name} QEMU emulated wrongly, {erred}{again}")
         if doubtful:
@@ -166,7 +169,7 @@ class Boot:
         report.result(name, _LOG, "fail" if found else "pass", "", lines)
 
     def go(self, image):
-        """Boot and run; returns the suites that never got to run."""
+        """Boot and run; returns the suites that never got to run. If none did: run.NoBoot."""
         command = ["/vd/guest-tests/lab/guest/run-suites", self._token]
         if "VD_FULL" in os.environ:
             command = ["env", f"VD_FULL={os.environ['VD_FULL']}", *command]
@@ -180,16 +183,16 @@ class Boot:
             for name in self.ended:
                 self._trial.judge(name)
             raise
+        if not self._current and not self.ended:
+            # What its log has the next boot's may not have: nobody has loaded a module yet.
+            raise run.NoBoot(f"the VM ran no suite: {result.reason or result.status}")
         if self._current:
             self._stream.end(0, f"the VM ended under it: {result.reason or result.status}")
             self._end()
         elif result.reason and self.ended:
             self._died(result.reason)
         self._logs(result)
-        left = [suite for suite in self._group if suite.name not in self.ended]
-        if left and not self.ended:
-            raise LabError(f"the VM ran no suite: {result.reason or result.status}")
-        return left
+        return [suite for suite in self._group if suite.name not in self.ended]
 
 
 def _fit(chosen, report):
@@ -200,8 +203,20 @@ def _fit(chosen, report):
     return [suite for suite in chosen if not suite.no_sanitizer]
 
 
+def _go(group, image, report, kernel, last=False):
+    """(suites that never got to run, suites to run again) of a boot that ran one at least."""
+    boot = Boot(group, report, kernel, last)
+    try:
+        return boot.go(image), boot.again
+    except run.NoBoot as error:
+        say(f"{error}\nbooting once more")
+    boot = Boot(group, report, kernel, last)
+    return boot.go(image), boot.again
+
+
 def run_suites(chosen, image, report, kernel=""):
-    """All chosen suites. After a crash the ones that were to follow get a fresh boot.
+    """All chosen suites. After a crash the ones that were to follow get a fresh boot. Those whose VM comes
+    to no suite, twice, have failed; others still run.
 
     KERNEL: the sanitizer kernel to run them on; default the image's own.
     """
@@ -210,19 +225,23 @@ def run_suites(chosen, image, report, kernel=""):
     again = []
     for group in suites.boots(chosen):
         while group:
-            boot = Boot(group, report, kernel)
             try:
-                group = boot.go(image)
+                group, more = _go(group, image, report, kernel)
+            except run.NoBoot as error:
+                say(str(error))
+                for suite in group:
+                    report.result(suite.name, "its VM boots", "fail", str(error).split("\n", 1)[0])
+                break
             except LabError:
                 for suite in again:
                     report.result(suite.name, "was run once more", "fail", "the lab failed before that")
                 raise
-            again += boot.again
+            again += more
             if group:
                 say(f"booting again for {', '.join(suite.name for suite in group)}")
     for suite in again:
         say(f"once more, because of the machine: {suite.name}")
         try:
-            Boot([suite], report, kernel, last=True).go(image)
+            _go([suite], image, report, kernel, last=True)
         except LabError as error:
             report.result(suite.name, "was run once more", "fail", str(error))
