@@ -132,9 +132,13 @@ def no_mirror(source):
 def _own_paths():
     """This checkout, the folder around it unless that is a common one, and homes."""
     around = os.path.dirname(REPO)
-    common = ("/", "/tmp", "/var/tmp", "/root", "/home", "/srv", "/opt", "/usr/src", "/usr/local/src")
-    literal = [REPO + "/", REPO] + ([around + "/"] if around not in common else [])
-    return re.compile("|".join([*map(re.escape, literal), r"/home/[a-z]\w*", r"/Users/\w+"]))
+    common = ("/", "/tmp", "/var/tmp", "/root", "/home", "/srv", "/opt", "/usr/src", "/usr/local/src",
+              "/src", "/build")
+    literal = [re.escape(REPO + "/"), re.escape(REPO)]
+    if around not in common:
+        # A short one may be a part of others, as in $TOP/check/.
+        literal.append(r"(?<![\w./*$\"})])" + re.escape(around + "/"))
+    return re.compile("|".join([*literal, r"/home/[a-z]\w*", r"/Users/\w+"]))
 
 
 def no_machine_path(source):

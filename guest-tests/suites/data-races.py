@@ -17,7 +17,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 from cell import Log  # noqa: E402
-from vdtest import NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
+from vdtest import NODE, SLOW, Ktap, Run, ended, load, unload, write  # noqa: E402
 
 KCSAN = "/sys/module/kcsan/parameters"
 REPORT = "/sys/kernel/debug/kcsan"
@@ -110,7 +110,7 @@ def traffic(t, log, name, events, more=""):
 def program(t, log, name, words):
     """A program of other suites, with a reader of statistics."""
     with Watch() as watch, Reader():
-        done = sh([f"{PROGS}/{words[0]}", *words[1:]], timeout=60 * SLOW)
+        done = ended([f"{PROGS}/{words[0]}", *words[1:]], 60 * SLOW)
     t.check(f"{name}: no harm", not done.returncode, done.stdout)
     verdict(t, name, watch, log)
 

@@ -16,7 +16,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 from inject import Ask, Inject, Late, Maps, Readers, Waits, missing  # noqa: E402
-from vdtest import CASES, NODE, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
+from vdtest import CASES, NODE, SLOW, Ktap, Run, ended, load, unload, write  # noqa: E402
 
 LIFE = "/vd/build/guest-tests/life"
 CORE = "vhost_direct:"
@@ -136,7 +136,7 @@ def life(t, name, case, func, command=None, result="", **params):
     command = command or [LIFE, case, NODE]
     for attempt in range(1, ATTEMPTS + 1):
         with Inject(func, **params) as slow, Maps() as maps:
-            done = sh(command, timeout=60 * SLOW)
+            done = ended(command, 60 * SLOW)
         count.add(slow, maps)
         why = why or (done.returncode and done.stdout)
         if why or count.enough():
@@ -291,7 +291,7 @@ def reading(t):
     replaced, why = 0, ""
     for attempt in range(1, ATTEMPTS + 1):
         with Readers(usecs=3000) as read:
-            done = sh([LIFE, "moves", NODE], timeout=60 * SLOW)
+            done = ended([LIFE, "moves", NODE], 60 * SLOW)
         t.diag(f"{read}")
         replaced += read.replaced
         why = why or (done.returncode and done.stdout) or misread(read)
@@ -301,7 +301,7 @@ def reading(t):
             f"{replaced} in {attempt} attempts")
     t.check("they stay as long as it has them, and it is a reader", not why, why)
     with Ask(), Readers() as read:
-        done = sh([CASES, "young"], timeout=60 * SLOW)
+        done = ended([CASES, "young"], 60 * SLOW)
     t.check("a callback that asks for the age of pages is a reader",
             not done.returncode and read.walks >= 10 and not read.outside, f"{read}\n{done.stdout}")
 

@@ -39,6 +39,16 @@ def sh(command, **kwargs):
                           stderr=subprocess.STDOUT, **kwargs)
 
 
+def ended(command, seconds):
+    """The same of one that has so long; else its status says so: "timeout"."""
+    try:
+        return sh(command, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or ""
+        said = said if isinstance(said, str) else said.decode(errors="replace")
+        return subprocess.CompletedProcess(command, "timeout", f"{said}\nno end in {seconds} s")
+
+
 def write(path, text):
     """Put text into a file of the kernel's."""
     with open(path, "w", encoding="ascii") as file:

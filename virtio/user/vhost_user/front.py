@@ -18,7 +18,7 @@ _VERSION_1, _PROTOCOL_FEATURES, _REPLY_ACK = 1 << 32, 1 << 30, 1 << 3
 _SIZE, _UADDR, _RX, _TX = 1 << 20, 0x100000, 0, 1
 # Of the receive ring, behind the other.
 _FAR = _UADDR + _SIZE // 2
-_LIMIT = 10
+_LIMIT = 30
 
 
 def table(size=_SIZE, uaddr=_UADDR):
