@@ -48,7 +48,7 @@ esac
 """
 _VM = """#!/bin/sh
 echo "$*" >>"$AT/vm"
-[ "$1" != modules ] || : >"$AT/modules"
+[ "$1-$2" != modules---image ] || : >"$AT/modules"
 """
 # At idle priority all this would take minutes on a busy machine.
 _CHRT = '#!/bin/sh\nshift 2\nexec "$@"\n'
@@ -84,9 +84,8 @@ def _order(turn, suites, ready=True, **more):
         _write(os.path.join(folder, "bin", "date"), '#!/bin/sh\ncat "$AT/clock"\n')
         _write(os.path.join(folder, "clock"), "1000\n")
         env = {name: value for name, value in os.environ.items() if name not in ("CI_MINUTES", "FUZZ_TIME")}
-        # Odd turns make no kernel.
-        awaited = f"{folder}/modules" if turn in "13" else "build/ci/kasan-failed" if "BROKEN" in more else \
-            "build/ci/kasan-made" if ready else f"{folder}/asked"
+        # The modules of the other kernel are the last that is made.
+        awaited = f"{folder}/modules" if ready else f"{folder}/asked"
         env |= {"PATH": f"{folder}/bin:{os.environ['PATH']}", "AT": folder, "TURN": turn, "OTHER_KERNEL": "6.12",
                "SUITES": str(suites), "READY": str(int(ready)), "AWAITED": awaited, **more}
         done = subprocess.run([os.path.join(tree, ".ci", "run")], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
