@@ -71,11 +71,11 @@ def _no_suite(t):
         t.equal(name, asked, ["", "", wanted])
 
 
-def _busy(said, log, share, folder, accel="tcg", reason="", whole=None, cut=False):
+def _busy(said, log, share, folder, accel="tcg", reason="", whole=None, cut=False, stood=0.0):
     """A VM whose suite prints SAID, whose kernel log is LOG, of whose time others had SHARE.
 
     REASON: why the VM ended before its last word; WHOLE: all of its log, marks and all; CUT: its
-    suite doesn't end.
+    suite doesn't end; STOOD: seconds that the machine stood still.
     """
     def run_vm(_options, command, on_out, overdue):
         assert not overdue()
@@ -84,6 +84,7 @@ def _busy(said, log, share, folder, accel="tcg", reason="", whole=None, cut=Fals
         machine = held.Held()
         for second in range(20):
             machine.add(5000 + second, second * (1 - share) * 1e9, second * share * 1e9)
+        machine.stood = lambda *_: stood
         on_out(f"{token} begin {name}\nKTAP version 1\n{said}1..1\n".encode())
         testrun.time = _Later(19)
         if not cut:
@@ -118,6 +119,9 @@ def _once_more(t):
     t.equal("what says that it is certain counts, however busy the machine", _verdict(f"# certain: corrupt\n{bad}")[:3],
             (1, 1, 0))
     t.equal("of a test that passed that says nothing", _verdict(f"# certain: corrupt\n{good}not ok 2 - bad\n")[:3], (0, 0, 1))
+    t.equal("what fails on one that stood still is run again", _verdict(bad, share=0.05, stood=1.2)[:3], (0, 0, 1))
+    t.equal("also then what is certain counts, and what the kernel says", [_verdict(f"# certain: x\n{bad}", share=0.05, stood=1.2)[:3],
+            _verdict(bad, oops, share=0.05, stood=1.2)[:3]], [(1, 1, 0), (0, 2, 0)])
     t.equal("what fails on a machine of its own counts", _verdict(bad, share=0.05)[:3], (1, 1, 0))
     t.equal("a stall alone is the machine's", _verdict(good, stall)[:3], (0, 0, 1))
     for line in ("watchdog: BUG: soft lockup - CPU#1 stuck for 76s! [vhost-77:78]", "BUG: workqueue lockup - pool cpus=0",
