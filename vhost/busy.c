@@ -122,17 +122,31 @@ static void vd_busy_each(struct vd_worker *w, enum vd_busy_end end)
 	}
 }
 
+/*
+ * Does another task want the processor, or has it had it since the last turn? On a
+ * preemptible kernel the wish is granted before this thread sees it; stock, which
+ * may not sleep while it polls, forbids that.
+ */
+static bool vd_busy_unwanted(struct vd_worker *w, bool idle)
+{
+	unsigned long switches = READ_ONCE(current->nivcsw);
+	bool had = idle && switches != w->switches;
+
+	w->switches = switches;
+	return had || vd_resched_wanted() || signal_pending(current);
+}
+
 /**
  * vd_busy_turn - look at each polled queue once
  * @w: the worker
+ * @idle: it has done nothing else since the last turn
  *
  * If another task wants the processor, or a signal is there, polling ends.
  * Context: @w's thread; may sleep.
  */
-void vd_busy_turn(struct vd_worker *w)
+void vd_busy_turn(struct vd_worker *w, bool idle)
 {
-	vd_busy_each(w, vd_resched_wanted() || signal_pending(current) ?
-			VD_BUSY_YIELD : VD_BUSY_ON);
+	vd_busy_each(w, vd_busy_unwanted(w, idle) ? VD_BUSY_YIELD : VD_BUSY_ON);
 	/* On a processor of its own it may poll for an hour: RCU must know. */
 	cond_resched_tasks_rcu_qs();
 	cpu_relax();

@@ -40,7 +40,7 @@ struct vd_busy {
 };
 
 bool vd_busy_wait(struct vd_virtqueue *vq);
-void vd_busy_turn(struct vd_worker *w);
+void vd_busy_turn(struct vd_worker *w, bool idle);
 void vd_busy_end(struct vd_worker *w);
 
 #endif /* VD_BUSY_H */

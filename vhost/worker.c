@@ -55,7 +55,7 @@ static bool vd_worker_round(void *data)
 	vd_worker_run_all(list);
 	/* After each round of work: what is polled has nobody's kick. */
 	if (unlikely(!list_empty(&w->busy)))
-		vd_busy_turn(w);
+		vd_busy_turn(w, !list);
 	return true;
 }
 

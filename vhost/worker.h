@@ -34,6 +34,8 @@ struct vd_work {
  * @dead: it was killed, and what it had been asked to do is done
  * @work: requested work, newest first
  * @busy: queues that are polled; the thread alone
+ * @switches: how often the thread had lost its processor to another task when it
+ *            looked at them; the thread alone
  * @mm: the owner's memory; the device holds the reference
  */
 struct vd_worker {
@@ -43,6 +45,7 @@ struct vd_worker {
 	struct completion dead;
 	struct llist_head work;
 	struct list_head busy;
+	unsigned long switches;
 	struct mm_struct *mm;
 };
 
