@@ -60,11 +60,10 @@ static int vd_table_read(void *ctx, u64 gpa, void *dst, u32 len)
 	struct vd_seg seg = { .addr = gpa, .len = len };
 	struct vd_virtqueue *vq = ctx;
 	/* Behind the burst's: not on the stack, which would be filled with zeros. */
-	const struct iovec *iov = vq->iov + VD_IOV;
+	struct iovec *iov = vq->iov + VD_IOV;
 	int i, n;
 
-	n = vd_vq_translate(vq, &seg, 1, vq->iov + VD_IOV, VD_TABLE_IOV,
-			    VHOST_ACCESS_RO);
+	n = vd_vq_translate(vq, &seg, 1, iov, VD_TABLE_IOV, VHOST_ACCESS_RO);
 	if (n < 0)
 		return n;
 	for (i = 0; i < n; i++) {

@@ -34,6 +34,7 @@ enum vd_part {
 
 /* Entries of an indirect table that are fetched in one go. */
 #define VD_TABLE_RUN	32u
+
 /*
  * Most segments of one chain, and of all chains of one burst together; also the
  * most descriptors of the table that one burst looks at, so that the time of a
