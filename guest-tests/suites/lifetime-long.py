@@ -86,7 +86,8 @@ def main():
         t.check(f"{CHILDREN} processes owned a device and ended",
                 many.returncode == 0 and said["owner"] - owned >= CHILDREN,
                 f"{owned} {said}\n{many.stdout}")
-        t.check(f"of the devices' rings {maps} were looked for, to be mapped", maps >= CYCLES, said)
+        # Half of the devices are closed only once a frame was served; of the others some are in time.
+        t.check(f"of the devices' rings {maps} were looked for, to be mapped", maps >= CYCLES // 2, said)
         charged(t, group)
         t.check("each subscription was freed, each device cleaned up",
                 said["alloc"] == said["free"] > 0 and said["end"] >= said["owner"], said)
