@@ -4,23 +4,19 @@
  * it waited for, of one worker, and another may not have asked yet why its access failed: it is
  * held up before it asks, by the module vd_inject, which the suite has loaded.
  */
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_new.h"
 #include "away.h"
+#include "inject.h"
 #include "life.h"
 #include "test.h"
 
 /* One shows the window unless a worker is so late that the page isn't missed until it is over. */
 #define HASTES 10
-/* No longer than that: it spins. */
-#define HOLD_US "5000000"
 
 struct hasty {
 	struct rig r;
@@ -29,34 +25,6 @@ struct hasty {
 	uint8_t *tx;
 	unsigned int sent;
 };
-
-static int probe_open(const char *name, int flags)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/sys/module/vd_inject/parameters/%s", name);
-	return open(path, flags | O_CLOEXEC);
-}
-
-/* How long whoever comes to the probe is held up; 0: whoever is there is let go. */
-static void hold(const char *usecs)
-{
-	int fd = probe_open("usecs", O_WRONLY);
-
-	MUST(fd >= 0 && dprintf(fd, "%s", usecs) > 0, "vd_inject");
-	close(fd);
-}
-
-/* Is somebody held up now? */
-static bool held(void)
-{
-	char text[16] = "";
-	int fd = probe_open("held", O_RDONLY);
-
-	MUST(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0, "vd_inject");
-	close(fd);
-	return atoi(text);
-}
 
 /* The next of the pages is wanted. */
 static bool wanted(int fd)
@@ -72,9 +40,9 @@ static bool sender_held(int fd)
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	unsigned int looks;
 
-	for (looks = 0; looks < LIFE_SOON_MS && !held() && !poll(&p, 1, 1); looks++)
+	for (looks = 0; looks < LIFE_SOON_MS && !inject_held() && !poll(&p, 1, 1); looks++)
 		;
-	return held();
+	return inject_held();
 }
 
 /* A worker for each queue, and a buffer for a frame that isn't there. */
@@ -124,13 +92,13 @@ static bool one_haste(struct hasty *h)
 
 	if (!both_wait(h, at))
 		return false;
-	hold(HOLD_US);
+	inject_hold(INJECT_LONG);
 	child = sibling_start(life_sibling, &c);
 	CHECK(life_stuck(&child));
 	kill(child, SIGKILL);
 	CHECK(life_ends(child, NULL));
 	open = sender_held(h->fd);
-	hold("0");
+	inject_hold("0");
 	if (!CHECK(wanted(h->fd)))
 		return open;
 	life_bring(&h->r, h->fd, at);
@@ -144,7 +112,7 @@ static void haste_over(void)
 	bool open = false;
 
 	t_begin("a worker that asks whether it had to hurry when that is over loses no frame");
-	if (access("/sys/module/vd_inject", F_OK)) {
+	if (!inject_there()) {
 		t_skip("the module vd_inject isn't loaded");
 	} else if (!hasty_open(&h)) {
 		t_skip("this kernel has no userfaultfd");

@@ -14,10 +14,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "inject.h"
 #include "mem-dev.h"
 
 #define ASK		"/sys/module/vd_ask/parameters/"
-#define HELD		"/sys/module/vd_inject/parameters/"
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define KHUGEPAGED	THP "khugepaged/"
 #define HUGE_SIZE	(2UL << 20)
@@ -260,25 +260,14 @@ static void khugepaged(void)
 	md_traffic_direct(&d);
 }
 
-/* One that a burst's worker holds up, it says by a number of its own: 0 if there is none now. */
-static unsigned long held(void)
-{
-	return read_number(HELD "held");
-}
-
-static void hold_bursts(const char *usecs)
-{
-	MD_EXPECT(md_write_file(HELD "usecs", usecs), HELD "usecs: %m");
-}
-
 /* Was the age of either ring told before the burst that is held up now went on? */
 static bool told_meanwhile(const struct md *d, const char *how)
 {
-	unsigned long burst = held();
+	unsigned int burst = inject_held();
 
 	ask(how, md_part(d, MD_RX, MD_USED));
 	ask(how, md_part(d, MD_TX, MD_USED));
-	return burst && held() == burst;
+	return burst && inject_held() == burst;
 }
 
 /*
@@ -292,21 +281,21 @@ static void told_in_burst(void)
 	struct md d = { 0 };
 
 	need_vd_ask();
-	if (access(HELD "held", R_OK))
+	if (!inject_there())
 		md_skip("the module vd_inject isn't loaded: nobody holds up a burst");
 	md_open(&d, md_map(MD_AREA, -1));
 	md_traffic_direct(&d);
 	md_rest();
-	hold_bursts("400000");
+	inject_hold("400000");
 	for (round = 0; round < 20 && !(told[0] >= 3 && told[1] >= 3 && told[2] >= 3); round++) {
 		md_kick(&d, MD_TX);
-		for (i = 0; i < 2000 && !held(); i++)
+		for (i = 0; i < 2000 && !inject_held(); i++)
 			usleep(1000);
 		/* A busy machine may do one of them in that time: next another is first. */
 		for (i = 0; i < 3; i++)
 			told[(round + i) % 3] += told_meanwhile(&d, how[(round + i) % 3]);
 	}
-	hold_bursts("0");
+	inject_hold("0");
 	printf("%u kicks: test_young %u, clear_young %u, clear_flush_young %u within a burst\n",
 	       round, told[0], told[1], told[2]);
 	for (i = 0; i < 3; i++)
