@@ -3,11 +3,12 @@
  * turns: what a queue does at a time. When its driver is told, frames taken ahead of their
  * buffers, frames handed to the socket at once, and how many until others have their turn.
  *
- *	turns NODE signal|told|wish|long|ahead|batch|share|share-rx...
+ *	turns NODE signal|told|wish|long|ahead|batch|share|share-rx|shown...
  *
- * The last three count calls: of the socket's sendmsg, of the functions that a kick of either queue
- * runs. The caller has vd_inject look at it first. Stock's node passes all of them, but for long,
- * which goes by our statistics.
+ * Three count calls: batch those of the socket's sendmsg, share and share-rx those of the functions
+ * that a kick of either queue runs. The caller has vd_inject look at it first; for shown, at the
+ * function that polls a socket. Stock's node passes all of them, but for long, which goes by our
+ * statistics, and shown.
  */
 #include <linux/userfaultfd.h>
 #include <linux/virtio_config.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "away.h"
+#include "inject.h"
 #include "rig.h"
 #include "test.h"
 
@@ -33,17 +35,6 @@
 /* A queue's share, as stock has it; eight of the longest are one, or 64 of the jumbo frames. */
 #define WEIGHT_PACKETS	256
 #define WEIGHT_BYTES	0x80000
-#define HITS "/sys/module/vd_inject/parameters/hits"
-
-static long calls(void)
-{
-	FILE *f = fopen(HITS, "r");
-	long n = -1;
-
-	MUST(f && fscanf(f, "%ld", &n) == 1, HITS);
-	fclose(f);
-	return n;
-}
 
 /* Offers @n frames at once, the next numbers, kicks, and waits for the chains. */
 static void send_at_once(struct rig *r, unsigned int n)
@@ -421,6 +412,36 @@ static void test_long(const char *node)
 	t_end();
 }
 
+/*
+ * What was received its driver sees before the socket is polled, which takes locks of the device's:
+ * the worker is held up there.
+ */
+static void test_shown(const char *node)
+{
+	const struct rig_opts o = { .node = node, .features = F_V1 | F_MRG };
+	unsigned int looks;
+	struct rig r;
+	uint8_t *at;
+
+	t_begin("a frame is shown before its socket is polled");
+	rig_open(&r, &o);
+	at = mem_take(&r.mem, CHUNK_B, RX_SIZE, PAGE);
+	receive(&r, at, 1, 0, 0);
+	worker_rest(r.worker);
+	inject_hold(INJECT_LONG);
+	frame_make(r.buf, RIG_FRAME, 1);
+	CHECK(tap_feed(&r.tap, r.buf, RIG_FRAME));
+	for (looks = 0; looks < WAIT_MS && !inject_held(); looks++)
+		usleep(1000);
+	CHECK_EQ(ring_used_idx(&r.q[Q_RX]), 1);
+	/* It was there then, not since. */
+	CHECK(inject_held());
+	inject_hold("0");
+	collect(&r, at, 0, 1, 1);
+	rig_close(&r);
+	t_end();
+}
+
 static void test_batch(const char *node)
 {
 	static const unsigned int frames[] = { 64, MANY };
@@ -436,9 +457,9 @@ static void test_batch(const char *node)
 		t_begin("%u frames at once, sndbuf %s: handed over %u at a time", n,
 			o.batch ? "without limit" : "of 1 MiB", o.batch ? 64 : 1);
 		rig_open(&r, &o);
-		before = calls();
+		before = inject_hits();
 		send_at_once(&r, n);
-		CHECK_EQ(calls() - before, want);
+		CHECK_EQ(inject_hits() - before, want);
 		for (j = 1; j <= n; j++)
 			rig_arrives(&r, j, RIG_FRAME);
 		rig_close(&r);
@@ -463,13 +484,13 @@ static void visits(const char *node, unsigned int num, unsigned int n, uint32_t 
 		desc_set(q->desc, i, mem_gpa(&r.mem, r.buf), len, 0, 0);
 		q->avail->ring[i] = i;
 	}
-	before = calls();
+	before = inject_hits();
 	ring_publish(q, n);
 	ring_kick(q);
 	for (i = 0; i < n; i++)
 		CHECK_EQ(ring_reap(q, NULL, 10 * WAIT_MS), i);
 	worker_rest(r.worker);
-	CHECK_EQ(calls() - before, want + 1);
+	CHECK_EQ(inject_hits() - before, want + 1);
 	for (i = 0; i < n && !t_errors(); i++)
 		rig_arrives(&r, 1, len - r.hdr);
 	rig_close(&r);
@@ -511,7 +532,7 @@ static void visits_rx(const char *node, unsigned int num, unsigned int n, uint32
 		desc_set(q->desc, i, mem_gpa(&r.mem, at), r.hdr + len, D_WRITE, 0);
 		q->avail->ring[i] = i;
 	}
-	before = calls();
+	before = inject_hits();
 	ring_publish(q, n);
 	ring_kick(q);
 	for (i = 0; i < n && !t_errors(); i++) {
@@ -519,7 +540,7 @@ static void visits_rx(const char *node, unsigned int num, unsigned int n, uint32
 		CHECK_EQ(used, r.hdr + len);
 	}
 	worker_rest(r.worker);
-	CHECK_EQ(calls() - before, want + 1);
+	CHECK_EQ(inject_hits() - before, want + 1);
 	CHECK(frame_is(at + r.hdr, len, 1));
 	rig_close(&r);
 	t_end();
@@ -539,13 +560,13 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "signal", test_signal }, { "told", test_told }, { "wish", test_wish },
 		{ "long", test_long }, { "ahead", test_ahead }, { "batch", test_batch }, { "share", test_share },
-		{ "share-rx", test_share_rx },
+		{ "share-rx", test_share_rx }, { "shown", test_shown },
 	};
 	unsigned int i;
 	int a;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: turns NODE signal|told|wish|long|ahead|batch|share|share-rx...\n");
+		fprintf(stderr, "usage: turns NODE signal|told|wish|long|ahead|batch|share|share-rx|shown...\n");
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);

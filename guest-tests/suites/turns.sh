@@ -34,6 +34,10 @@ turns() {
 for metadata in direct user; do
 	check "$metadata: the modules load" load_ours metadata=$metadata
 	turns "$metadata: " $node vhost_direct_net:vd_net_tx_kick vhost_direct_net:vd_net_rx_kick
+	check "$metadata: polls of sockets can be held up" insmod /vd/guest-tests/kmod/vd_inject.ko \
+		func=vhost_direct:vd_poll_again usecs=0 comm=vhost-
+	relay "$metadata: " turns $node shown
+	check "$metadata: nothing is held up any more" rmmod vd_inject
 	check "$metadata: they unload" unload_ours
 done
 check "stock vhost_net loads" modprobe vhost_net
