@@ -75,6 +75,8 @@ def _sides(t):
                                 "events.movepages.rings": rings}), "again")
     t.equal("of an event without sides all counts",
             _verdict(_event("compacted", failed=41, told={"clear": [40, 40]})), "again")
+    t.equal("one that didn't happen, of which vring says nothing",
+            _verdict({"events": {"compacted": {"done": 0, "failed": 3}}}), "again")
     many = verdict.Spec("4k", "H", mixed=True, short=True)
     t.equal("among many at once, too", _verdict({"events.movepages.rings": [0, 1]}, many), "again")
     t.equal("which need not all happen", _verdict({"events.movepages.rings": [0, 0]}, many), "")

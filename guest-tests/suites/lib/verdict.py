@@ -120,8 +120,8 @@ def _each(events, spec, which):
 
 
 def _over(name, event):
-    """How many times an event was told over the rings, and beside them."""
-    kinds = [event["told"].get(kind, [0, 0]) for kind in TOLD[name].split()]
+    """How many times an event was told over the rings, and beside them. Of one that hasn't happened yet nothing is said."""
+    kinds = [event.get("told", {}).get(kind, [0, 0]) for kind in TOLD[name].split()]
     return tuple(sum(kind[side] for kind in kinds) for side in (0, 1))
 
 
@@ -168,7 +168,7 @@ def _told_enough(spec, events):
     for name, event in ({} if spec.mixed or spec.expect not in "Hh" else events).items():
         if not _over(name, event)[0]:
             return f"{name}: no callback over the rings"
-        if name in ASKED and not event["told"].get("young", [0])[0]:
+        if name in ASKED and not event.get("told", {}).get("young", [0])[0]:
             return f"{name}: whether the rings were used lately was not asked"
     return _each(events, spec, lambda name: name in NOT_EACH)
 
