@@ -303,6 +303,11 @@ def _selectors(t):
             and not done.stdout, f"{done.returncode}\n{done.stdout}\n{done.stderr}")
     done = _said("../mutate-modules", "--only", "race-v*", "--list")
     t.check("mutate-modules: others are listed", done.returncode == 0 and "race-valid-read" in done.stdout, done.stdout)
+    done = _said("../mutate-modules", "--due", "--list")
+    with open(os.path.join(kernel.KERNELS, "..", "mutations.noticed"), encoding="utf-8") as file:
+        known = [line.split()[0] for line in file if not line.startswith("#")]
+    t.check("mutate-modules: what was noticed isn't due", known and not set(known) & set(done.stdout.split()),
+            f"{known}\n{done.stdout}")
 
 
 def main():
