@@ -89,34 +89,38 @@ void mem_seal(struct mem *m)
 		memcpy(m->chunk[i].shadow, m->chunk[i].base - PAGE, WATCHED);
 }
 
-/* The device had its way there: no difference. */
-static void pardon(struct mem *m, struct chunk *c)
+/* The device has its way there, now as well: no difference, whatever stands there. */
+static void pardon(const struct mem *m, const struct chunk *c, uint8_t *now)
 {
 	unsigned int i;
+	size_t off;
 
 	for (i = 0; i < m->nspans; i++) {
 		uint8_t *at = m->span[i].at;
 
-		if (at >= c->base && at < c->base + CHUNK_SIZE)
-			memcpy(c->shadow + PAGE + (at - c->base), at, m->span[i].len);
+		if (at < c->base || at >= c->base + CHUNK_SIZE)
+			continue;
+		off = at - c->base + PAGE;
+		memcpy(now + off, c->shadow + off, m->span[i].len);
 	}
 }
 
 void mem_check(struct mem *m)
 {
+	static uint8_t now[WATCHED];
 	unsigned int i;
 	size_t j;
 
 	for (i = 0; i < CHUNKS; i++) {
 		struct chunk *c = &m->chunk[i];
 
-		pardon(m, c);
-		if (CHECK(!memcmp(c->shadow, c->base - PAGE, WATCHED)))
+		memcpy(now, c->base - PAGE, WATCHED);
+		pardon(m, c, now);
+		if (CHECK(!memcmp(c->shadow, now, WATCHED)))
 			continue;
-		for (j = 0; c->shadow[j] == c->base[j - PAGE]; j++)
+		for (j = 0; c->shadow[j] == now[j]; j++)
 			;
-		t_diag("chunk %u offset %ld: %02x, was %02x", i, (long)j - (long)PAGE,
-		       c->base[j - PAGE], c->shadow[j]);
+		t_diag("chunk %u offset %ld: %02x, was %02x", i, (long)j - (long)PAGE, now[j], c->shadow[j]);
 	}
 }
 
