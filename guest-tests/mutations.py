@@ -354,6 +354,8 @@ MUTATIONS = {
     "vlan-tag-not-counted": ("vhost/net_rx.c", "__skb_array_len_with_tag(ptr);", "(int)((struct sk_buff *)ptr)->len;", "backends.sh"),
     "vlan-tag-shorn": ("vhost/net_rx.c", "\t\tif (skb_vlan_tag_present(skb))\n\t\t\tlen += VLAN_HLEN;\n", "", "backends.sh"),
     "miss-asked-twice": ("vhost/net_tx.c", "unlikely(missed) ? -VD_MISS :", "0 ? -VD_MISS :", "iotlb.sh"),
+    "tx-flush-unsaid": ("vhost/net_tx.c", "if (unlikely(err || (result < 0 && result != -VD_MISS)))",
+                        "if (result != VD_TX_AGAIN && result != -VD_MISS && (result < 0 || err))", "iotlb.sh"),
     "refused-update-counted": ("vhost/iotlb.c", "\tif (!err)\n\t\tvd_iotlb_count(", "\tif (1)\n\t\tvd_iotlb_count(", "iotlb.sh"),
     "rx-kept-counts-as-dropped": ("vhost/net_rx.c", "\t\tif (!vd_rx_took_none(rx, err))\n", "", "backends.sh"),
     "rx-kept-counts-as-thrown": ("vhost/net_rx.c", "\tif (!vd_rx_took_none(rx, ret))\n", "", "backends.sh"),

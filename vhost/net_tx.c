@@ -401,13 +401,13 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 	if (result == VD_TX_AGAIN) {
 		vd_stat_inc(&vq->counters, retries);
 		vd_net_poll(q);
-	} else if (result == -VD_MISS) {
-		/* The owner is asked; until it answers there is a rest. */
-		return false;
-	} else if (result < 0 || err) {
-		/* The ring's own first: the chain is met again, and told of then. */
-		vd_vq_error(vq, err ?: result);
 	}
+	/*
+	 * The ring's own first, whatever else the queue waits for: a wrong chain is met
+	 * again, and told of then. Of a miss the owner is asked, nothing is wrong.
+	 */
+	if (unlikely(err || (result < 0 && result != -VD_MISS)))
+		vd_vq_error(vq, err ?: result);
 	return !result && !err;
 }
 

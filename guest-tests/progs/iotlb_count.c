@@ -2,6 +2,7 @@
 /* iotlb: what is counted, and how often. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "iotlb.h"
@@ -89,8 +90,34 @@ static void refused(void)
 	t_end();
 }
 
+/* What was sent before the miss its driver can't be told: that has nothing to do with the owner's answer. */
+static void told_beside(void)
+{
+	const uint64_t used = io_told(Q_TX).used & ~(PAGE - 1ul);
+	struct io io;
+
+	t_begin("a used ring that can't be written, behind a frame of a burst that ends with a miss, is told of");
+	open_near(&io);
+	offer(&io, io.view + AT_RX, AT_RX);
+	offer(&io, io.view + AT_RX + PAGE, AT_FAR);
+	CHECK_EQ(mprotect(io.view + used, 2 * PAGE, PROT_READ), 0);
+	vq_kick(&io.q[Q_TX]);
+	arrives(&io, 1);
+	CHECK_EQ(event_wait(io.q[Q_TX].err, WAIT_MS), 1);
+	CHECK_EQ(mprotect(io.view + used, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
+	/* By an attempt: nobody kicks, nobody answers. */
+	CHECK(vq_wait(&io.q[Q_TX], 1, 2 * WAIT_MS));
+	CHECK_EQ(node_stat(io.node, Q_TX, "faults"), 1);
+	CHECK_EQ(io_message(&io, VHOST_IOTLB_UPDATE, AT_FAR, PAGE,
+			    (uintptr_t)io.view + AT_RX + PAGE, VHOST_ACCESS_RW), 0);
+	arrives(&io, 2);
+	io_close(&io);
+	t_end();
+}
+
 void iotlb_counts(void)
 {
 	refused();
 	asked_once();
+	told_beside();
 }
