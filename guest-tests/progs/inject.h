@@ -14,7 +14,7 @@
 bool inject_there(void);
 /* Calls of the function so far. */
 long inject_hits(void);
-/* How long whoever calls the function is held up, in microseconds; "0": whoever is there is let go. */
+/* For how many microseconds whoever calls the function is held up; "0" lets go who is there. */
 void inject_hold(const char *usecs);
 /* The number of the call that is held up now, 0: none. */
 unsigned int inject_held(void);

@@ -90,7 +90,7 @@ static void refused(void)
 	t_end();
 }
 
-/* What was sent before the miss its driver can't be told: that has nothing to do with the owner's answer. */
+/* The driver can't be told of what was sent before the miss: the owner's answer mends nothing there. */
 static void told_beside(void)
 {
 	const uint64_t used = io_told(Q_TX).used & ~(PAGE - 1ul);
