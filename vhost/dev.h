@@ -170,7 +170,7 @@ struct vd_virtqueue {
 
 /**
  * struct vd_dev - a device: virtqueues, a memory table, workers, an owner
- * @mutex: serialises ioctls; protects all that follows
+ * @mutex: serialises ioctls, but for those that change nothing; protects all that follows
  * @mm: the owner's memory, NULL without an owner
  * @pid: the owner's, of its latest one; set before a queue has work
  * @serial: tells devices of one owner apart, in debugfs and tracepoints

@@ -7,7 +7,8 @@
  * no page has to be looked up, pinned or marked dirty: the processor does with
  * the page tables what it does for a store of the owner's own, be the bitmap
  * shared, swapped out, copied on write by a fork or write-protected by
- * userfaultfd. A fault may sleep: nothing here runs under a window lock.
+ * userfaultfd. A fault may sleep: no bit is set under a window lock, where
+ * vd_log_note() only keeps what was written, for later.
  *
  * A bit is set after what it stands for was written. The owner clears it and
  * then copies the page: so either the copy has the write, or the bit comes

@@ -42,7 +42,7 @@ EXPORT_SYMBOL_GPL(vd_workers_hurry);
  */
 bool vd_vq_hurried(const struct vd_virtqueue *vq)
 {
-	/* Whatever made the access fail came first. See vd_workers_hurry(). */
+	/* Whatever made the access fail came first. Pairs with vd_workers_hurry(). */
 	smp_rmb();
 	return fatal_signal_pending(current) ||
 	       READ_ONCE(vq->dev->haste) != vq->haste;

@@ -89,7 +89,7 @@ DEFINE_EVENT(vd_queue, vd_fallback,
 	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));
 
-/* The driver kicked; the value is how often so far. */
+/* The driver kicked, or the owner woke the queue; the value is how often so far. */
 DEFINE_EVENT(vd_queue, vd_kick,
 	TP_PROTO(const struct vd_virtqueue *vq, s64 value),
 	TP_ARGS(vq, value));

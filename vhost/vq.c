@@ -300,7 +300,7 @@ int vd_vq_notify(struct vd_virtqueue *vq)
 EXPORT_SYMBOL_GPL(vd_vq_notify);
 
 /**
- * vd_vq_kicked - count a kick of the driver
+ * vd_vq_kicked - count a kick of the driver, or a wake-up by the owner
  * @vq: the virtqueue
  *
  * Context: worker, queue mutex.

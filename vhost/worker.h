@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The worker thread of a device, its work items, and polled files. */
+/* The worker threads of a device, their work items, and polled files. */
 #ifndef VD_WORKER_H
 #define VD_WORKER_H
 

@@ -45,7 +45,7 @@ vd_packed_need_signal(struct vd_ring *r, const struct vd_mem_ops *ops,
 	flags = vd_ring16(r, raw) & 3;
 	if (flags != VD_EVENT_DESC || !r->event_idx)
 		return flags != VD_EVENT_DISABLE;
-	/* The driver writes the place, a write barrier, then the flags. */
+	/* Pairs with the driver's write barrier: it writes the place, then the flags. */
 	smp_rmb();
 	if (!valid ||
 	    ops->read16(mem, VD_PART_AVAIL, VD_PACKED_OFF_WRAP, &raw))
@@ -114,7 +114,10 @@ vd_packed_notify(struct vd_ring *r, const struct vd_mem_ops *ops,
 		if (ops->write16(mem, VD_PART_USED, VD_PACKED_OFF_WRAP,
 				 vd_ring16(r, vd_place_word(seen))))
 			return -VD_FAULT;
-		/* The place before the flags that make it count. */
+		/*
+		 * The place before the flags that make it count. Pairs with the read
+		 * barrier of the driver, which reads the flags first.
+		 */
 		smp_wmb();
 	}
 	if (ops->write16(mem, VD_PART_USED, VD_PACKED_FLAGS,
