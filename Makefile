@@ -137,7 +137,7 @@ test-dkms: setup-lab
 test-sanitize: setup-lab
 	+$(MAKE) $(SPREAD) programs
 	@status=0; for name in $(SANITIZERS); do \
-		echo "== $$name"; guest-tests/run-tests --sanitizer $$name $(TESTS) || status=1; \
+		echo "== $$name"; guest-tests/run-tests --kernel $(KERNEL) --sanitizer $$name $(TESTS) || status=1; \
 	done; exit $$status
 
 qemu: setup-lab
@@ -198,7 +198,7 @@ help:
 #:                  kernel's image, and booted there (KERNELS=)
 #: make test-sanitize
 #:                  the suites on sanitizer kernels, built on first use
-#:                  (SANITIZERS="lockdep kasan kcsan")
+#:                  (SANITIZERS="lockdep kasan kcsan", KERNEL=6.12)
 #: make qemu        build Debian's QEMU with the series of qemu-patches/
 #:                  (QEMU="7.2 10.0")
 #: make test-qemu   the same, then test it with nested guests

@@ -124,6 +124,11 @@ def _kernels(t):
     t.equal("one that did not", kbuild.unmet(wanted, "CONFIG_A=m\nCONFIG_B=y\n"),
             ["CONFIG_A should be y, is m", "CONFIG_B should be n, is y", "CONFIG_C should be 7, is n"])
     t.raises("an unknown kernel", LabError, lambda: kernel.fragments("msan"))
+    t.equal("what is said of a version comes last",
+            [os.path.basename(path) for path in kernel.fragments("kasan", "6.12")],
+            ["common.config", "kasan.config", "6.12.config"])
+    t.equal("of most nothing is said", [os.path.basename(path) for path in kernel.fragments("kasan", "6.1")],
+            ["common.config", "kasan.config"])
     t.equal("what a kernel wants on make's command line",
             [kernel.make_variables(name) for name in kernel.NAMES], [[], [], ["KCSAN_SANITIZE=n"]])
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,8 @@ from .paths import LAB, LabError, cache_dir, locked, read_text, say
 
 KERNELS = os.path.join(os.path.dirname(LAB), "kernels")
 NAMES = ("lockdep", "kasan", "kcsan")
+# Of linux-source-VERSION, if none is named.
+VERSION = "6.1"
 
 
 class Kernel:
@@ -66,16 +68,17 @@ def _need(packages):
         raise LabError(f"apt-get could not install {' '.join(missing)}")
 
 
-def fragments(name):
-    """The configuration fragments of the kernel NAME."""
+def fragments(name, version=VERSION):
+    """The configuration fragments of the kernel NAME; what they say of a VERSION comes last."""
     if name not in NAMES:
         raise LabError(f"no sanitizer kernel called {name} (there are: {', '.join(NAMES)})")
-    return [os.path.join(KERNELS, part + ".config") for part in ("common", name)]
+    paths = [os.path.join(KERNELS, part + ".config") for part in ("common", name, version)]
+    return [path for path in paths if path != paths[-1] or os.path.exists(path)]
 
 
-def make_variables(name):
+def make_variables(name, version=VERSION):
     """What the fragments of NAME want on make's command line: their lines "# make: WORD..."."""
-    return [word for path in fragments(name) for line in read_text(path).splitlines()
+    return [word for path in fragments(name, version) for line in read_text(path).splitlines()
             if line.startswith("# make: ") for word in line.split()[2:]]
 
 
@@ -96,12 +99,12 @@ def command_line(words):
                 os.environ["MAKEFLAGS"] = before
 
 
-def _key(name, source):
+def _key(name, version, source):
     """Everything the result depends on; modules must come from the same compiler, too."""
     total = hashlib.sha256()
     for text in (source, _output(["gcc", "-dumpfullversion"])):
         total.update(text.encode() + b"\0")
-    for path in [*fragments(name), kbuild.__file__]:
+    for path in [*fragments(name, version), kbuild.__file__]:
         with open(path, "rb") as file:
             total.update(hashlib.sha256(file.read()).digest())
     return total.hexdigest()[:16]
@@ -120,8 +123,8 @@ def _build(name, version, source, path):
     try:
         os.makedirs(out)
         with open(log_path, "w", buffering=1, encoding="utf-8") as log:
-            with command_line(make_variables(name)):
-                release = kbuild.build(version, fragments(name), tree, out, log)
+            with command_line(make_variables(name, version)):
+                release = kbuild.build(version, fragments(name, version), tree, out, log)
         seconds = round(time.monotonic() - began)
         with open(os.path.join(out, "kernel.json"), "w", encoding="utf-8") as file:
             json.dump({"name": name, "release": release, "source": source, "seconds": seconds}, file)
@@ -140,13 +143,13 @@ def _prune(name, path):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def get(name, version="6.1"):
+def get(name, version=VERSION):
     """The kernel NAME made from linux-source-VERSION, built first if the cache lacks it."""
-    fragments(name)
+    fragments(name, version)
     package = f"linux-source-{version}"
     _need((package, *kbuild.TOOLS))
     source = _installed(package)
-    path = os.path.join(cache_dir("kernels"), f"{name}-{version}-{_key(name, source)}")
+    path = os.path.join(cache_dir("kernels"), f"{name}-{version}-{_key(name, version, source)}")
     if not os.path.exists(os.path.join(path, "kernel.json")):
         with locked("kernels/build.lock", "another process that builds a kernel"):
             if not os.path.exists(os.path.join(path, "kernel.json")):
