@@ -22,7 +22,7 @@
 #define MARK_INSN(value) \
 	asm volatile(".byte 0x0f, 0x1f, 0x80\n\t.long %c0" : : "i"(value) : "memory")
 #else
-#define MARK_INSN(value) do { } while (0)
+#define MARK_INSN(value) ((void)(value))
 #endif
 
 static inline void mark_open(int wanted)

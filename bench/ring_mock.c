@@ -33,7 +33,7 @@ struct vr_mock {
 	unsigned int first, count;
 };
 
-static unsigned int upto(unsigned int v, unsigned int align)
+static unsigned int align_up(unsigned int v, unsigned int align)
 {
 	return (v + align - 1) & ~(align - 1);
 }
@@ -44,7 +44,7 @@ void vr_mock_place(struct vr_vq *q, struct vr_mem *m, const struct vr_opts *o)
 	struct mock_layout lay = {
 		.num = o->ring, .tables = o->indirect ? o->chain : 0, .event_idx = o->event_idx,
 		.in_order = o->layout == VR_LAYOUT_IN_ORDER, .le = true, .salt = 0x5a5a,
-		.offset = { upto(o->offset, 16), upto(o->offset, 4), upto(o->offset, 4) },
+		.offset = { align_up(o->offset, 16), align_up(o->offset, 4), align_up(o->offset, 4) },
 	};
 	struct vr_mock *k = calloc(1, sizeof(*k));
 	size_t bytes = vr_ring_bytes(o);
