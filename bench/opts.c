@@ -46,7 +46,7 @@ static const struct opt opts[] = {
 	{ "feeder", OPT_NAME, F(feeder), vr_feeder_names, "packet|pktgen",
 	  "who fills the tap for --dir rx: a packet socket, or the kernel's pktgen,\n"
 	  "with --mode burst (packet)" },
-	{ "ring", OPT_UINT, F(ring), NULL, "N", "entries of each ring, a power of two (256)" },
+	{ "ring", OPT_UINT, F(ring), NULL, "N", "entries of each ring, a power of two unless packed (256)" },
 	{ "layout", OPT_NAME, F(layout), vr_layout_names, "split|packed|in-order",
 	  "split ring, packed ring, or split with IN_ORDER (split)" },
 	{ "burst", OPT_UINT, F(burst), NULL, "N", "frames a burst (as many as the ring holds)" },
@@ -200,8 +200,10 @@ static void set(struct vr_opts *o, const struct opt *d, char *arg)
 
 static void check_shape(const struct vr_opts *o)
 {
-	if (!o->ring || o->ring > 32768 || (o->ring & (o->ring - 1)))
-		vr_die("--ring: a power of two up to 32768, not %u", o->ring);
+	if (!o->ring || o->ring > 32768)
+		vr_die("--ring: 1 to 32768, not %u", o->ring);
+	if (o->layout != VR_LAYOUT_PACKED && (o->ring & (o->ring - 1)))
+		vr_die("--ring: a power of two, not %u, unless --layout is packed", o->ring);
 	if (!o->chain || o->chain > VR_MAX_CHAIN)
 		vr_die("--chain: 1 to %d", VR_MAX_CHAIN);
 	if (!o->indirect && o->chain > o->ring)

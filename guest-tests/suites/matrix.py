@@ -84,6 +84,7 @@ TABLE = (
     ("OOM kill", ending.OOM, "x x x x x ux"),
     ("exec", ending.EXEC, "x x x x x ux"),
     ("many at once", "@mixed", "H H H H H uH"),
+    ("many at once, packed", "@packed", "H H H H H uH"),
     ("soft offline", "softoffline", "h h h h! h uh"),
     ("hwpoison", "hwpoison", "H H H -poison1g H uH"),
 )

@@ -128,10 +128,13 @@ class Cell:
         self.row, self.column, self.skip = row, column, skip
         self.name = f"{row} on {column}"
         self.events = events
-        if events == "@mixed":
+        packed = events == "@packed"
+        if events == "@mixed" or packed:
             # A fork copies a page on write: 1 GiB takes longer than all the rest.
             self.events = f"{_MIXED[column]}{'' if column == '1g' else 'fork,'}{_LIVE},{_QUIET}"
-        self._mixed, self._user = events == "@mixed", word[0] == "u"
+        self._mixed, self._user = events in ("@mixed", "@packed"), word[0] == "u"
+        # Only in a packed ring the number of descriptors may be any.
+        self._layout = "--layout packed --ring 200" if packed else ""
         word = word.removeprefix("u")
         self._expect = word[0]
         # It ends its driver: once is enough.
@@ -167,7 +170,7 @@ class Cell:
         mem = "secret" if self._expect == "r" else MEM[self.column]
         shape = "--ring 256 --offset 64"
         if self._mixed:
-            shape = "--queues 2 --offset 4088 --no-event-idx --no-mergeable"
+            shape = f"--queues 2 --offset 4088 --no-event-idx --no-mergeable {self._layout}"
         size, pace, seconds = "60:600", 5000, 0.4
         if turn:
             # Now it's packets that count: small ones in large rings, checked where the tap gets
