@@ -9,6 +9,8 @@
  *	faults inflight NODE	the worker's own, under traffic: as KTAP
  *	faults iotlb NODE	both, with a device IOTLB: as KTAP
  *	faults log NODE		both, with a dirty log: as KTAP
+ *	faults worker NODE ERRNO	VHOST_NEW_WORKER fails with that first: as KTAP
+ *	faults zcopy NODE	TX is given a socket that takes memory uncopied: as KTAP
  *	faults owner NODE ERRNO	VHOST_SET_OWNER fails with that first: as KTAP
  *	faults moves NODE ERRNO	a call that moves a ring that runs answers that: as KTAP
  *	faults map NODE		traffic that must take windows in the end: as KTAP
@@ -18,7 +20,6 @@
  *	faults iotlb-pieces NODE	a ring that there is no memory to find, for a while: as KTAP
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "../../vhost/uapi/vhost_direct.h"
 #include "faults.h"
 #include "movable.h"
 #include "rig.h"
@@ -41,222 +41,6 @@
 
 const char *node_path;
 static struct rig r;
-static int spare;	/* an eventfd */
-
-static int do_open(void)
-{
-	int fd = open(node_path, O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	r.node = fd;
-	return 0;
-}
-
-static int do_owner(void)
-{
-	return node_owner(r.node);
-}
-
-static int do_features(void)
-{
-	return node_features(r.node, RIG_FEATURES);
-}
-
-static int do_table(void)
-{
-	return mem_announce(&r.mem, r.node);
-}
-
-static int q_num(unsigned int q)
-{
-	return node_num(r.node, q, r.q[q].num);
-}
-
-static int q_base(unsigned int q)
-{
-	return node_base(r.node, q, r.q[q].pub);
-}
-
-static int q_addr(unsigned int q)
-{
-	return node_addr(r.node, q, (uintptr_t)r.q[q].desc, (uintptr_t)r.q[q].avail,
-			 (uintptr_t)r.q[q].used);
-}
-
-static int q_kick(unsigned int q)
-{
-	return node_file(r.node, VHOST_SET_VRING_KICK, q, r.q[q].kick);
-}
-
-static int q_call(unsigned int q)
-{
-	return node_file(r.node, VHOST_SET_VRING_CALL, q, r.q[q].call);
-}
-
-static int q_err(unsigned int q)
-{
-	return node_file(r.node, VHOST_SET_VRING_ERR, q, r.q[q].err);
-}
-
-static int q_backend(unsigned int q)
-{
-	return node_backend(r.node, q, r.tap.fd);
-}
-
-static int q_stop(unsigned int q)
-{
-	return node_backend(r.node, q, -1);
-}
-
-/* Another eventfd, then the one that is used again. */
-static int q_other_kick(unsigned int q)
-{
-	int ret = node_file(r.node, VHOST_SET_VRING_KICK, q, spare);
-
-	return ret ?: q_kick(q);
-}
-
-static int q_get_base(unsigned int q)
-{
-	int ret = node_get_base(r.node, q);
-
-	return ret < 0 ? ret : 0;
-}
-
-static int q_stats(unsigned int q)
-{
-	static uint64_t room[(sizeof(struct vd_stats) + 64 * sizeof(struct vd_stat)) / 8];
-	struct vd_stats *s = (void *)room;
-
-	s->index = q;
-	s->count = 64;
-	return node_call(r.node, VD_GET_STATS, s);
-}
-
-static int do_log(void)
-{
-	return node_call(r.node, VHOST_SET_LOG_FD, &spare);
-}
-
-/* A whole number of rounds of this is a device with traffic. */
-static const struct step {
-	const char *name;
-	int (*dev)(void);
-	int (*queue)(unsigned int q);
-	unsigned int q;
-} steps[] = {
-	{ "open", do_open },
-	{ "VHOST_SET_OWNER", do_owner },
-	{ "VHOST_SET_FEATURES", do_features },
-	{ "VHOST_SET_MEM_TABLE", do_table },
-#define QUEUE(q)							\
-	{ "VHOST_SET_VRING_NUM, queue " #q, NULL, q_num, q },		\
-	{ "VHOST_SET_VRING_BASE, queue " #q, NULL, q_base, q },		\
-	{ "VHOST_SET_VRING_ADDR, queue " #q, NULL, q_addr, q },		\
-	{ "VHOST_SET_VRING_KICK, queue " #q, NULL, q_kick, q },		\
-	{ "VHOST_SET_VRING_CALL, queue " #q, NULL, q_call, q },		\
-	{ "VHOST_SET_VRING_ERR, queue " #q, NULL, q_err, q },		\
-	{ "VHOST_NET_SET_BACKEND, queue " #q, NULL, q_backend, q }
-	QUEUE(0),
-	QUEUE(1),
-	{ "running: VHOST_SET_VRING_ADDR", NULL, q_addr, Q_TX },
-	{ "running: VHOST_SET_MEM_TABLE", do_table },
-	{ "running: VHOST_SET_FEATURES", do_features },
-	{ "running: VHOST_SET_VRING_KICK", NULL, q_other_kick, Q_TX },
-	{ "running: VHOST_SET_LOG_FD", do_log },
-	{ "running: VHOST_GET_VRING_BASE", NULL, q_get_base, Q_RX },
-	{ "running: VD_GET_STATS", NULL, q_stats, Q_RX },
-	{ "running: VHOST_NET_SET_BACKEND, detach", NULL, q_stop, Q_RX },
-	{ "running: VHOST_NET_SET_BACKEND, attach again", NULL, q_backend, Q_RX },
-};
-
-static int take(const struct step *s)
-{
-	return s->dev ? s->dev() : s->queue(s->q);
-}
-
-static void prepare(void)
-{
-	unsigned int i;
-
-	mem_init(&r.mem, false);
-	r.features = RIG_FEATURES;
-	r.hdr = 12;
-	spare = event_new();
-	for (i = 0; i < 2; i++) {
-		ring_place(&r.q[i], &r.mem, i, RIG_NUM);
-		r.q[i].kick = event_new();
-		r.q[i].call = event_new();
-		r.q[i].err = event_new();
-	}
-	r.buf = mem_take(&r.mem, CHUNK_A, 1 << 16, PAGE);
-	tap_open(&r.tap, r.hdr, true);
-}
-
-static void fresh_rings(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < 2; i++) {
-		r.q[i].avail->idx = 0;
-		r.q[i].used->idx = 0;
-		r.q[i].pub = 0;
-		r.q[i].reaped = 0;
-		event_wait(r.q[i].err, 0);
-	}
-	tap_drain(&r.tap);
-}
-
-/*
- * A device's life in which call @k meets failure @n. False if it has fewer
- * than @n places that can fail.
- */
-static bool one_life(int nth, unsigned int k, unsigned int n)
-{
-	static uint8_t *into;
-	unsigned int i;
-	bool hit = true;
-	int ret;
-
-	if (!into)
-		into = mem_take(&r.mem, CHUNK_B, 2048, 64);
-	fresh_rings();
-	for (i = 0; i < ARRAY_SIZE(steps); i++) {
-		if (i == k) {
-			nth_set(nth, n);
-			ret = take(&steps[i]);
-			hit = !nth_end(nth);
-			if (!CHECK(plausible(ret)))
-				t_diag("failure %u: %d", n, ret);
-			if (!ret)
-				continue;
-		}
-		CHECK_EQ(take(&steps[i]), 0);
-	}
-	rig_tx_good(&r, 0);
-	rig_rx_good(&r, 0, into);
-	CHECK_EQ(close(r.node), 0);
-	if (!CHECK(worker_gone(getpid())))
-		t_diag("failure %u", n);
-	return hit;
-}
-
-static void setup(void)
-{
-	int nth = nth_open(0);
-	unsigned int k, n;
-
-	prepare();
-	for (k = 0; k < ARRAY_SIZE(steps); k++) {
-		t_begin("%s: each allocation and copy fails once", steps[k].name);
-		for (n = 1; n < MOST && one_life(nth, k, n); n++)
-			;
-		CHECK(n < MOST);
-		t_diag("%s: %u places", steps[k].name, n - 1);
-		t_end();
-	}
-}
 
 /* Takes the windows away, so that the worker has to look for the pages again. */
 static void unmap_rings(void)
@@ -378,24 +162,11 @@ static void copy_ring(struct ring *to, const struct ring *from)
 	to->reaped = from->reaped;
 }
 
-/* Windows serve the ring, whatever user access it takes until they do. */
-static void direct_again(void)
-{
-	uint64_t before = node_stat(r.node, Q_TX, "bursts_direct");
-	unsigned int i;
-
-	for (i = 0; i < 200 && node_stat(r.node, Q_TX, "bursts_direct") == before; i++) {
-		rig_tx_good(&r, i % RIG_NUM);
-		sleep_ms(5);
-	}
-	CHECK(i < 200);
-}
-
 static bool goes_with(uint8_t *page)
 {
 	uint64_t hits;
 
-	direct_again();
+	rig_tx_direct(&r);
 	hits = node_stat(r.node, Q_TX, "inval_hit");
 	CHECK_EQ(mprotect(page, PAGE, PROT_READ), 0);
 	CHECK_EQ(mprotect(page, PAGE, PROT_READ | PROT_WRITE), 0);
@@ -421,7 +192,7 @@ static void guarded(const struct ring *q)
 				       at / PAGE, i);
 		}
 	}
-	direct_again();
+	rig_tx_direct(&r);
 }
 
 /*
@@ -447,7 +218,7 @@ static void move(void)
 		was = *q;
 		*q = twin;
 		nth_set(nth, n);
-		ret = q_addr(Q_TX);
+		ret = rig_addr(&r, Q_TX);
 		hit = !nth_end(nth);
 		CHECK(plausible(ret));
 		moved += !ret;
@@ -477,12 +248,12 @@ static void moves(int expected)
 	t_begin("running: VHOST_SET_VRING_ADDR answers %d: windows are where it is", expected);
 	rig_open(&r, &o);
 	place_twin(&twin, q);
-	direct_again();
+	rig_tx_direct(&r);
 	copy_ring(&twin, q);
 	was = *q;
 	*q = twin;
 	prctl(PR_SET_NAME, "faults-moves");
-	ret = q_addr(Q_TX);
+	ret = rig_addr(&r, Q_TX);
 	prctl(PR_SET_NAME, "faults");
 	CHECK_EQ(ret, expected);
 	if (ret)
@@ -545,6 +316,27 @@ static void owner(int expected)
 	rig_open(&r, &o);
 	rig_tx_good(&r, 0);
 	rig_rx_good(&r, 0, mem_take(&r.mem, CHUNK_B, 2048, 64));
+	rig_close(&r);
+	CHECK(worker_gone(getpid()));
+	t_end();
+}
+
+static void worker(int expected)
+{
+	const struct rig_opts o = { .node = node_path, .features = RIG_FEATURES, .batch = true };
+
+	t_begin("VHOST_NEW_WORKER answers %d, then succeeds", expected);
+	rig_open(&r, &o);
+	rig_tx_good(&r, 0);
+	MUST(!prctl(PR_SET_NAME, "faults-worker"), "name");
+	CHECK_EQ(node_worker_new(r.node), expected);
+	CHECK_EQ(node_attach(r.node, Q_TX, 1), -ENODEV);
+	CHECK_EQ(node_worker_free(r.node, 1), -ENODEV);
+	rig_tx_good(&r, 1);
+	CHECK_EQ(node_worker_new(r.node), 1);
+	MUST(!prctl(PR_SET_NAME, "faults"), "name");
+	CHECK_EQ(node_attach(r.node, Q_TX, 1), 0);
+	rig_tx_good(&r, 2);
 	rig_close(&r);
 	CHECK(worker_gone(getpid()));
 	t_end();
@@ -630,7 +422,8 @@ static const struct mode {
 	const char *name;
 	void (*run)(void);
 } modes[] = {
-	{ "setup", setup },
+	{ "setup", faults_setup },
+	{ "zcopy", faults_zcopy },
 	{ "move", move },
 	{ "inflight", inflight_all },
 	{ "map", map },
@@ -654,6 +447,10 @@ int main(int argc, char **argv)
 	node_path = argv[2];
 	if (!strcmp(argv[1], "owner") && argc > 3) {
 		owner(atoi(argv[3]));
+		return t_done();
+	}
+	if (!strcmp(argv[1], "worker") && argc > 3) {
+		worker(atoi(argv[3]));
 		return t_done();
 	}
 	if (!strcmp(argv[1], "moves") && argc > 3) {

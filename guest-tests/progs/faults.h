@@ -39,6 +39,8 @@ int vq_comes_back(struct vq *q, uint32_t n, void (*again)(void *), void *arg);
 /* CHECKs that nobody keeps a reference to the pages of a part of a ring. */
 void nobody_holds(void *part, size_t len);
 
+void faults_setup(void);
+void faults_zcopy(void);
 void faults_iotlb(void);
 void faults_iotlb_map(void);
 void faults_iotlb_pieces(void);

@@ -112,6 +112,26 @@ void rig_tx_good(struct rig *r, unsigned int i)
 	rig_arrives(r, r->seq, RIG_FRAME);
 }
 
+int rig_addr(const struct rig *r, unsigned int q)
+{
+	const struct ring *at = &r->q[q];
+
+	return node_addr(r->node, q, (uintptr_t)at->desc, (uintptr_t)at->avail, (uintptr_t)at->used);
+}
+
+void rig_tx_direct(struct rig *r)
+{
+	const uint64_t before = node_stat(r->node, Q_TX, "bursts_direct");
+	unsigned int i;
+
+	for (i = 0; i < 200 && node_stat(r->node, Q_TX, "bursts_direct") == before; i++) {
+		rig_tx_good(r, i % RIG_NUM);
+		sleep_ms(5);
+	}
+	if (!CHECK(i < 200))
+		t_diag("no window serves the transmit ring");
+}
+
 void rig_rx_soon(struct rig *r, unsigned int i, uint8_t *at, unsigned int ms)
 {
 	struct ring *q = &r->q[Q_RX];

@@ -66,6 +66,10 @@ void rig_arrives(struct rig *r, uint32_t seq, size_t len);
 void rig_silent(struct rig *r);
 /* Sends a frame by the book, through descriptor @i, and CHECKs all of it. */
 void rig_tx_good(struct rig *r, unsigned int i);
+/* Tells the device where queue @q is. */
+int rig_addr(const struct rig *r, unsigned int q);
+/* Sends until a window serves the ring, which must not take long: CHECKed. */
+void rig_tx_direct(struct rig *r);
 /* Offers a buffer at @at and CHECKs that the next frame fed lands there. */
 void rig_rx_good(struct rig *r, unsigned int i, uint8_t *at);
 /* The same within @ms looks, as ring_reap(). */

@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 # pylint: disable=wrong-import-position
 from inject import Calls, Inject, missing  # noqa: E402
-from vdtest import NODE, SLOW, Ktap, load, sh, unload, write  # noqa: E402
+from vdtest import MODULES, NODE, SLOW, Ktap, load, sh, unload, write  # noqa: E402
 
 FAULTS = "/vd/build/guest-tests/faults"
 DEBUG = "/sys/kernel/debug"
@@ -57,6 +57,11 @@ def registration(t):
            comm="faults", times=1)
     probed(t, "no thread", "kthread_create_on_node", -ENOMEM, ret=-ENOMEM, comm="faults", times=1)
     probed(t, "no cgroup", "cgroup_attach_task_all", -ENOMEM, ret=-ENOMEM, comm="vhost-", times=1)
+    # The same of another worker, beside one that works.
+    probed(t, "no thread for another worker", "kthread_create_on_node", -ENOMEM, what="worker",
+           ret=-ENOMEM, comm="faults-worker", times=1)
+    probed(t, "no cgroup for another worker", "cgroup_attach_task_all", -ENOMEM, what="worker",
+           ret=-ENOMEM, comm="vhost-", first=1, times=1)
 
 
 def pages(t):
@@ -129,6 +134,13 @@ def arm():
     return True
 
 
+def uncopied(t):
+    """What sending without copying needs besides. The core stays, whose calls are counted."""
+    done = sh(f"rmmod vhost_direct_net && insmod {MODULES}/vhost_direct_net.ko experimental_zcopytx=1")
+    if t.check("the module is loaded with experimental_zcopytx=1", not done.returncode, done.stdout):
+        program(t, "zcopy")
+
+
 def leaks(t, calls):
     """Subscriptions and, where the kernel can tell, any memory."""
     end = time.monotonic() + 10
@@ -170,6 +182,7 @@ def main():
                 program(t, "inflight")
                 program(t, "iotlb", limit=150)
                 program(t, "log", limit=150)
+                uncopied(t)
             else:
                 t.skip("every allocation and copy",
                        "no /proc/thread-self/fail-nth: not a kernel with fault injection")
