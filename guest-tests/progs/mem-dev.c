@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "../../vhost/uapi/vhost_direct.h"
@@ -85,6 +86,16 @@ uint64_t md_pagemap(const void *at)
 	MD_EXPECT(fd >= 0 && pread(fd, &word, 8, (uintptr_t)at / MD_PAGE * 8) == 8, "pagemap: %m");
 	close(fd);
 	return word;
+}
+
+bool md_kernel_has(unsigned int major, unsigned int minor)
+{
+	unsigned int is_major = 0, is_minor = 0;
+	struct utsname uts;
+
+	uname(&uts);
+	MD_EXPECT(sscanf(uts.release, "%u.%u", &is_major, &is_minor) == 2, "release %s", uts.release);
+	return is_major > major || (is_major == major && is_minor >= minor);
 }
 
 static void do_ioctl(int fd, unsigned long req, void *arg, const char *what)
@@ -177,6 +188,11 @@ uint64_t md_buf_gpa(const struct md *d, unsigned int ring, unsigned int id)
 unsigned int md_written(const struct md *d)
 {
 	return d->packed ? MD_DESC : MD_USED;
+}
+
+uint8_t *md_used_at(const struct md *d, unsigned int ring)
+{
+	return md_part(d, ring, md_written(d));
 }
 
 unsigned int md_part_pages(const struct md *d, unsigned int part)

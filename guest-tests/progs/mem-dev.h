@@ -86,6 +86,7 @@ uint8_t *md_part(const struct md *d, unsigned int ring, unsigned int part);
 uint64_t md_buf_gpa(const struct md *d, unsigned int ring, unsigned int id);
 /* The part that elements come back in, which the device writes to. */
 unsigned int md_written(const struct md *d);
+uint8_t *md_used_at(const struct md *d, unsigned int ring);
 /* How many pages it lies in. */
 unsigned int md_part_pages(const struct md *d, unsigned int part);
 
@@ -103,6 +104,8 @@ void md_traffic(struct md *d, unsigned int rounds);
 void md_lap(struct md *d);
 /* The worker is, having nothing to do; one that was asked to look once more has done so. */
 void md_rest(void);
+/* Kicks without a frame until the worker, which looks for one, has mapped the ring. */
+void md_windows(struct md *d, unsigned int ring);
 /*
  * The same in two steps: what the driver has to write of it is written before an event if
  * that is where the device writes, too. Then the device alone does, afterwards.
@@ -113,6 +116,10 @@ void md_go(struct md *d);
 bool md_returned_packed(const struct md *d, unsigned int ring, uint16_t at);
 /* Traffic until all of it takes the windows, which must not take long. */
 void md_traffic_direct(struct md *d);
+/* The windows go with the page @at, protected as @prot before and after. */
+void md_guarded(struct md *d, uint8_t *at, int prot, const char *what);
+/* The used rings are in memory of their own from now on. The device is to be told. */
+void md_move_used(struct md *d);
 /* Whether the device raised VRING_ERR within @ms, which is then taken back. */
 bool md_error(struct md *d, unsigned int ring, int ms);
 
@@ -124,6 +131,8 @@ uint64_t md_pagemap(const void *at);
 #define MD_PM_SOFT_DIRTY	(1ULL << 55)
 #define MD_PM_SWAP		(1ULL << 62)
 #define MD_PM_PRESENT		(1ULL << 63)
+/* Is this kernel version @major.@minor or a later one? */
+bool md_kernel_has(unsigned int major, unsigned int minor);
 bool md_write_file(const char *path, const char *text);
 /* Pages just touched wait in lists of each CPU, where reclaim can't take them. */
 void md_drain(void);
@@ -138,6 +147,7 @@ struct md_case {
 
 extern const struct md_case md_fault_cases[], md_move_cases[], md_track_cases[],
 			    md_life_cases[], md_probe_cases[], md_young_cases[],
-			    md_busy_cases[], md_part_cases[], md_dax_cases[];
+			    md_busy_cases[], md_part_cases[], md_dax_cases[], md_dirty_cases[],
+			    md_many_cases[], md_read_cases[];
 
 #endif

@@ -25,14 +25,24 @@ static bool taken_away(struct md *d, uint8_t *at, int prot)
 	return md_stats(d, "inval_hit") > hits;
 }
 
-/* The windows go with this page. */
-static void guarded(struct md *d, uint8_t *at, int prot, const char *what)
+void md_guarded(struct md *d, uint8_t *at, int prot, const char *what)
 {
 	unsigned int tries;
 
 	/* Something else may take them away first, now and then. */
 	for (tries = 0; !taken_away(d, at, prot); tries++)
 		MD_EXPECT(tries < 3, "%s: its page went, the windows stayed", what);
+}
+
+void md_move_used(struct md *d)
+{
+	uint8_t *used = md_map(MD_RINGS * MD_PAGE, -1);
+	unsigned int i;
+
+	for (i = 0; i < MD_RINGS; i++) {
+		memcpy(used + i * MD_PAGE, d->ring[i].used, MD_PAGE);
+		d->ring[i].used = (void *)(used + i * MD_PAGE);
+	}
 }
 
 /* Where the device says which frame to tell it of: behind the last element. */
@@ -67,47 +77,10 @@ static void features(void)
 	md_traffic_direct(&d);
 	event_moves(&d);
 	for (i = 0; i < MD_RINGS; i++)
-		guarded(&d, md_part(&d, i, MD_USED) + 3 * MD_PAGE, PROT_READ | PROT_WRITE,
+		md_guarded(&d, md_part(&d, i, MD_USED) + 3 * MD_PAGE, PROT_READ | PROT_WRITE,
 			"avail_event");
 	md_traffic_direct(&d);
 	event_moves(&d);
-}
-
-/* The used rings are in memory of their own from now on. */
-static void move_used(struct md *d)
-{
-	uint8_t *used = md_map(MD_RINGS * MD_PAGE, -1);
-	unsigned int i;
-
-	for (i = 0; i < MD_RINGS; i++) {
-		memcpy(used + i * MD_PAGE, d->ring[i].used, MD_PAGE);
-		d->ring[i].used = (void *)(used + i * MD_PAGE);
-	}
-}
-
-/* What the device only reads it may be told of where nobody could write. */
-static void read_only(void)
-{
-	struct md d = { 0 }, told;
-	void *area, *only;
-	unsigned int i;
-	int fd;
-
-	fd = md_memfd(&area);
-	only = mmap(NULL, MD_AREA, PROT_READ, MAP_SHARED, fd, 0);
-	MD_EXPECT(only != MAP_FAILED, "mmap: %m");
-	md_open(&d, area);
-	md_traffic_direct(&d);
-	move_used(&d);
-	told = d;
-	md_place(&told, only);
-	for (i = 0; i < MD_RINGS; i++)
-		told.ring[i].used = d.ring[i].used;
-	md_addr(&told);
-	guarded(&d, md_part(&told, MD_RX, MD_DESC), PROT_READ, "descriptors");
-	guarded(&d, md_part(&told, MD_TX, MD_AVAIL), PROT_READ, "avail ring");
-	guarded(&d, (uint8_t *)d.ring[MD_TX].used, PROT_READ | PROT_WRITE, "used ring");
-	md_traffic_direct(&d);
 }
 
 static void *packet_area(void)
@@ -143,16 +116,15 @@ static void packet_ring(void)
 	MD_EXPECT(!md_stats(&d, "maps") && !md_stats(&d, "bursts_direct"),
 		  "a page that is no file's was mapped to be written to");
 	MD_EXPECT(md_stats(&d, "map_failures") >= MD_RINGS, "nothing was tried");
-	move_used(&d);
+	md_move_used(&d);
 	md_addr(&d);
-	guarded(&d, md_part(&d, MD_RX, MD_DESC), PROT_READ | PROT_WRITE, "descriptors");
-	guarded(&d, md_part(&d, MD_TX, MD_AVAIL), PROT_READ | PROT_WRITE, "avail ring");
+	md_guarded(&d, md_part(&d, MD_RX, MD_DESC), PROT_READ | PROT_WRITE, "descriptors");
+	md_guarded(&d, md_part(&d, MD_TX, MD_AVAIL), PROT_READ | PROT_WRITE, "avail ring");
 	md_traffic_direct(&d);
 }
 
 const struct md_case md_part_cases[] = {
 	{ "features", features, "a used ring that is longer with a running device's new features" },
-	{ "read-only", read_only, "descriptors and avail ring mapped read-only" },
 	{ "packet-ring", packet_ring, "rings in a packet socket's, whose pages are only read" },
 	{ 0 }
 };

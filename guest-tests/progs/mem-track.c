@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The kernel keeps track of who writes a page: dirty marks, soft-dirty bits, copies
- * on write. What the device writes through the direct map it can't see by itself.
+ * The kernel keeps track of who uses a page: its age, soft-dirty bits, copies on write. What
+ * the device does through the direct map it can't see by itself. Dirty marks: mem-dirty.c.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,228 +14,10 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "mem-dev.h"
-
-/*
- * Used rings of three pages, each of which the device writes to and has to mark: the first
- * has the index, the others elements alone. Packed rings of four, without an index.
- */
-#define LARGE { .num = MD_LARGE, .used_off = MD_PAGE / 2 }
-
-static size_t used_bytes(const struct md *d)
-{
-	return md_part_pages(d, md_written(d)) * MD_PAGE;
-}
-
-static uint8_t *used_at(const struct md *d, unsigned int ring)
-{
-	return md_part(d, ring, md_written(d));
-}
-
-/*
- * Elements as no device writes them: an old page is told from one that was written since. In
- * a packed ring those that wait for the device are such ones.
- */
-static void spoil(struct md *d)
-{
-	unsigned int i, n;
-
-	md_ready(d);
-	if (d->packed)
-		return;
-	for (i = 0; i < MD_RINGS; i++)
-		for (n = 0; n < d->num; n++)
-			d->ring[i].used->ring[n].id = ~0u;
-}
-
-static void reclaim_used(struct md *d)
-{
-	unsigned int i;
-
-	md_drain();
-	for (i = 0; i < MD_RINGS; i++)
-		md_pageout(used_at(d, i), used_bytes(d));
-}
-
-static void kept_packed(const struct md *d)
-{
-	unsigned int i, n;
-
-	for (i = 0; i < MD_RINGS; i++) {
-		const struct vring_packed_desc *p = (void *)d->ring[i].desc;
-		const uint16_t lap = d->ring[i].reaped - d->num;
-
-		for (n = 0; n < d->num; n++)
-			MD_CERTAIN(p[n].id == n && md_returned_packed(d, i, lap + n),
-				   "ring %u: what the device wrote is gone: slot %u has id %x, flags %x",
-				   i, n, p[n].id, p[n].flags);
-	}
-}
-
-/* Is all there that the device wrote? */
-static void kept(const struct md *d)
-{
-	unsigned int i, n;
-
-	if (d->packed) {
-		kept_packed(d);
-		return;
-	}
-	for (i = 0; i < MD_RINGS; i++) {
-		const struct md_ring *r = &d->ring[i];
-
-		MD_CERTAIN(r->used->idx == r->reaped,
-			   "ring %u: what the device wrote is gone: index %u, was %u", i,
-			   r->used->idx, r->reaped);
-		for (n = 0; n < d->num; n++)
-			MD_CERTAIN(r->used->ring[n].id == n,
-				   "ring %u: what the device wrote is gone: element %u has id %x",
-				   i, n, r->used->ring[n].id);
-	}
-}
-
-/* Writes to each page of the used rings by the device through its windows alone: was it so? */
-static bool only_device_writes(struct md *d)
-{
-	uint64_t user = md_stats(d, "bursts_user");
-
-	md_go(d);
-	return md_stats(d, "bursts_user") == user;
-}
-
-static void free_used(struct md *d)
-{
-	unsigned int i;
-
-	spoil(d);
-	for (i = 0; i < MD_RINGS; i++)
-		MD_EXPECT(!madvise(used_at(d, i), used_bytes(d), MADV_FREE),
-			  "MADV_FREE: %m");
-	md_drain();
-}
-
-/*
- * MADV_FREE makes the used rings' pages clean; only the device writes to them
- * afterwards. If its writes don't count, reclaim throws the pages away, as it
- * does with one that nobody wrote to, which is the proof that it tried.
- */
-static void madv_free(void)
-{
-	uint8_t *control = md_map(MD_PAGE, -1);
-	unsigned int round, dropped = 0;
-	struct md d = LARGE;
-
-	md_open(&d, md_map(MD_LARGE_AREA, -1));
-	for (round = 0; round < 15; round++) {
-		md_traffic_direct(&d);
-		memset(control, 1, MD_PAGE);
-		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-		free_used(&d);
-		/* A write by user access would leave its mark and prove nothing. */
-		dropped += only_device_writes(&d);
-		reclaim_used(&d);
-		md_pageout(control, MD_PAGE);
-		if (control[0])
-			md_skip("reclaim left alone a page that it was free to drop");
-		kept(&d);
-	}
-	MD_EXPECT(dropped >= 5, "only %u of 15 rounds were all direct", dropped);
-	md_traffic_direct(&d);
-}
-
-/*
- * The device goes between its last write and reclaim: what it wrote must be kept,
- * though nobody is there any more to say so.
- */
-static void teardown(void)
-{
-	uint8_t *control = md_map(MD_PAGE, -1);
-	unsigned int round, direct = 0;
-
-	for (round = 0; round < 10; round++) {
-		struct md d = LARGE;
-
-		md_open(&d, md_map(MD_LARGE_AREA, -1));
-		md_traffic_direct(&d);
-		memset(control, 1, MD_PAGE);
-		MD_EXPECT(!madvise(control, MD_PAGE, MADV_FREE), "MADV_FREE: %m");
-		free_used(&d);
-		direct += only_device_writes(&d);
-		MD_EXPECT(!close(d.vhost), "close: %m");
-		reclaim_used(&d);
-		md_pageout(control, MD_PAGE);
-		if (control[0])
-			md_skip("reclaim left alone a page that it was free to drop");
-		kept(&d);
-		close(d.tap);
-		close(d.peer);
-		MD_EXPECT(!munmap(d.area, MD_LARGE_AREA), "munmap: %m");
-	}
-	MD_EXPECT(direct >= 3, "only %u of 10 rounds were all direct", direct);
-}
-
-/* Each page has a copy on the swap device, and its owner only read it since. */
-static bool swapped_in_for_reading(const struct md *d)
-{
-	unsigned int i, in = 0;
-	size_t at;
-
-	for (i = 0; i < MD_RINGS; i++) {
-		for (at = 0; at < used_bytes(d); at += MD_PAGE) {
-			const volatile uint8_t *page = used_at(d, i) + at;
-
-			if (!(md_pagemap((const void *)page) & MD_PM_SWAP))
-				continue;
-			(void)*page;
-			in += !!(md_pagemap((const void *)page) & MD_PM_PRESENT);
-		}
-	}
-	return in == MD_RINGS * md_part_pages(d, md_written(d));
-}
-
-/* Is this kernel version @major.@minor or a later one? */
-static bool kernel_has(unsigned int major, unsigned int minor)
-{
-	unsigned int is_major = 0, is_minor = 0;
-	struct utsname uts;
-
-	uname(&uts);
-	MD_EXPECT(sscanf(uts.release, "%u.%u", &is_major, &is_minor) == 2, "release %s", uts.release);
-	return is_major > major || (is_major == major && is_minor >= minor);
-}
-
-/*
- * Swapped in for reading, a page is clean: its copy on the swap device is as good.
- * From 6.2 on it may be writable nevertheless, so that GUP-fast meets no fault that
- * would mark it dirty; on 6.1 the write fault does.
- */
-static void swap_read(void)
-{
-	const char *none = "in 20 rounds no page was swapped in and then written by the device alone";
-	unsigned int round, direct = 0;
-	struct md d = LARGE;
-	bool in;
-
-	md_open(&d, md_map(MD_LARGE_AREA, -1));
-	for (round = 0; round < 20; round++) {
-		md_traffic_direct(&d);
-		spoil(&d);
-		reclaim_used(&d);
-		in = swapped_in_for_reading(&d);
-		direct += only_device_writes(&d) && in;
-		reclaim_used(&d);
-		kept(&d);
-	}
-	MD_EXPECT(direct || !kernel_has(6, 2), "%s", none);
-	if (!direct)
-		md_skip("%s", none);
-	printf("%u of 20 rounds\n", direct);
-	md_traffic_direct(&d);
-}
 
 static unsigned int present(const uint8_t *at, unsigned int pages)
 {
@@ -259,7 +41,7 @@ static void aging(void)
 	struct md d = { 0 };
 	uint64_t user;
 
-	if (kernel_has(6, 9))
+	if (md_kernel_has(6, 9))
 		md_skip("MADV_PAGEOUT asks nobody who used a page from 6.9 on");
 	md_open(&d, md_map(MD_AREA, -1));
 	for (round = 0; round < 20; round++) {
@@ -296,11 +78,11 @@ static void soft_dirty(void)
 		md_ready(&d);
 		MD_EXPECT(md_write_file("/proc/self/clear_refs", "4"), "clear_refs: %m");
 		for (i = 0; i < MD_RINGS; i++)
-			if (md_pagemap(used_at(&d, i)) & MD_PM_SOFT_DIRTY)
+			if (md_pagemap(md_used_at(&d, i)) & MD_PM_SOFT_DIRTY)
 				md_skip("soft-dirty bits are not cleared here");
 		md_go(&d);
 		for (i = 0; i < MD_RINGS; i++)
-			MD_EXPECT(md_pagemap(used_at(&d, i)) & MD_PM_SOFT_DIRTY,
+			MD_EXPECT(md_pagemap(md_used_at(&d, i)) & MD_PM_SOFT_DIRTY,
 				  "ring %u: the device's write left no soft-dirty bit", i);
 	}
 	MD_EXPECT(md_stats(&d, "inval_hit") >= 20, "clear_refs took no window away");
@@ -348,7 +130,7 @@ static void wp_open(struct wp *w, const struct md *d)
 	for (i = 0; i < MD_RINGS; i++) {
 		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
 
-		w->at[i] = used_at(d, i);
+		w->at[i] = md_used_at(d, i);
 		reg.range.start = (uintptr_t)w->at[i];
 		reg.range.len = MD_PAGE;
 		MD_EXPECT(!ioctl(w->fd, UFFDIO_REGISTER, &reg), "UFFDIO_REGISTER: %m");
@@ -457,7 +239,7 @@ static bool ksm_merged(const uint8_t *a, const uint8_t *b)
 /* A used ring becomes one page with its twin; the device's write must part them. */
 static void ksm_round(struct md *d, uint8_t *twin)
 {
-	uint8_t *used = used_at(d, MD_TX);
+	uint8_t *used = md_used_at(d, MD_TX);
 	unsigned int tries;
 
 	md_ready(d);
@@ -499,9 +281,6 @@ static void ksm(void)
 }
 
 const struct md_case md_track_cases[] = {
-	{ "madv-free", madv_free, "MADV_FREE, writes by the device alone, reclaim" },
-	{ "teardown", teardown, "the same, with the device closed before reclaim" },
-	{ "swap-read", swap_read, "swapped in for reading, writes by the device alone, reclaim" },
 	{ "aging", aging, "reclaim spares pages that the device used, once" },
 	{ "soft-dirty", soft_dirty, "soft-dirty bits of the device's writes" },
 	{ "uffd-wp", uffd_wp, "userfaultfd write protection, faults counted" },

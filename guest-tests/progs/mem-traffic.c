@@ -249,6 +249,20 @@ void md_rest(void)
 	worker_rest(worker);
 }
 
+void md_windows(struct md *d, unsigned int ring)
+{
+	const uint64_t maps = md_stat(d, ring, "maps");
+	unsigned int tries;
+
+	for (tries = 0; md_stat(d, ring, "maps") == maps; tries++) {
+		MD_EXPECT(tries < 300, "ring %u: nothing was mapped, map_failures %lu", ring,
+			  (unsigned long)md_stat(d, ring, "map_failures"));
+		md_kick(d, ring);
+		usleep(10000);
+	}
+	md_rest();
+}
+
 void md_ready(struct md *d)
 {
 	if (!d->packed)

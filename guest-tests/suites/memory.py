@@ -5,7 +5,10 @@
 mem-cases does one event after the other, step by step, where it is known what must happen;
 vring has them come as fast as they can. Each event under each kind of memory: matrix.py.
 """
-# vm: disk=1G numa=2 timeout=420 append="numa=fake=2 secretmem.enable=1 memmap=64M!1G"
+# A page that was freed is poisoned: whoever writes to it is found out. All that is free is
+# written at boot, hence no more than 2G.
+# vm: disk=1G numa=2 mem=2G timeout=420
+# vm: append="numa=fake=2 secretmem.enable=1 memmap=64M!1G page_poison=1"
 
 import contextlib
 import os
@@ -20,7 +23,7 @@ from vdtest import CASES, SLOW, Ktap, Run, load, sh, unload, write  # noqa: E402
 ALL = ("pageout,cold,fork,movepages,compact,split,neighbour,ksm,clearsoft,age,unrelated,readonly,"
        "noaccess,mremap,dontneed,munmap").split(",")
 
-DAX = "/tmp/dax"
+DISK = "/tmp/disk"
 
 # Cases after which it matters that the device has written to the ring, or where the ring is:
 # packed, its descriptors are what the device writes to.
@@ -34,17 +37,24 @@ def swap(t):
     t.check("there is a swap device", not done.returncode, done.stdout)
 
 
-def dax():
-    """For mem-cases: a file on a file system with DAX, or why there is none."""
+def disk(option):
+    """An ext4 mounted at DISK, or why there is none."""
     # Memory that the kernel was told to take for storage (memmap=). It is looked for behind our back.
     done = sh("modprobe -a nd_e820 nd_pmem && for i in $(seq 50); do"
               " [ ! -e /dev/pmem0 ] || break; sleep 0.1; done; ls /dev/pmem0")
     if done.returncode:
-        return {"MEM_NO_DAX": f"this kernel makes no storage of memory: {done.stdout.strip()}"}
-    done = sh(f"mkfs.ext4 -q -b 4096 /dev/pmem0 && mkdir -p {DAX} && mount -o dax /dev/pmem0 {DAX}")
-    if done.returncode:
-        return {"MEM_NO_DAX": f"this kernel's ext4 has no DAX: {done.stdout.strip()}"}
-    return {"MEM_DAX": f"{DAX}/ring"}
+        return f"this kernel makes no storage of memory: {done.stdout.strip()}"
+    done = sh(f"mkfs.ext4 -q -F -b 4096 /dev/pmem0 && mkdir -p {DISK} && mount -o {option} /dev/pmem0 {DISK}")
+    return f"this kernel's ext4 can't: {done.stdout.strip()}" if done.returncode else ""
+
+
+def on_disk(name):
+    """For mem-cases: a file of a file system of the kind that the case needs, or why there is none."""
+    option, variable = {"dax": ("dax", "DAX"), "read-only-file": ("defaults", "FILE")}.get(name, (None, None))
+    if not option:
+        return {}
+    why = disk(option)
+    return {f"MEM_NO_{variable}": why} if why else {f"MEM_{variable}": f"{DISK}/ring"}
 
 
 def held(name):
@@ -74,8 +84,9 @@ def cases(t):
     """One event at a time, where it is known what must happen."""
     known = dict(map(str.strip, line.split(" ", 1)) for line in sh(CASES).stdout.splitlines())
     for name, about in known.items():
-        case(t, name, about, **(dax() if name == "dax" else {}))
-    sh(f"umount {DAX}")
+        case(t, name, about, **on_disk(name))
+        if name in ("dax", "read-only-file"):
+            sh(f"umount {DISK}")
     for name in PACKED:
         case(t, name, known[name], "packed")
 
