@@ -290,9 +290,14 @@ static void dontneed_busy(void)
 	while_busy(&b, &e, 60);
 }
 
-static void punch_busy(void)
+static void cut(struct busy *b)
 {
-	const struct busy_event e = { hold_pages, punch, look_at_held, renew_held };
+	MD_EXPECT(!ftruncate(b->fd, 0) && !ftruncate(b->fd, MD_AREA), "ftruncate: %m");
+}
+
+static void file_busy(void (*take)(struct busy *b))
+{
+	const struct busy_event e = { hold_pages, take, look_at_held, renew_held };
 	struct busy b = { 0 };
 
 	shared(&b);
@@ -300,6 +305,16 @@ static void punch_busy(void)
 	munmap((void *)b.alias, MD_AREA);
 	open_held(&b);
 	while_busy(&b, &e, 60);
+}
+
+static void punch_busy(void)
+{
+	file_busy(punch);
+}
+
+static void truncate_busy(void)
+{
+	file_busy(cut);
 }
 
 /*
@@ -391,6 +406,7 @@ const struct md_case md_busy_cases[] = {
 	  "MADV_DONTNEED in the middle of work, new pages by userfaultfd" },
 	{ "beside-busy", beside_busy, "MADV_DONTNEED amid another, of other memory" },
 	{ "punch-busy", punch_busy, "a hole in the rings' file in the middle of work, the same" },
+	{ "truncate-busy", truncate_busy, "the rings' file cut off and lengthened, the same" },
 	{ "fork-busy", fork_busy, "fork in the middle of work; the child's copy stays as it is" },
 	{ 0 }
 };

@@ -5,8 +5,9 @@ slow, so that what is tested is the module as it is shipped. Each test shows tha
 was open (injections), that somebody came through it (met), what the module made of it, and
 that nothing was lost or corrupted.
 """
-# Freed memory is poisoned: whoever uses it is found out also without KASAN.
-# vm: numa=2 timeout=500 append="numa=fake=2 slub_debug=FPU"
+# Freed memory is poisoned, pages too: whoever uses it is found out also without KASAN. All that
+# is free is written at boot, hence no more than 2G.
+# vm: numa=2 mem=2G timeout=500 append="numa=fake=2 slub_debug=FPU page_poison=1"
 
 import glob
 import os
@@ -213,7 +214,7 @@ def bursts(t):
     # Longer where it takes long from there until the call returns, or a child runs.
     for case, usecs in (("munmap-busy", 300), ("readonly-busy", 300), ("noaccess-busy", 300),
                         ("mremap-busy", 2000), ("dontneed-busy", 300), ("punch-busy", 2000),
-                        ("migrate", 300), ("fork-busy", 2000)):
+                        ("truncate-busy", 2000), ("migrate", 300), ("fork-busy", 2000)):
         burst(t, case, usecs)
     # Two, and what a fork or a move has besides.
     write(HUGE_PAGES, "8")
@@ -271,6 +272,9 @@ def moving(t):
     for when in (0, 1):
         life(t, f"{'after' if when else 'before'} publishing a moved ring", "moves",
              f"{CORE}vd_mm_publish", at_return=when, usecs=3000, watch=f"{CORE}vd_mn_start")
+    # It was elsewhere at the start of what ends when it is here, or the other way round.
+    life(t, "a ring moves between start and end", "moves", f"{CORE}vd_mn_start", at_return=1,
+         usecs=3000, comm="life", watch=f"{CORE}vd_mm_publish")
     life(t, "close under a callback", "closes", f"{CORE}vd_winset_invalidate", usecs=4000,
          watch=f"{CORE}vd_mm_del")
     life(t, "callback after the set was taken out", "closes", f"{CORE}vd_mm_del", at_return=1,

@@ -29,7 +29,9 @@ PATTERNS = [(name, re.compile(text)) for name, text in (
     ("sleeping", r"scheduling while atomic|sleeping function called from invalid context"),
     ("memory", r"KASAN: |KFENCE: |KCSAN: |\bkmemleak: \d+ new suspected"
                r"|Slab corruption|Redzone overwritten|Poison overwritten|Object already free"
-               r"|Objects remaining in|page allocation failure"),
+               r"|Objects remaining in|page allocation failure"
+               # A free page that somebody wrote to, where pages are poisoned (page_poison=1).
+               r"|pagealloc: (single bit error|memory corruption)"),
     ("fault in user space", r"\bsegfault at |\btraps: .*trap "),
 )]
 _CONTEXT = 12
