@@ -32,6 +32,11 @@ _SETUP = ("mkswap /dev/vda && swapon /dev/vda",
 _IN_CGROUP = ["sh", "-c", f'echo $$ >{_CGROUP}/vring/cgroup.procs && exec "$@"', "sh"]
 # What a callback may call outside of the module; an empty process's share is taken off.
 _HELPER = re.compile(r"__rcu_read_|_raw_(spin|read|write)_|preempt_schedule|mutex_|__list_")
+# What the kernel does around callbacks, of whom there are none in the process without a notifier.
+_AROUND = re.compile(r"__mmu_notifier_invalidate_range_|__srcu_read_(un)?lock$|__x86_indirect_thunk_"
+                     r"|__cond_resched$|zap_page_range")
+# A function that takes less for each is the clock's.
+_SEEN = 1
 _START, _AGE = "vd_mn_start", ("vd_mn_clear_young", "vd_mn_test_young")
 
 
@@ -74,6 +79,15 @@ def _miss(empty, own, symbols):
     return (_share(own, symbols, _ours) + max(0, helpers)) / callbacks
 
 
+def _beside(empty, own, symbols):
+    """{function: instructions} of what else is executed for each start and end: nothing should be."""
+    here, there = (tcgprof.by_function(count, symbols, 0) for count in (own, empty))
+    more = {name: (sums["insns"] - there.get(name, {"insns": 0})["insns"]) / _OPERATIONS
+            for name, sums in here.items()}
+    return {name: round(insns, 1) for name, insns in more.items()
+            if insns >= _SEEN and not (_ours(name) or _HELPER.match(name) or _AROUND.match(name))}
+
+
 def _entry(group, symbols):
     """Figures of one number of queues from its (kind, backend) -> count."""
     each = [_miss(group[kind, "stock"], group[kind, "direct"], symbols) for kind in _GAPS]
@@ -83,11 +97,15 @@ def _entry(group, symbols):
         raise lab.BenchError("the reclaim asked the notifier for the age of no page")
     # Reclaim unmaps, too: those starts and ends cost as much as above, or less.
     age = (_share(aging, symbols, _ours) - _entered(aging, symbols, [_START]) * min(each)) / aged
-    return {"miss": round(miss, 1), "age": round(age, 1), "callbacks": _OPERATIONS, "aged": aged}
+    beside = {}
+    for kind in _GAPS:
+        beside.update(_beside(group[kind, "stock"], group[kind, "direct"], symbols))
+    return {"miss": round(miss, 1), "age": round(age, 1), "callbacks": _OPERATIONS, "aged": aged,
+            "beside": beside}
 
 
 def measure(folder, options=(), queues=QUEUES, told=lambda line: None):
-    """[{"queues", "rings", "miss", "age", ...}]: instructions a callback, start and end in one.
+    """[{"queues", "rings", "miss", "age", "beside"...}]: instructions a callback, start and end in one.
 
     TOLD gets each line that the VM's inside prints: its facts, its runs.
     """

@@ -70,7 +70,7 @@ MM = {
     "host": Maybe(_HOST),
     "accel": Maybe(_ACCELS), "image": Maybe(Each(str)), "neighbours": Maybe(_NEIGHBOURS),
     "misses": Maybe([{"queues": int, "rings": int, "miss": _NUMBER, "age": _NUMBER,
-                      "callbacks": int, "aged": int}]),
+                      "callbacks": int, "aged": int, "beside": Each(_NUMBER)}]),
     "storms": Maybe([_STORM]), "timed": Maybe([_STORM]),
     "latency": Maybe([{"operation": str, "place": str, "state": ("idle", "busy"),
                        "backend": _BACKENDS, "n": int, "p50": _NUMBER, "p99": _NUMBER,

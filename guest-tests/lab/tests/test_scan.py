@@ -26,6 +26,8 @@ BAD = {
     "scheduling under a lock": "BUG: scheduling while atomic: vhost-77/78/0x00000002",
     "KASAN": "BUG: KASAN: use-after-free in vd_pop+0x1/0x2",
     "kmemleak": "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "a write to a free page": "pagealloc: memory corruption",
+    "a bit of a free page": "pagealloc: single bit error",
     "a hung task": "INFO: task vhost-77:78 blocked for more than 60 seconds.",
     "an RCU stall": "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
     "a soft lockup": "watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [vhost-77:78]",
