@@ -317,6 +317,7 @@ void vd_tell_init(void);
 void vd_vq_error(struct vd_virtqueue *vq, int err);
 void vd_vq_tell(struct vd_virtqueue *vq, enum vd_reason reason);
 void vd_vq_lost(struct vd_virtqueue *vq);
+void vd_vq_given_up(struct vd_virtqueue *vq);
 void vd_vq_unlogged(struct vd_virtqueue *vq, int err);
 
 /* guest.c */

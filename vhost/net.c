@@ -161,6 +161,17 @@ static void vd_net_set_zcopy(struct vd_net_queue *q, struct vd_zcopy *zc)
 }
 
 /*
+ * Does the driver have all chains that are done with? Those that are noted still
+ * would be forgotten by vd_vq_start(). Queue mutex, called by the owner.
+ */
+static bool vd_net_hand_back(struct vd_net_queue *q)
+{
+	if (vd_vq_ready(&q->vq))
+		vd_vq_flush(&q->vq);
+	return !q->vq.nused;
+}
+
+/*
  * Device and queue mutex. @sock is NULL to detach; its reference goes to the
  * queue. Nothing is under way uncopied, unless the owner is being killed.
  */
@@ -177,8 +188,13 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 	vd_poll_stop(&q->sock_poll);
 	vd_net_rx_unbatch(q);
 	/* Chains that a fault kept from the driver: now or never. */
-	if (old && vd_vq_ready(&q->vq))
-		vd_vq_flush(&q->vq);
+	if (old && !vd_net_hand_back(q)) {
+		if (sock) {
+			err = -EFAULT;
+			goto serve_on;
+		}
+		vd_vq_given_up(&q->vq);
+	}
 	q->vq.backend = sock;
 	if (!sock) {
 		q->rx_ring = NULL;
@@ -195,6 +211,7 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 		vd_net_set_zcopy(q, zc);
 		return 0;
 	}
+serve_on:
 	vd_zcopy_end(zc);
 	/* As before: an old socket serves on, none leaves a stopped queue. */
 	vd_poll_stop(&q->sock_poll);
@@ -203,6 +220,9 @@ static int vd_net_attach(struct vd_net_queue *q, struct socket *sock)
 		vd_net_poll(q);
 	else
 		vd_vq_stop(&q->vq);
+	/* Those that only vd_zcopy_settle() has met wait for no attempt yet. */
+	if (old && q->vq.nused)
+		vd_poll_queue(&q->sock_poll);
 	return err;
 }
 

@@ -21,6 +21,7 @@
 enum vd_said {
 	VD_SAID_LOST = VD_REASONS,
 	VD_SAID_LOG,
+	VD_SAID_GIVEN_UP,
 	VD_SAIDS
 };
 
@@ -164,6 +165,21 @@ void vd_vq_lost(struct vd_virtqueue *vq)
 	vd_vq_tell(vq, VD_BAD_BUFFER);
 }
 EXPORT_SYMBOL_GPL(vd_vq_lost);
+
+/**
+ * vd_vq_given_up - chains that are done with will never reach the driver
+ * @vq: the virtqueue, about to lose its back end
+ *
+ * The driver is short of them until it resets the device. For the log alone: what is
+ * in the way was counted and told when the worker met it, or is a translation that the
+ * owner was asked for.
+ * Context: the owner in an ioctl, queue mutex.
+ */
+void vd_vq_given_up(struct vd_virtqueue *vq)
+{
+	vd_vq_say(vq, VD_FAULT, VD_SAID_GIVEN_UP, "gave chains up");
+}
+EXPORT_SYMBOL_GPL(vd_vq_given_up);
 
 /**
  * vd_vq_unlogged - a page that was written could not be put down in the dirty log
