@@ -279,6 +279,9 @@ int vd_winset_describe(struct vd_winset *ws,
  * a writable window on one stays on the user path. Shared memory and hugetlb
  * only set a bit.
  *
+ * Of a hugetlb page the head is marked as poisoned, whichever of its pages is: all of
+ * it is refused. A mark that comes later brings a callback, as the page is unmapped.
+ *
  * Pages of storage itself (DAX) have no place in the direct map once it is taken
  * out, which happens while they are mapped: ext4, for one, tells of nothing then.
  */
@@ -287,7 +290,7 @@ static bool vd_page_usable(struct page *page, bool writable)
 	struct folio *folio = page_folio(page);
 	struct address_space *mapping;
 
-	if (PageHighMem(page) || PageHWPoison(page) || is_zone_device_page(page))
+	if (PageHighMem(page) || is_page_hwpoison(page) || is_zone_device_page(page))
 		return false;
 	if (!writable || folio_test_anon(folio))
 		return true;
