@@ -344,6 +344,8 @@ MUTATIONS = {
     "denied-waits-elsewhere": ("vhost/giova.c", "vd_iotlb_miss(vq, vq->giova.denied,", "vd_iotlb_miss(vq, vq->told[part],", "iotlb.sh"),
     "taken-back-unheard": ("vhost/iotlb.c", "\t\tvd_iotlb_answered(dev, m->iova, last);\n\t}\n", "\t}\n", "iotlb.sh"),
     "kick-refused-for-good": ("vhost/ioctl.c", "\t\treturn vd_poll_start(&vq->poll, file);\n\t}", "\t\treturn 0;\n\t}", "ioctl.sh"),
+    "swap-forgets-chains": ("vhost/net.c", "\tif (old && !vd_net_hand_back(q)) {\n", "\tvd_net_hand_back(q);\n\tif (0) {\n", "bad-input.sh"),
+    "huge-poison-by-tail": ("vhost/window.c", "is_page_hwpoison(page)", "PageHWPoison(page)", "memory.py"),
     "unknown-worker-kept": ("vhost/workers.c", "\t\tvd_workers_free(dev, s.worker_id);\n\t\tret = -EFAULT;\n",
                             "\t\tret = -EFAULT;\n", "kasan:faults.py"),
     "failed-worker-leaks": ("vhost/workers.c", "\tif (err) {\n\t\tkfree(w);\n\t\treturn err;\n",

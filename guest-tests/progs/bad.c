@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "ring", bad_ring }, { "tx", bad_tx }, { "rx", bad_rx },
 		{ "race", bad_race }, { "packed", bad_packed }, { "told", bad_told },
-		{ "said", bad_said },
+		{ "said", bad_said }, { "swap", bad_swap },
 	};
 	struct bad b = { .opts = { .features = RIG_FEATURES } };
 	unsigned int i;
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr,
-			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|told|said...]\n");
+			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|told|said|swap...]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

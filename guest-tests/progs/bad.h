@@ -63,6 +63,7 @@ void bad_race(const struct bad *b);
 void bad_packed(const struct bad *b);
 void bad_told(const struct bad *b);
 void bad_said(const struct bad *b);
+void bad_swap(const struct bad *b);
 
 /* What stock's node passes as well, and what holds up its queue. */
 void stock_ring(const struct bad *b);
