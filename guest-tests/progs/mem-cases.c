@@ -13,6 +13,7 @@ static const struct md_case *const groups[] = {
 	md_fault_cases, md_move_cases, md_track_cases, md_life_cases,
 	md_probe_cases, md_young_cases, md_busy_cases, md_part_cases,
 	md_dax_cases, md_dirty_cases, md_many_cases, md_read_cases,
+	md_poison_cases,
 };
 
 int main(int argc, char **argv)

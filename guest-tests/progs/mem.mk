@@ -7,7 +7,7 @@ CFLAGS	?= -O2 -g
 
 MEM_SRC	:= mem-cases.c mem-dev.c mem-traffic.c mem-fault.c mem-move.c mem-track.c mem-life.c \
 	   mem-probe.c mem-young.c mem-kind.c mem-busy.c mem-part.c mem-dax.c mem-dirty.c \
-	   mem-many.c mem-read.c inject.c proc.c test.c
+	   mem-many.c mem-read.c mem-poison.c inject.c proc.c test.c
 
 all: $(O)/mem-cases
 

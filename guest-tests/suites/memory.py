@@ -58,7 +58,9 @@ def on_disk(name):
 
 
 def held(name):
-    """What holds up bursts for as long as the case says, if it is one that does."""
+    """What holds up bursts for as long as the case says, or another's event, if it is one that needs it."""
+    if name == "hugetlb-marked":
+        return Inject("try_to_unmap", usecs=300000, comm="poisoner", times=1)
     if name == "young-in-burst":
         return Inject("vhost_direct:vd_pop_split_contig", usecs=0, comm="vhost-")
     return contextlib.nullcontext()
