@@ -213,6 +213,9 @@ help:
 #:                  build/deb
 #: make install-dkms
 #:                  install the sources for DKMS: docs/operators.md
-#: make uninstall   take away what make install installed
+#: make install-tools
+#:                  vhost-direct-top and vhost_direct.h alone, beside DKMS
+#: make uninstall   take away what make install and install-tools installed,
+#:                  and the udev rule
 #: make clean       remove what was built (images stay in .cache/; keys, and
 #:                  results of tests and of benches, in build/)
