@@ -69,9 +69,9 @@ enum {
 #define VD_USED_MAX	(VD_BURST + VD_CHAIN_SEGS)
 
 /**
- * struct vd_retry - attempts to reach a ring
- * @work: the next
- * @poll: what it queues
+ * struct vd_retry - attempts to reach a ring; under the queue's mutex
+ * @work: the next; cancelled without the mutex once no back end is there
+ * @poll: what it queues; set before the device is used
  * @last: jiffies that the present visit was waited for; 0: it is no attempt
  * @after: the same of the next visit
  * @reason: what was in the way when it was last tried

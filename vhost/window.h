@@ -76,9 +76,10 @@ struct vd_window {
  * @aged: for each page, by its place in @spans: @counters' bursts_direct and @looks
  *        together, cut to 32 bits, when aging last asked for it. Callbacks alone,
  *        without a lock.
- * @vm: the mm; NULL while the set has none
- * @node: in @vm
- * @counters: where events are counted
+ * @vm: the mm; NULL while the set has none. Set before the worker starts, taken away
+ *      after it has stopped; device mutex.
+ * @node: in @vm's list; the mm's lock, read by callbacks by RCU
+ * @counters: where events are counted; set before the device is used
  */
 struct vd_winset {
 	spinlock_t lock;

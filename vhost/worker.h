@@ -51,12 +51,13 @@ struct vd_worker {
 
 /**
  * struct vd_poll - queues work when a file becomes ready
- * @work: the work
+ * @work: the work; without a lock, see vd_worker_queue()
  * @worker: where to find who does it, under RCU; NULL there: nobody
- * @table: for the file's poll operation
- * @wait: our entry in the file's wait queue
- * @head: that wait queue, NULL when not polling
- * @mask: events that matter
+ * @table: for the file's poll operation; as @head
+ * @wait: our entry in the file's wait queue, under that one's lock
+ * @head: that wait queue, NULL when not polling; queue mutex, or the device's once no
+ *        back end is there
+ * @mask: events that matter; set before the device is used
  */
 struct vd_poll {
 	struct vd_work work;
