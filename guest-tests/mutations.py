@@ -125,7 +125,7 @@ MUTATIONS = {
                                "\tif (!ws->valid)\n\t\treturn;\n"
                                "\tif (!spin_trylock(&ws->lock))\n", "kcsan:data-races.py"),
     "race-callback-unlocked": ("vhost/window.c",
-                               ("\tif (!spin_trylock(&ws->lock))\n\t\tvd_winset_wait(ws);\n",
+                               ("\tif (!spin_trylock(&ws->lock))\n\t\tvd_winset_lock_slow(ws);\n",
                                 "inval_missed);\n\t}\n\tspin_unlock(&ws->lock);\n"),
                                ("", "inval_missed);\n\t}\n"), "kcsan:data-races.py"),
     "spans-not-published": ("vhost/window.c", "err = vd_mm_publish(ws->vm, ws, spans);", "err = 0;"),
@@ -150,8 +150,8 @@ MUTATIONS = {
                               "\tret = vd_vq_call_writer(vq, flush);\n\tvq->nused = 0;\n"),
     "moved-ring-not-described": ("vhost/vq.c", "\t\terr = vd_vq_windows(vq);\n", "\t\terr = 0;\n"),
     "no-error-signal": ("vhost/tell.c", "\tif (!told && vq->err)\n\t\tvd_eventfd_signal(vq->err);\n", ""),
-    "poll-with-kicks": ("vhost/net_tx.c", "\t\tif (vd_busy_wait(vq))\n\t\t\treturn false;",
-                        "\t\tif (vd_busy_wait(vq)) {\n\t\t\tvd_vq_notify(vq);\n\t\t\treturn false;\n\t\t}",
+    "poll-with-kicks": ("vhost/net_tx.c", "\t\tif (vd_busy_enlist(vq))\n\t\t\treturn false;",
+                        "\t\tif (vd_busy_enlist(vq)) {\n\t\t\tvd_vq_notify(vq);\n\t\t\treturn false;\n\t\t}",
                         "busy.sh"),
     "poll-rests-without-a-kick": ("vhost/net_busy.c", "more = vd_vq_notify(vq);", "more = 0;", "busy.sh"),
     "poll-keeps-the-worker": ("vhost/worker.c", "\t\tvd_busy_turn(w, !list);\n",
@@ -253,7 +253,7 @@ MUTATIONS = {
     "notifier-not-put": ("vhost/dev.c", "\t\tvd_mm_put(dev->vm);\n", "", "lifetime.py"),
     # The worker's burst goes on with what it has: nobody but who looks at the pages can tell.
     "callback-waits-for-nobody": ("vhost/window.c",
-                                  ("\tif (!spin_trylock(&ws->lock))\n\t\tvd_winset_wait(ws);\n",
+                                  ("\tif (!spin_trylock(&ws->lock))\n\t\tvd_winset_lock_slow(ws);\n",
                                    "\t\tvd_winset_drop(ws);\n\t\tvd_stat_inc(ws->counters, inval_hit);",
                                    "inval_missed);\n\t}\n\tspin_unlock(&ws->lock);\n"),
                                   ("", "\t\tWRITE_ONCE(ws->valid, false);\n\t\tvd_stat_inc(ws->counters, inval_hit);",
@@ -389,8 +389,8 @@ MUTATIONS = {
     "rx-batch-kept-by-attach": ("vhost/net.c", "\tvd_net_rx_unbatch(q);\n\t/* Chains that", "\t/* Chains that", "turns.sh"),
     "rx-flush-at-end-only": ("vhost/net_rx.c", "\t\tif (vq->nused >= VD_BURST)\n\t\t\tret = vd_vq_flush(vq);\n", "", "turns.sh"),
     "rx-flush-after-poll": ("vhost/net_rx.c", "\t\t\tret = vd_vq_flush(vq);\n\t\t\tq->starved = false;\n"
-                            "\t\t\tif (!vd_busy_wait(vq))\n\t\t\t\tvd_net_poll(q);\n",
-                            "\t\t\tq->starved = false;\n\t\t\tif (!vd_busy_wait(vq))\n\t\t\t\tvd_net_poll(q);\n"
+                            "\t\t\tif (!vd_busy_enlist(vq))\n\t\t\t\tvd_net_poll(q);\n",
+                            "\t\t\tq->starved = false;\n\t\t\tif (!vd_busy_enlist(vq))\n\t\t\t\tvd_net_poll(q);\n"
                             "\t\t\tret = vd_vq_flush(vq);\n", "turns.sh"),
     "rx-flush-each": ("vhost/net_rx.c", "\t\tif (vq->nused >= VD_BURST)\n\t\t\tret = ", "\t\tif (vq->nused)\n\t\t\tret = ", "turns.sh"),
     "rx-weight-bytes-ignored": ("vhost/net_rx.c", "\t\tbytes += len;\n", "", "turns.sh"),

@@ -22,13 +22,13 @@
 #include "dev.h"
 
 /**
- * vd_busy_wait - wait for something to do by looking
+ * vd_busy_enlist - have the worker look for something to do, instead of being woken
  * @vq: a queue that has run dry, its driver not asked for a kick
  *
  * Return: false if it isn't to be polled: ask for a kick. Context: worker,
  * queue mutex.
  */
-bool vd_busy_wait(struct vd_virtqueue *vq)
+bool vd_busy_enlist(struct vd_virtqueue *vq)
 {
 	struct vd_busy *b = &vq->busy;
 	struct vd_worker *w;
@@ -57,7 +57,7 @@ bool vd_busy_wait(struct vd_virtqueue *vq)
 	vd_stat_inc(&vq->counters, polls);
 	return true;
 }
-EXPORT_SYMBOL_GPL(vd_busy_wait);
+EXPORT_SYMBOL_GPL(vd_busy_enlist);
 
 /* Queue mutex, thread of the worker in whose list it is. */
 static void vd_busy_leave(struct vd_busy *b)

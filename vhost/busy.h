@@ -39,7 +39,7 @@ struct vd_busy {
 	void (*again)(struct vd_virtqueue *vq);
 };
 
-bool vd_busy_wait(struct vd_virtqueue *vq);
+bool vd_busy_enlist(struct vd_virtqueue *vq);
 void vd_busy_turn(struct vd_worker *w, bool idle);
 void vd_busy_end(struct vd_worker *w);
 

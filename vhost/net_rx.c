@@ -388,7 +388,7 @@ static bool vd_rx_stopped(struct vd_rx *rx, int err)
 
 	if (err == -VD_RX_NO_BUFFERS) {
 		rx->q->starved = true;
-		if (vd_busy_wait(vq))
+		if (vd_busy_enlist(vq))
 			return false;
 		more = vd_vq_notify(vq);
 		if (!more)
@@ -431,7 +431,7 @@ static int vd_rx_loop(struct vd_rx *rx)
 			/* The driver need not wait for what is only ours. */
 			ret = vd_vq_flush(vq);
 			q->starved = false;
-			if (!vd_busy_wait(vq))
+			if (!vd_busy_enlist(vq))
 				vd_net_poll(q);
 			break;
 		}

@@ -374,7 +374,7 @@ static bool vd_tx_round(struct vd_net_queue *q, struct socket *sock,
 	}
 	n = vd_vq_pop(vq, VD_BURST);
 	if (!n) {
-		if (vd_busy_wait(vq))
+		if (vd_busy_enlist(vq))
 			return false;
 		n = vd_vq_notify(vq);
 		if (n > 0) {

@@ -514,14 +514,14 @@ static bool vd_window_overlaps(const struct vd_window *w, unsigned long start,
 }
 
 /**
- * vd_winset_wait - take the window lock, which a burst holds
+ * vd_winset_lock_slow - take the window lock, which a burst holds
  * @ws: the set; the caller is counted as waiting
  *
  * The burst is the last to begin, or the one before the last: see
  * vd_winset_enter(). A function of its own, which tests probe.
  * Context: mmu notifier.
  */
-noinline void vd_winset_wait(struct vd_winset *ws)
+noinline void vd_winset_lock_slow(struct vd_winset *ws)
 	__acquires(&ws->lock)
 {
 	spin_lock(&ws->lock);
@@ -547,7 +547,7 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 	if (!spans || !vd_spans_overlap(spans, start, end))
 		return;
 	if (!spin_trylock(&ws->lock))
-		vd_winset_wait(ws);
+		vd_winset_lock_slow(ws);
 	if (ws->valid)
 		for (i = 0; i < VD_SET_WINDOWS; i++)
 			hit |= vd_window_overlaps(&ws->w[i], start, end);

@@ -120,7 +120,7 @@ int vd_winset_describe(struct vd_winset *ws,
 		       const struct vd_range range[VD_SET_WINDOWS]);
 void vd_winset_clear(struct vd_winset *ws);
 void vd_winset_map(struct vd_winset *ws);
-void vd_winset_wait(struct vd_winset *ws) __acquires(&ws->lock);
+void vd_winset_lock_slow(struct vd_winset *ws) __acquires(&ws->lock);
 void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
 			  unsigned long end);
 bool vd_winset_age(struct vd_winset *ws, unsigned long start,

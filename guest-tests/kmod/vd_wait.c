@@ -71,7 +71,7 @@ static int vd_ends(struct kretprobe_instance *ri, struct pt_regs *regs)
 }
 
 static struct kretprobe vd_probe = {
-	.kp.symbol_name = "vhost_direct:vd_winset_wait",
+	.kp.symbol_name = "vhost_direct:vd_winset_lock_slow",
 	.entry_handler = vd_begins,
 	.handler = vd_ends,
 	.data_size = sizeof(struct vd_seen),
