@@ -10,6 +10,12 @@
 
 #include "dev.h"
 
+/* trace-cmd and perf have the format alone: in there these become numbers. */
+TRACE_DEFINE_ENUM(VD_MAP_OK);
+TRACE_DEFINE_ENUM(VD_MAP_FAILED);
+TRACE_DEFINE_ENUM(VD_MAP_RACED);
+TRACE_DEFINE_ENUM(VD_MAP_BUSY);
+
 /*
  * dev=PID-SERIAL is the device's folder in debugfs, queue= the file in it: an
  * invalidation comes from whatever thread changes the memory.
@@ -33,9 +39,10 @@ TRACE_EVENT(vd_map,
 	),
 	TP_printk("dev=%d-%u queue=%s result=%s", __entry->pid,
 		  __entry->serial, __entry->queue,
-		  __print_symbolic(__entry->result, { 0, "mapped" },
-				   { 1, "failed" }, { 2, "raced" },
-				   { 3, "busy" }))
+		  __print_symbolic(__entry->result, { VD_MAP_OK, "mapped" },
+				   { VD_MAP_FAILED, "failed" },
+				   { VD_MAP_RACED, "raced" },
+				   { VD_MAP_BUSY, "busy" }))
 );
 
 TRACE_EVENT(vd_invalidate,

@@ -366,13 +366,6 @@ static int vd_window_find(struct vd_window *w)
 	return 0;
 }
 
-enum vd_map_result {
-	VD_MAP_OK,
-	VD_MAP_FAILED,		/* pages not to be had */
-	VD_MAP_RACED,		/* found, but an invalidation came between */
-	VD_MAP_BUSY,		/* one is in flight: not even tried */
-};
-
 static enum vd_map_result vd_winset_install(struct vd_winset *ws, long seq)
 {
 	enum vd_map_result result = VD_MAP_OK;

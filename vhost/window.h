@@ -113,6 +113,14 @@ struct vd_range {
 	u32 npieces;
 };
 
+/* What became of an attempt to map a set; tracepoint vd_map has it. */
+enum vd_map_result {
+	VD_MAP_OK,
+	VD_MAP_FAILED,		/* pages not to be had */
+	VD_MAP_RACED,		/* found, but an invalidation came between */
+	VD_MAP_BUSY,		/* one is in flight: not even tried */
+};
+
 void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters);
 void vd_winset_attach(struct vd_winset *ws, struct vd_mm *vm);
 void vd_winset_detach(struct vd_winset *ws);
