@@ -34,6 +34,7 @@ static bool vd_net_look(struct vd_virtqueue *vq)
 {
 	struct vd_net_queue *q = vd_net_queue_of(vq);
 
+	/* A fault counts as work, too: the visit that follows meets it, and tells. */
 	if (vd_net_waits_for_ring(q))
 		return vd_vq_moved(vq);
 	vd_stat_inc(&vq->counters, poll_looks);
