@@ -26,6 +26,8 @@ DEFINE_SHOW_ATTRIBUTE(vd_queue);
 /**
  * vd_debugfs_add - show a device
  * @dev: the device, which has its pid and serial
+ *
+ * Context: device mutex; may sleep.
  */
 void vd_debugfs_add(struct vd_dev *dev)
 {
@@ -42,6 +44,8 @@ void vd_debugfs_add(struct vd_dev *dev)
 /**
  * vd_debugfs_del - show it no longer; waits for readers
  * @dev: the device
+ *
+ * Context: device mutex or the last user; may sleep.
  */
 void vd_debugfs_del(struct vd_dev *dev)
 {
@@ -49,13 +53,21 @@ void vd_debugfs_del(struct vd_dev *dev)
 	dev->debugfs = NULL;
 }
 
-/** vd_debugfs_init - make the folder; without debugfs nothing happens */
+/**
+ * vd_debugfs_init - make the folder; without debugfs nothing happens
+ *
+ * Context: the module is being loaded.
+ */
 void vd_debugfs_init(void)
 {
 	vd_debugfs_root = debugfs_create_dir("vhost_direct", NULL);
 }
 
-/** vd_debugfs_exit - remove the folder */
+/**
+ * vd_debugfs_exit - remove the folder
+ *
+ * Context: the module goes, or can't be loaded; may sleep.
+ */
 void vd_debugfs_exit(void)
 {
 	debugfs_remove(vd_debugfs_root);

@@ -73,6 +73,7 @@ static void vd_vq_reset(struct vd_virtqueue *vq)
  * @kick: what the worker does when the driver kicks
  *
  * To be followed by vd_dev_init() of its device.
+ * Context: nobody else has the device yet.
  */
 void vd_vq_init(struct vd_virtqueue *vq, unsigned int index, const char *name,
 		vd_work_fn kick)
@@ -91,6 +92,8 @@ EXPORT_SYMBOL_GPL(vd_vq_init);
  * @dev: the device, zeroed
  * @vqs: its virtqueues, after vd_vq_init(); the array stays in use
  * @nvqs: how many
+ *
+ * Context: nobody else has the device yet.
  */
 void vd_dev_init(struct vd_dev *dev, struct vd_virtqueue **vqs,
 		 unsigned int nvqs)
@@ -209,8 +212,9 @@ static int vd_dev_watch(struct vd_dev *dev)
  * vd_dev_set_owner - make the caller the owner (VHOST_SET_OWNER)
  * @dev: the device
  *
- * Return: 0; -EBUSY if it has an owner; -ENOMEM; -ERESTARTNOINTR; or what
- * starting the worker answered. After a failure the device has no owner.
+ * Return: 0; -EBUSY if it has an owner; -EINVAL for a caller without memory; -ENOMEM;
+ * -ERESTARTNOINTR; or what starting the worker answered. After a failure the device
+ * has no owner.
  * Context: device mutex; may sleep.
  */
 int vd_dev_set_owner(struct vd_dev *dev)

@@ -331,6 +331,7 @@ static bool vd_log_covers(unsigned long base, u64 gpa, u64 last)
  * @mem: the memory table
  *
  * Whether there is memory at all shows when it is written.
+ * Return: true if so. Context: device and queue mutex.
  */
 bool vd_log_table_ok(unsigned long base, const struct vd_memtable *mem)
 {
@@ -349,6 +350,9 @@ bool vd_log_table_ok(unsigned long base, const struct vd_memtable *mem)
  * @base: address of the bitmap
  * @on: it is to be logged at all
  * @addr: the used ring's guest-physical address
+ *
+ * Return: true if so, or if it isn't to be logged. Context: device and queue
+ * mutex.
  */
 bool vd_log_used_ok(const struct vd_virtqueue *vq, unsigned long base, bool on,
 		    u64 addr)
@@ -376,7 +380,7 @@ static bool vd_log_base_ok(const struct vd_virtqueue *vq, unsigned long base)
  * vd_log_ok - may a queue start, as far as the log is concerned?
  * @vq: the virtqueue, with a memory table
  *
- * Context: device and queue mutex.
+ * Return: true if so. Context: device and queue mutex.
  */
 bool vd_log_ok(const struct vd_virtqueue *vq)
 {
@@ -464,6 +468,8 @@ int vd_log_prepare(struct vd_virtqueue *vq, u64 features)
 /**
  * vd_log_release - as if there had never been a log
  * @vq: the virtqueue, which doesn't run
+ *
+ * Context: nobody else uses the queue; may sleep.
  */
 void vd_log_release(struct vd_virtqueue *vq)
 {

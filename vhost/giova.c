@@ -280,6 +280,8 @@ void vd_giova_changed(struct vd_virtqueue *vq, u64 first, u64 last)
  * @vq: the virtqueue, whose ring is found
  * @part: which part
  * @off: inside it
+ *
+ * Return: the piece; the ring has one for each offset. Context: queue mutex.
  */
 const struct vd_piece *vd_giova_piece(const struct vd_virtqueue *vq,
 				      enum vd_part part, u32 off)

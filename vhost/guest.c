@@ -16,7 +16,7 @@
  * @room: of @iov
  * @access: VHOST_ACCESS_RO or VHOST_ACCESS_WO, for an IOTLB
  *
- * Return, context: as vd_vq_translate().
+ * Return: as vd_vq_translate(). Context: as vd_vq_translate().
  */
 int vd_vq_translate_all(struct vd_virtqueue *vq, const struct vd_seg *seg,
 			unsigned int nsegs, struct iovec *iov,

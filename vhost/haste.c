@@ -38,7 +38,7 @@ EXPORT_SYMBOL_GPL(vd_workers_hurry);
  * The haste may be over by now: the count tells. A thread of the owner's hurries
  * because it is killed, which is never over. Either way the queue is handled
  * once more if it lives on.
- * Context: worker, queue mutex.
+ * Return: true if so. Context: worker, queue mutex.
  */
 bool vd_vq_hurried(const struct vd_virtqueue *vq)
 {
@@ -151,6 +151,8 @@ EXPORT_SYMBOL_GPL(vd_queues_lock);
 /**
  * vd_queues_unlock - give the mutexes of all queues back
  * @dev: the device
+ *
+ * Context: whoever has called vd_queues_lock().
  */
 void vd_queues_unlock(struct vd_dev *dev)
 {

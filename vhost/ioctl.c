@@ -369,8 +369,8 @@ static int vd_dev_check_log(struct vd_dev *dev, u64 features)
  * kind can't change then. If an IOTLB comes or goes the queues' addresses are
  * forgotten, as by stock from 6.12 on.
  * Return: 0; -EBUSY; -EFAULT if memory of a running queue has no place in the
- * dirty log that is asked for; -ENOMEM. Context: the mutexes of the device and
- * all queues; may sleep.
+ * dirty log that is asked for, or no IOTLB can be made; -ENOMEM. Context: the
+ * mutexes of the device and all queues; may sleep.
  */
 int vd_dev_set_features(struct vd_dev *dev, u64 features)
 {

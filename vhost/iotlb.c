@@ -72,7 +72,7 @@ static void vd_iotlb_replace(struct vd_dev *dev, struct vhost_iotlb *new)
 /**
  * vd_iotlb_allowed - does the parameter let an IOTLB have entries?
  *
- * Context: any.
+ * Return: true if so. Context: any.
  */
 bool vd_iotlb_allowed(void)
 {
@@ -435,6 +435,8 @@ EXPORT_SYMBOL_GPL(vd_iotlb_read);
  * @file: the device's file
  * @dev: the device
  * @wait: as of a poll operation
+ *
+ * Return: EPOLLIN | EPOLLRDNORM if there is one, else 0. Context: may sleep.
  */
 __poll_t vd_iotlb_poll(struct file *file, struct vd_dev *dev,
 		       poll_table *wait)

@@ -27,7 +27,7 @@ MODULE_PARM_DESC(max_mem_regions,
 /**
  * vd_memtable_most - how many regions a table may have
  *
- * Context: any.
+ * Return: what the parameter says. Context: any.
  */
 unsigned int vd_memtable_most(void)
 {

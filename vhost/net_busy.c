@@ -65,6 +65,8 @@ static void vd_net_rest(struct vd_virtqueue *vq)
 /**
  * vd_net_busy_init - how a queue is polled
  * @q: the queue
+ *
+ * Context: nobody else has the device yet.
  */
 void vd_net_busy_init(struct vd_net_queue *q)
 {

@@ -65,7 +65,8 @@ struct socket *vd_net_socket(int fd)
  * vd_net_ring - the ring in which a tun or tap queues frames for its reader
  * @file: of the socket
  *
- * Return: the ring, or NULL for a socket that has none.
+ * Return: the ring, or NULL for a socket that has none. Context: any; the caller has
+ * a reference on @file.
  */
 struct ptr_ring *vd_net_ring(struct file *file)
 {

@@ -253,7 +253,7 @@ static bool vd_zcopy_fits(const struct iovec *iov, unsigned int niov)
  * @q: a queue with vd_net_queue.zcopy
  * @f: the frame
  *
- * Context: worker, queue mutex.
+ * Return: true if so. Context: worker, queue mutex.
  */
 bool vd_zcopy_wants(struct vd_net_queue *q, const struct vd_frame *f)
 {

@@ -28,6 +28,8 @@ static void vd_retry_work(struct work_struct *work)
  * vd_retry_init - prepare to look at a ring again
  * @vq: the virtqueue
  * @poll: what is queued then, which is no kick
+ *
+ * Context: nobody else has the device yet.
  */
 void vd_retry_init(struct vd_virtqueue *vq, struct vd_poll *poll)
 {

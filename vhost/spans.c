@@ -58,6 +58,7 @@ static unsigned int vd_spans_sort(struct vd_span *span, unsigned int n)
  *
  * They are padded to a power of two, so that the search is even: the rest, one
  * at least, ends behind every start and starts before no end.
+ * Context: any; nobody else has them yet.
  */
 void vd_spans_finish(struct vd_spans *s, unsigned int n)
 {
@@ -73,6 +74,8 @@ void vd_spans_finish(struct vd_spans *s, unsigned int n)
 /**
  * vd_spans_free - free them when no callback looks at them any more
  * @s: the spans, that new callbacks don't find; or NULL
+ *
+ * Context: any.
  */
 void vd_spans_free(struct vd_spans *s)
 {
@@ -83,6 +86,8 @@ void vd_spans_free(struct vd_spans *s)
 /**
  * vd_spans_count - how many there are
  * @s: the spans, or NULL
+ *
+ * Return: their number, without the padding. Context: the mm's lock.
  */
 unsigned int vd_spans_count(const struct vd_spans *s)
 {

@@ -26,6 +26,8 @@ static u64 vd_stat_value(const struct vd_counters *c, unsigned int i)
 
 /**
  * vd_stats_count - how many statistics a virtqueue has
+ *
+ * Return: their number. Context: any.
  */
 unsigned int vd_stats_count(void)
 {
@@ -61,6 +63,8 @@ int vd_stats_copy(const struct vd_counters *c, struct vd_stats __user *arg)
  * vd_stats_show - print the counters, a line each
  * @c: the virtqueue's counters
  * @m: a debugfs file
+ *
+ * Context: any; counters are read without a lock.
  */
 void vd_stats_show(const struct vd_counters *c, struct seq_file *m)
 {

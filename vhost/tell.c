@@ -41,6 +41,8 @@ static DEFINE_RATELIMIT_STATE(vd_said_all, VD_SAY_AGAIN, VD_SAY_ALL);
 
 /**
  * vd_tell_init - set the log's limits up
+ *
+ * Context: the module is being loaded.
  */
 void __init vd_tell_init(void)
 {

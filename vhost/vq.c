@@ -216,6 +216,8 @@ EXPORT_SYMBOL_GPL(vd_vq_pop);
  * vd_vq_rewind - give the last chains back unused
  * @vq: the virtqueue
  * @slots: sum of their slots
+ *
+ * Context: worker, queue mutex.
  */
 void vd_vq_rewind(struct vd_virtqueue *vq, unsigned int slots)
 {
@@ -230,6 +232,8 @@ EXPORT_SYMBOL_GPL(vd_vq_rewind);
  * vd_vq_rewind_burst - give the burst's last chains back unused
  * @vq: the virtqueue
  * @first: the first of them
+ *
+ * Context: worker, queue mutex.
  */
 void vd_vq_rewind_burst(struct vd_virtqueue *vq, unsigned int first)
 {
@@ -369,6 +373,8 @@ void vd_vq_look_on(struct vd_virtqueue *vq)
  * vd_vq_part_size - bytes of a part of the ring, with the features it has
  * @vq: the virtqueue
  * @part: which part
+ *
+ * Return: their number. Context: queue mutex.
  */
 u32 vd_vq_part_size(const struct vd_virtqueue *vq, enum vd_part part)
 {
@@ -409,7 +415,7 @@ static bool vd_vq_parts_ok(const struct vd_virtqueue *vq)
  * vd_vq_access_ok - are ring and memory table such that the queue may start?
  * @vq: the virtqueue
  *
- * Context: device and queue mutex.
+ * Return: true if so. Context: device and queue mutex.
  */
 bool vd_vq_access_ok(const struct vd_virtqueue *vq)
 {

@@ -33,6 +33,8 @@
  * vd_winset_init - an empty set
  * @ws: the set
  * @counters: where events are counted
+ *
+ * Context: nobody else has it yet.
  */
 void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters)
 {
@@ -46,6 +48,8 @@ void vd_winset_init(struct vd_winset *ws, struct vd_counters *counters)
  * vd_winset_attach - put a set under an mm's notifier
  * @ws: the set, empty
  * @vm: the mm
+ *
+ * Context: device mutex, the worker doesn't run; may sleep.
  */
 void vd_winset_attach(struct vd_winset *ws, struct vd_mm *vm)
 {
@@ -567,6 +571,7 @@ void vd_winset_invalidate(struct vd_winset *ws, unsigned long start,
  * to do for it. Each page is asked for by itself; of a ring of more than 64 pages
  * some share a slot, and may look older than they are.
  *
+ * Return: true if so for one page at least.
  * Context: any, RCU; takes no lock. The description may change under us; the
  * answer is then of either one, and a hint in any case.
  */

@@ -117,6 +117,8 @@ static void vd_worker_killed(void *data)
  * vd_work_init - prepare a work item
  * @work: the item
  * @fn: what to do, on the worker, may sleep
+ *
+ * Context: nobody has queued it yet.
  */
 void vd_work_init(struct vd_work *work, vd_work_fn fn)
 {
@@ -342,6 +344,8 @@ static void vd_poll_queue_proc(struct file *file, wait_queue_head_t *head,
  *     grace period before the old one goes
  * @fn: the work
  * @mask: events that queue it
+ *
+ * Context: nobody else has the device yet.
  */
 void vd_poll_init(struct vd_poll *p, struct vd_worker **w, vd_work_fn fn,
 		  __poll_t mask)

@@ -31,7 +31,7 @@ MODULE_PARM_DESC(fork_from_owner_default,
 /**
  * vd_workers_default - whose threads workers are if nobody says
  *
- * Return: true: their owner's.
+ * Return: true: their owner's. Context: any.
  */
 bool vd_workers_default(void)
 {
@@ -40,6 +40,8 @@ bool vd_workers_default(void)
 
 /**
  * vd_workers_init - say what the module was asked for and can't do
+ *
+ * Context: the module is being loaded.
  */
 void __init vd_workers_init(void)
 {
