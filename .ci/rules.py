@@ -97,6 +97,21 @@ def file_length(source):
     return [f"{source.name}: {len(source.lines)} lines"]
 
 
+_DOCUMENTED = re.compile(r"^/\*\*((?:(?!\*/).)*)\*/\n(?!static\b)([^;{}]+)\n\{$", re.M | re.S)
+
+
+def kernel_doc(source):
+    """Who calls a module's function from another file reads what it answers, and when he may."""
+    found = []
+    if source.kind == "c" and source.name.startswith("vhost/"):
+        for match in _DOCUMENTED.finditer(source.text):
+            wanted = ["Context:"] if re.match(r"(\w+ )*void \w", match[2]) else ["Return:", "Context:"]
+            line = source.text.count("\n", 0, match.start(2)) + 1
+            found += [f"{source.name}:{line}: kernel-doc without {word}" for word in wanted
+                      if word not in match[1]]
+    return found
+
+
 def spdx(source):
     """The licence on line 1, or on line 2 below a #! line."""
     if _FOREIGN.search(source.name) or not source.lines:
@@ -174,6 +189,7 @@ def links(source):
 
 RULES = (("functions of at most 60 lines", function_length),
          ("files of at most 700 lines", file_length),
+         ("kernel-doc of the modules' functions has Return: and Context:", kernel_doc),
          ("the licence on line 1", spdx),
          ("no host of a registry or mirror", no_mirror),
          ("no path of this machine", no_machine_path),
