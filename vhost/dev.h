@@ -2,7 +2,8 @@
 /*
  * Devices and virtqueues: what the core gives to back ends.
  *
- * Locks, outermost first: vd_dev.mutex, vd_virtqueue.mutex, window lock.
+ * Locks, outermost first: vd_dev.mutex, vd_virtqueue.mutex; inside of these, and none
+ * inside of another: vd_mm.lock, the window lock, vd_dev.miss_lock.
  */
 #ifndef VD_DEV_H
 #define VD_DEV_H

@@ -23,7 +23,7 @@ void vd_workers_hurry(struct vd_dev *dev)
 	unsigned int i;
 
 	WRITE_ONCE(dev->haste, dev->haste + 1);
-	/* Who meets a signal sees the count. Pairs with vd_vq_hurried(). */
+	/* Who meets a signal sees the count. Pairs with the smp_rmb() in vd_vq_hurried(). */
 	smp_wmb();
 	for (i = 0; i < VD_WORKERS_MAX; i++)
 		if (dev->workers[i])
@@ -42,7 +42,10 @@ EXPORT_SYMBOL_GPL(vd_workers_hurry);
  */
 bool vd_vq_hurried(const struct vd_virtqueue *vq)
 {
-	/* Whatever made the access fail came first. Pairs with vd_workers_hurry(). */
+	/*
+	 * Whatever made the access fail came first. Pairs with the smp_wmb() in
+	 * vd_workers_hurry().
+	 */
 	smp_rmb();
 	return fatal_signal_pending(current) ||
 	       READ_ONCE(vq->dev->haste) != vq->haste;

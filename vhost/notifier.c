@@ -87,7 +87,8 @@ static noinline void vd_mm_invalidate(struct vd_mm *vm, unsigned long start,
 	/*
 	 * Said before any lock is asked for: bursts whose workers have looked
 	 * already go first, all at the same time, and no other. Pairs with the
-	 * look in vd_winset_enter() and the lock after it.
+	 * look in vd_winset_enter() and the lock after it. That bounds the wait
+	 * alone: that no burst uses what is taken away is the lock's doing.
 	 */
 	smp_mb__after_atomic();
 	rcu_read_lock();

@@ -16,7 +16,7 @@ struct vd_stats;
 #define VD_STATS_LIST(X)						\
 	X(packets)		/* frames moved */			\
 	X(bytes)		/* their bytes, headers excluded */	\
-	X(dropped)		/* frames given up, with cause elsewhere */ \
+	X(dropped)		/* frames given up: refused, lost, too long */ \
 	X(bursts_direct)	/* ring accesses through the windows */	\
 	X(bursts_user)		/* the same by user access */		\
 	X(kicks)		/* wake-ups by driver or owner */	\
