@@ -245,7 +245,7 @@ static void moves(void)
 	}
 	over = true;
 	pthread_join(t, NULL);
-	/* What began while it was elsewhere, and ended since, must not be taken for still under way. */
+	/* What began while it was elsewhere, and ended since, must not count as under way still. */
 	rig_tx_direct(&r);
 	rig_close(&r);
 	t_end();
