@@ -123,7 +123,9 @@ int main(int argc, char **argv)
 	} parts[] = {
 		{ "ring", bad_ring }, { "tx", bad_tx }, { "rx", bad_rx },
 		{ "race", bad_race }, { "packed", bad_packed }, { "told", bad_told },
-		{ "said", bad_said }, { "swap", bad_swap },
+		{ "swap", bad_swap },
+		/* Uses up what an owner may say for a while. */
+		{ "said", bad_said },
 	};
 	struct bad b = { .opts = { .features = RIG_FEATURES } };
 	unsigned int i;
@@ -131,7 +133,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3) {
 		fprintf(stderr,
-			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|told|said|swap...]\n");
+			"usage: bad-input NODE batch|single stock|stuck|[ring|tx|rx|race|packed|told|swap|said...]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
