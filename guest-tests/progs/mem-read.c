@@ -58,29 +58,33 @@ static void read_only(void)
 	all_guarded(&d, &told);
 }
 
+/* @take has the file, the driver's mapping, and the one that the device was told of. */
 struct file_event {
 	const char *what;
-	void (*take)(int fd, void *area);
+	void (*take)(int fd, void *area, void *only);
 };
 
-static void take_hole(int fd, void *area)
+static void take_hole(int fd, void *area, void *only)
 {
 	(void)area;
+	(void)only;
 	MD_EXPECT(!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MD_AREA), "punch: %m");
 }
 
-static void take_end(int fd, void *area)
+static void take_end(int fd, void *area, void *only)
 {
 	(void)area;
+	(void)only;
 	MD_EXPECT(!ftruncate(fd, 0) && !ftruncate(fd, MD_AREA), "truncate: %m");
 }
 
-static void take_pages(int fd, void *area)
+static void take_pages(int fd, void *area, void *only)
 {
 	MD_EXPECT(!fsync(fd), "fsync: %m");
-	/* Mapped twice, which MADV_PAGEOUT leaves alone. */
+	/* What is mapped twice MADV_PAGEOUT leaves alone. */
 	MD_EXPECT(!munmap(area, MD_AREA), "munmap: %m");
-	md_pageout(only_to_read(fd), MD_AREA);
+	md_drain();
+	md_pageout(only, MD_AREA);
 	MD_EXPECT(mmap(area, MD_AREA, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == area,
 		  "mmap: %m");
 }
@@ -88,11 +92,11 @@ static void take_pages(int fd, void *area)
 static const struct file_event file_events[] = {
 	{ "hole punched", take_hole },
 	{ "truncated", take_end },
-	{ "mapped anew", take_pages },
+	{ "reclaimed", take_pages },
 };
 
 /* The device sleeps, and so it asks for nothing until the contents are there again. */
-static void file_round(struct md *d, int fd, uint8_t *area, const struct file_event *e)
+static void file_round(struct md *d, int fd, uint8_t *area, void *only, const struct file_event *e)
 {
 	static uint8_t was[MD_AREA];
 	uint64_t hits;
@@ -101,9 +105,8 @@ static void file_round(struct md *d, int fd, uint8_t *area, const struct file_ev
 	md_rest();
 	memcpy(was, area, MD_AREA);
 	hits = md_stat(d, MD_TX, "inval_hit");
-	e->take(fd, area);
-	if (e->take != take_pages)
-		MD_EXPECT(md_stat(d, MD_TX, "inval_hit") > hits, "%s: the windows stayed", e->what);
+	e->take(fd, area, only);
+	MD_EXPECT(md_stat(d, MD_TX, "inval_hit") > hits, "%s: the windows stayed", e->what);
 	memcpy(area, was, MD_AREA);
 	md_traffic_direct(d);
 }
@@ -119,6 +122,7 @@ static void read_only_file(void)
 	struct md d = { 0 }, told;
 	unsigned int i, round;
 	uint8_t *area;
+	void *only;
 	int fd;
 
 	if (!path)
@@ -128,14 +132,15 @@ static void read_only_file(void)
 	area = md_map(MD_AREA, fd);
 	md_open(&d, area);
 	md_move_used(&d);
-	tell(&d, &told, only_to_read(fd));
+	only = only_to_read(fd);
+	tell(&d, &told, only);
 	all_guarded(&d, &told);
 	for (round = 0; round < 20; round++) {
 		md_traffic(&d, 2);
 		MD_EXPECT(!fsync(fd), "fsync: %m");
 	}
 	for (i = 0; i < sizeof(file_events) / sizeof(file_events[0]); i++)
-		file_round(&d, fd, area, &file_events[i]);
+		file_round(&d, fd, area, only, &file_events[i]);
 }
 
 static bool is_zero_page(const void *at)
